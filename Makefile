@@ -1,0 +1,49 @@
+# make demo: the main job on a simulated archive with known truth.   make test: the tests.   make check: lint, types, imports.
+.PHONY: setup demo test check format lock clean
+
+BIN := .venv/bin
+# uv where there is one, else one of our own in a local venv.
+UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
+# Kernels run one thread a task: dask supplies the parallelism.
+export NUMBA_NUM_THREADS ?= 1
+export OMP_NUM_THREADS ?= 1
+export GDAL_NUM_THREADS ?= 1
+
+setup: .venv/.done
+
+.venv-uv/bin/uv:
+	python3 -m venv .venv-uv
+	.venv-uv/bin/pip install --quiet uv
+
+.venv/.done: requirements/dev.txt pyproject.toml | $(filter .venv-uv/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing .venv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/groundbreak demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/check_sizes.py
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Hashes for every platform; no registry is named.
+lock: | $(filter .venv-uv/bin/uv,$(UV))
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
+	  --custom-compile-command "make lock" --group dev pyproject.toml -o requirements/dev.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
+	  --custom-compile-command "make lock" pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+
+clean:
+	rm -rf .venv .venv-uv demo

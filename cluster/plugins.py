@@ -1,0 +1,54 @@
+"""What every worker does once when it joins, and the check that it runs the same code as the client."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, Worker
+from distributed.diagnostics.plugin import WorkerPlugin
+
+
+class Prepare(WorkerPlugin):
+    """Compile the kernels before the first task, and leave Ctrl-C to the client.
+
+    Parameters
+    ----------
+    warm_up : callable
+        Called once in the worker; compiling in a task would count as the task's time, and several threads would do it
+        at once.
+    """
+
+    name = "groundbreak-prepare"
+
+    def __init__(self, warm_up: Callable[[], Any]) -> None:
+        self.warm_up = warm_up
+
+    async def setup(self, worker: Worker) -> None:
+        if threading.current_thread() is threading.main_thread():
+            # Ctrl-C reaches the whole process group of a terminal; the client decides what becomes of the workers.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # In a thread, so that the worker keeps answering its scheduler meanwhile.
+        await asyncio.to_thread(self.warm_up)
+
+
+def code_digest(folders: list[str]) -> str:
+    """sha256 over the Python sources below some folders, names and bytes."""
+    total = hashlib.sha256()
+    for folder in folders:
+        root = Path(folder)
+        for file in sorted(root.rglob("*.py")):
+            total.update(str(file.relative_to(root)).encode())
+            total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+def differing_workers(client: Client, digest: Callable[[], str]) -> list[str]:
+    """Addresses of the workers whose code is not the client's."""
+    mine = digest()
+    return sorted(address for address, theirs in client.run(digest).items() if theirs != mine)

@@ -1,0 +1,152 @@
+"""Checks on a candidate change that a likelihood of independent noise cannot make.
+
+Weather and crops make residuals that last for weeks, harvests shift between years, and a stage of
+works can look like a plateau; each check answers one of these.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels._jit import jit
+from kernels.harmonic import N_TERMS
+from kernels.series import ROUGHNESS_OF_NOISE, Floats, roughness
+
+BATCH = 8
+"""Observations to a batch: longer than the weather lasts, short enough for several a phase."""
+
+SEASON_DAYS = 20.0
+"""Half-width of the season window: baseline observations that far apart in the year compare."""
+
+SEASON_MARGIN = 2.0
+"""Noise units beyond the baseline's range before an observation is evidence of change."""
+
+SEASON_MIN = 3
+"""Baseline observations a window needs; with fewer, the whole baseline's range is used."""
+
+ONSET_SHARE = 0.5
+"""Share of marked observations that parts before from after the onset."""
+
+ONSET_SHARE_STRICT = 0.7
+"""The same for the latest onset that the marks allow."""
+
+WORKS_QUIETER = 0.8
+"""A settled phase is rougher than this share of its own works: the works are not over."""
+
+
+@jit
+def batch_ratio(design: Floats, z: Floats, coef: Floats, start: int, stop: int) -> float:
+    """Variance inflation of residuals by autocorrelation, from batch means; 0 without a batch.
+
+    sum over batches of (sum e)^2 / sum of e^2: near 1 for white noise, near the integrated
+    autocorrelation time for noise that lasts (batch means: Alexopoulos & Seila 1998).
+
+    Parameters
+    ----------
+    design : (time, N_TERMS); z : (index, time); coef : (index, N_TERMS), fitted on [start, stop)
+    """
+    batches = (stop - start) // BATCH
+    squared_sums = 0.0
+    squares = 0.0
+    for k in range(z.shape[0]):
+        for b in range(batches):
+            total = 0.0
+            for i in range(start + b * BATCH, start + (b + 1) * BATCH):
+                e = z[k, i]
+                for a in range(N_TERMS):
+                    e -= coef[k, a] * design[i, a]
+                total += e
+                squares += e * e
+            squared_sums += total * total
+    return squared_sums / squares if squares > 0 else 0.0
+
+
+@jit
+def mark_evidence(z: Floats, season: Floats, start: int, n: int, marks: NDArray[np.bool_]) -> None:
+    """Mark the observations that the baseline never showed at that time of the year.
+
+    No harmonic holds harvests that shift; the range of what the baseline [0, start) did within
+    ``SEASON_DAYS`` of the day of the year does. One index outside its range is enough.
+
+    Parameters
+    ----------
+    z : (index, time) float64, noise units; season : (time,) float64, day of the year
+    marks : (time,) bool, out: True from ``start`` to ``n`` where the observation is evidence
+    """
+    n_index = z.shape[0]
+    whole = np.empty((2, n_index))
+    near = np.empty((2, n_index))
+    for k in range(n_index):
+        whole[0, k], whole[1, k] = np.inf, -np.inf
+        for i in range(start):
+            whole[0, k] = min(whole[0, k], z[k, i])
+            whole[1, k] = max(whole[1, k], z[k, i])
+    for q in range(start, n):
+        near[0, :], near[1, :] = np.inf, -np.inf
+        count = 0
+        for i in range(start):
+            apart = abs(season[i] - season[q])
+            if min(apart, 365.25 - apart) <= SEASON_DAYS:
+                count += 1
+                for k in range(n_index):
+                    near[0, k] = min(near[0, k], z[k, i])
+                    near[1, k] = max(near[1, k], z[k, i])
+        seen = near if count >= SEASON_MIN else whole
+        marks[q] = False
+        for k in range(n_index):
+            if z[k, q] < seen[0, k] - SEASON_MARGIN or z[k, q] > seen[1, k] + SEASON_MARGIN:
+                marks[q] = True
+
+
+@jit
+def onset_from(marks: NDArray[np.bool_], i: int, stop: int, share: float) -> int:
+    """Onset that parts the marked observations from the rest: q in [i, stop] that maximises
+    sum over r >= q of (marked - share), the earliest on ties.
+
+    On seasonal ground the likelihood often starts an activity at the last harvest, or in winter,
+    when the ground was still normal; the marks say when it left what it had ever been. This is the
+    likelihood's change point of a coin whose odds cross ``share``.
+
+    Parameters
+    ----------
+    marks : (time,) bool, up to the last observation; i : int, onset by likelihood
+    """
+    total = 0.0
+    best = -np.inf
+    at = i
+    for q in range(marks.size - 1, i - 1, -1):
+        total += (1.0 if marks[q] else 0.0) - share
+        if q <= stop and total >= best:
+            best, at = total, q
+    return at
+
+
+@jit
+def phase_roughness(z: Floats, floor: Floats, start: int, stop: int, work: Floats) -> float:
+    """Roughness of a phase, mean over the indices, each at least that of its noise floor.
+
+    Parameters
+    ----------
+    floor : (index,) float64, the noise floor in noise units; work : (time,) float64
+    """
+    total = 0.0
+    for k in range(z.shape[0]):
+        total += max(roughness(z, k, start, stop, work), ROUGHNESS_OF_NOISE * floor[k])
+    return total / z.shape[0]
+
+
+@jit
+def is_quiet(
+    z: Floats, floor: Floats, i: int, j: int, n: int, settled_noise: float, work: Floats
+) -> bool:
+    """Tell a settled phase [j, n) from a plateau between two stages of works, which is rougher.
+
+    It must be no rougher than ``settled_noise`` times the baseline [0, i), and, where the activity
+    [i, j) is long enough to measure, than ``WORKS_QUIETER`` of the activity.
+    """
+    settled = phase_roughness(z, floor, j, n, work)
+    if settled > settled_noise * phase_roughness(z, floor, 0, i, work):
+        return False
+    works = phase_roughness(z, floor, i, j, work)
+    return j - i < BATCH or settled <= WORKS_QUIETER * works

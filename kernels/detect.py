@@ -1,0 +1,131 @@
+"""The entry point: checks the input, flattens the pixels, runs a detector, restores the shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.layers import Layers
+from kernels.registry import DETECTORS, resolve
+from kernels.series import Ints
+
+LAST_DAY = 32767
+"""Latest day since 1970-01-01 that an int16 layer holds (2059-09-18)."""
+
+
+def detect(
+    values: NDArray[np.floating[Any]],
+    dates: NDArray[np.datetime64],
+    detector: str = "phases",
+    *,
+    snow: NDArray[np.bool_] | None = None,
+    history_end: np.datetime64 | str | None = None,
+    **params: float,
+) -> Layers:
+    """Find when the ground of each pixel began to change, and when it stopped.
+
+    Parameters
+    ----------
+    values : (time, ...pixels) or (index, time, ...pixels) float, any unit of an index
+        Cast to float32. NaN or infinite = not clear; an observation counts where every index is
+        clear. The first axis is time if its length is that of ``dates``, else the second must be;
+        with as many indices as dates, add a leading axis to a single index to be read as meant.
+    dates : (time,) datetime64, strictly increasing days
+    detector : str, an entry of ``DETECTORS``
+    snow : (time, ...pixels) bool, optional
+        Where an observation was masked as snow: feeds the snow_season bit, nothing else.
+    history_end : date, optional
+        An onset is sought only after it.
+    **params : float, overrides of the detector's defaults
+
+    Returns
+    -------
+    Layers of shape (...pixels).
+
+    Raises
+    ------
+    ValueError
+        Values that are not floating point or whose axes fit no reading; dates that are not
+        datetime64, not strictly increasing, or outside 1880-2059; an unknown detector or parameter.
+    """
+    chosen, settings = resolve(detector, params)
+    days = _days(dates)
+    stack, pixels = _stack(np.asarray(values), days.size)
+    flat_snow = None
+    if snow is not None:
+        if np.shape(snow) != (days.size, *pixels):
+            raise ValueError(
+                f"snow: shape {np.shape(snow)} must be (time, ...pixels) = "
+                f"{(days.size, *pixels)}; reshape it"
+            )
+        flat_snow = np.asarray(snow, np.bool_).reshape(days.size, -1)
+    end = None if history_end is None else int(np.datetime64(history_end, "D").astype(np.int64))
+    flat = chosen.run(stack, days, flat_snow, end, settings)
+    shaped: list[Any] = [layer.reshape(pixels) for layer in flat]
+    return Layers(*shaped)
+
+
+def warm_up() -> None:
+    """Compile every kernel on tiny input, so that a worker's first task does not pay for it."""
+    dates = np.datetime64("2020-01-01") + 10 * np.arange(80)
+    values = np.where(np.arange(80) < 40, 0.2, 0.8) + 0.01 * np.sin(7.0 * np.arange(80))
+    stack = np.broadcast_to(values.astype(np.float32)[None, :, None], (1, 80, 1))
+    for name in DETECTORS:
+        detect(stack, dates, name, snow=np.zeros((80, 1), np.bool_))
+
+
+def _days(dates: NDArray[np.datetime64]) -> Ints:
+    """Check ``dates`` and count them from 1970-01-01."""
+    stamps = np.asarray(dates)
+    if stamps.ndim != 1 or stamps.dtype.kind != "M":
+        raise ValueError(
+            f"dates: must be one axis of datetime64, got {stamps.ndim} of {stamps.dtype}; "
+            "convert them with astype('datetime64[D]')"
+        )
+    if np.isnat(stamps).any():
+        raise ValueError("dates: NaT is no date; drop those observations")
+    days = stamps.astype("datetime64[D]").astype(np.int64)
+    if (np.diff(days) <= 0).any():
+        at = int(np.argmax(np.diff(days) <= 0))
+        raise ValueError(
+            f"dates: must strictly increase by day, {stamps[at + 1]} follows {stamps[at]}; "
+            "sort them and merge observations of one day"
+        )
+    if days.size and (days[0] < -LAST_DAY or days[-1] > LAST_DAY):
+        raise ValueError(
+            f"dates: {stamps[0]} to {stamps[-1]} leaves 1880-2059, what int16 days hold; cut them"
+        )
+    return days
+
+
+def _stack(
+    values: NDArray[np.floating[Any]], n_time: int
+) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    """(index, time, pixel) float32 and the shape of the pixels."""
+    if values.dtype.kind != "f":
+        raise ValueError(
+            f"values: must be floating point with NaN where not clear, got {values.dtype}; "
+            "mask and cast them"
+        )
+    if values.ndim >= 2 and values.shape[1] == n_time and values.shape[0] != n_time:
+        pixels = values.shape[2:]
+    elif values.ndim >= 2 and values.shape[:2] == (n_time, n_time):
+        raise ValueError(
+            f"values: shape {values.shape} with {n_time} dates reads both as (time, pixels) and "
+            "as (index, time); pass (index, time, ...pixels) with another number of indices"
+        )
+    elif values.ndim >= 1 and values.shape[0] == n_time:
+        pixels = values.shape[1:]
+        values = values[None]
+    else:
+        raise ValueError(
+            f"values: shape {values.shape} must be (time, ...) or (index, time, ...) with "
+            f"{n_time} dates; transpose or cut it"
+        )
+    n_index = values.shape[0]
+    if n_index == 0:
+        raise ValueError("values: no index on the first axis; pass at least one")
+    size = int(np.prod(pixels))
+    return values.astype(np.float32, copy=False).reshape(n_index, n_time, size), pixels

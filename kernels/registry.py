@@ -1,0 +1,112 @@
+"""Detectors by name. Adding one is one file, its twin, and one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.blocks import run_phases
+from kernels.layers import Layers
+from kernels.reference import phases_twin
+from kernels.series import Ints
+
+
+class Run(Protocol):
+    """A detector on flat pixels.
+
+    ``values`` (index, time, pixel) float32, NaN = not clear; ``days`` (time,) int64 days since
+    1970-01-01, increasing; ``snow`` (time, pixel) bool or None; ``history_end`` days or None;
+    ``params`` every default, overridden. Returns layers of shape (pixel,).
+    """
+
+    def __call__(
+        self,
+        values: NDArray[np.float32],
+        days: Ints,
+        snow: NDArray[np.bool_] | None,
+        history_end: int | None,
+        params: dict[str, float],
+    ) -> Layers: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """A detector: its kernel, its slow twin, and its parameters with defaults and meanings.
+
+    ``version`` rises whenever results change: it is part of the detection digest.
+    """
+
+    name: str
+    version: int
+    run: Run
+    twin: Run
+    defaults: Mapping[str, float]
+    meaning: str
+    parameters: Mapping[str, str]
+
+
+DETECTORS: dict[str, Detector] = {
+    detector.name: detector
+    for detector in (
+        Detector(
+            name="phases",
+            version=1,
+            run=run_phases,
+            twin=phases_twin,
+            defaults={
+                "threshold": 30.0,
+                "persistence": 0.7,
+                "settled_days": 90.0,
+                "settled_noise": 1.5,
+                "confirm_days": 90.0,
+                "spike": 5.0,
+                "noise_floor": 0.005,
+            },
+            meaning="baseline | activity | settled by three-phase likelihood; both dates",
+            parameters={
+                "threshold": "log evidence, net of autocorrelation, that a change needs",
+                "persistence": "share of the settled (or latest) observations that the baseline "
+                "never showed at that time of the year, 0-1",
+                "settled_days": "days that a settled phase, or a pause between activities, lasts",
+                "settled_noise": "roughest settled phase, as a multiple of the baseline's roughness",
+                "confirm_days": "days after an onset before it is no longer provisional",
+                "spike": "isolated observations this many noise units off are dropped; 0 keeps all",
+                "noise_floor": "smallest standard deviation of an index that is believed, "
+                "in the index's unit",
+            },
+        ),
+    )
+}
+
+
+def resolve(name: str, params: Mapping[str, float]) -> tuple[Detector, dict[str, float]]:
+    """Look a detector up and complete its parameters.
+
+    Raises
+    ------
+    ValueError
+        The detector or a parameter is unknown, or a value is not a finite number >= 0.
+    """
+    if name not in DETECTORS:
+        raise ValueError(
+            f"detector {name!r}: not in the registry; use one of {', '.join(DETECTORS)}"
+        )
+    detector = DETECTORS[name]
+    for key, value in params.items():
+        if key not in detector.defaults:
+            raise ValueError(
+                f"parameter {key!r}: unknown to detector {name!r}; "
+                f"use one of {', '.join(detector.defaults)}"
+            )
+        if not isinstance(value, (int, float)) or not np.isfinite(value) or value < 0:
+            raise ValueError(f"parameter {key!r}: {value!r} is not a finite number >= 0; change it")
+    if params.get("noise_floor") == 0:
+        raise ValueError(
+            "parameter 'noise_floor': 0 makes constant ground infinitely certain; "
+            "use the precision of the index, such as 0.0001"
+        )
+    return detector, {**detector.defaults, **params}

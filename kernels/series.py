@@ -1,0 +1,190 @@
+"""Helpers for one pixel's series: noise scale, isolated spikes, compaction."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels._jit import jit
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+CLIP = 1000.0
+"""Largest deviation kept, in noise units: bounds every sum whatever the input holds."""
+
+ROUGHNESS_OF_NOISE = 0.9538725524
+"""Median absolute difference of two draws of unit Gaussian noise."""
+
+
+@jit
+def compact(series: NDArray[np.float32], taken: Ints, packed: Floats) -> int:
+    """Copy the observations that are clear in every index to the front.
+
+    Parameters
+    ----------
+    series : (time, index) float32, any unit; NaN = not clear
+    taken : (time,) int64, out: positions of the clear observations
+    packed : (index, time) float64, out: their values
+
+    Returns
+    -------
+    int, the number of clear observations.
+    """
+    n_time, n_index = series.shape
+    n = 0
+    for i in range(n_time):
+        clear = True
+        for k in range(n_index):
+            if not np.isfinite(series[i, k]):
+                clear = False
+        if clear:
+            taken[n] = i
+            for k in range(n_index):
+                packed[k, n] = series[i, k]
+            n += 1
+    return n
+
+
+@jit
+def median(work: Floats, n: int) -> float:
+    """Median of work[:n], n >= 1, by quickselect (Hoare 1961); reorders ``work``."""
+    half = n // 2
+    low, high = 0, n - 1
+    while low < high:
+        pivot = work[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while work[i] < pivot:
+                i += 1
+            while work[j] > pivot:
+                j -= 1
+            if i <= j:
+                work[i], work[j] = work[j], work[i]
+                i += 1
+                j -= 1
+        if half <= j:
+            high = j
+        elif half >= i:
+            low = i
+        else:
+            break
+    if n % 2 == 1:
+        return float(work[half])
+    below = work[0]
+    for i in range(1, half):
+        below = max(below, work[i])
+    return float((below + work[half]) / 2)
+
+
+@jit
+def roughness(z: Floats, k: int, start: int, stop: int, work: Floats) -> float:
+    """Median absolute difference of neighbours in z[k, start:stop]; 0 for fewer than two.
+
+    A season or a step barely moves it, and half of the differences may be odd before it breaks.
+    """
+    n = stop - start - 1
+    if n < 1:
+        return 0.0
+    for i in range(n):
+        work[i] = abs(z[k, start + i + 1] - z[k, start + i])
+    return median(work, n)
+
+
+@jit
+def standardise(packed: Floats, n: int, floor: float, work: Floats, scale: Floats) -> None:
+    """Shift each index to median 0 and divide by its noise, in place; clip to +-CLIP noise units.
+
+    The noise is the roughness / (sqrt(2) 0.6745), the standard deviation of white Gaussian noise
+    with that roughness, never below ``floor``.
+
+    Parameters
+    ----------
+    packed : (index, time) float64; n : int >= 2, observations in use
+    floor : float, unit of the values; work : (time,) float64; scale : (index,) float64, out
+    """
+    for k in range(packed.shape[0]):
+        scale[k] = max(floor, roughness(packed, k, 0, n, work) / ROUGHNESS_OF_NOISE)
+        for i in range(n):
+            work[i] = packed[k, i]
+        middle = median(work, n)
+        for i in range(n):
+            packed[k, i] = min(max((packed[k, i] - middle) / scale[k], -CLIP), CLIP)
+
+
+@jit
+def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) -> int:
+    """Remove isolated spikes: one or two observations that leave neighbours which agree.
+
+    An unmasked cloud or shadow touches a date or two; works make neighbours disagree as well, so
+    they are kept. A run of one or two observations goes when every one of them is farther than
+    ``limit`` noise units (root mean square over the indices) from the line between the
+    observations around the run, and three times farther than those are from each other. At either
+    end of the record, where there is one side only, the line is the level of the nearest two.
+
+    Parameters
+    ----------
+    packed : (index, time) float64, noise units, compacted in place
+    taken : (time,) int64, compacted in place; day : (all times,) float64, days
+    n : int, observations in use; limit : float, noise units (0 keeps everything)
+
+    Returns
+    -------
+    int, the number of observations left.
+    """
+    if limit <= 0 or n < 6:
+        return n
+    n_index = packed.shape[0]
+    keep = np.ones(n, np.bool_)
+    for length in (1, 2):
+        for i in range(n - length + 1):
+            before = i - 1 if i > 0 else i + length + 1
+            after = i + length if i + length < n else i - 2
+            if not (keep[i] and keep[i + length - 1] and keep[before] and keep[after]):
+                continue
+            start = day[taken[before]]
+            width = day[taken[after]] - start
+            apart = 0.0
+            for k in range(n_index):
+                jump = packed[k, after] - packed[k, before]
+                apart += jump * jump
+            off = np.inf
+            for q in range(i, i + length):
+                inside = 0 < i and i + length < n
+                share = (day[taken[q]] - start) / width if inside else 0.5
+                miss = 0.0
+                for k in range(n_index):
+                    jump = packed[k, after] - packed[k, before]
+                    e = packed[k, q] - packed[k, before] - share * jump
+                    miss += e * e
+                off = min(off, miss)
+            if off > limit * limit * n_index and off > 9.0 * apart:
+                keep[i : i + length] = False
+    left = 0
+    for i in range(n):
+        if keep[i]:
+            taken[left] = taken[i]
+            for k in range(n_index):
+                packed[k, left] = packed[k, i]
+            left += 1
+    return left
+
+
+@jit
+def running_moments(z: Floats, t: Floats, moments: Floats) -> None:
+    """Running sums that give any segment's moments in O(1).
+
+    Parameters
+    ----------
+    z : (index, time) float64; t : (time,) float64, years
+    moments : (time + 1, 2 + 3 index) float64, zeros, out: row i holds the sums over [0, i) of
+        t, t t, and of z, z t, z z of each index: one row a date, read together
+    """
+    for i in range(z.shape[1]):
+        moments[i + 1, 0] = moments[i, 0] + t[i]
+        moments[i + 1, 1] = moments[i, 1] + t[i] * t[i]
+        for k in range(z.shape[0]):
+            at = 2 + 3 * k
+            moments[i + 1, at] = moments[i, at] + z[k, i]
+            moments[i + 1, at + 1] = moments[i, at + 1] + z[k, i] * t[i]
+            moments[i + 1, at + 2] = moments[i, at + 2] + z[k, i] * z[k, i]

@@ -1,0 +1,222 @@
+"""The whole job as Python calls; the command line is a thin layer over these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from distributed import Client
+
+import cluster
+import kernels
+import pipeline
+from cluster.connect import connect
+from cluster.plugins import Prepare, code_digest, differing_workers
+from pipeline import planner, runner, saved, stages
+from pipeline.config import Config, load
+from pipeline.ledger import Ledger, locked
+from pipeline.output import Output
+from pipeline.planner import Plan
+from pipeline.progress import silent
+from pipeline.publish import publish
+from pipeline.runner import Listener, Outcome
+from pipeline.sites import Site
+from pipeline.types import BadInput, Fault
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left behind."""
+
+    output: Output
+    outcome: Outcome
+    sites: list[Site]
+    faults: list[Fault]
+
+
+def plan(config: Config | str | Path) -> Plan:
+    """Plan a run without reading a pixel.
+
+    Raises
+    ------
+    BadInput
+    """
+    return planner.plan(_config(config))
+
+
+def run(
+    config: Config | str | Path,
+    client: Client | None = None,
+    *,
+    rebuild: bool = False,
+    retry: bool = False,
+    listener: Listener | None = None,
+) -> Result:
+    """Plan, build, detect and publish; what an earlier run has finished is not done again.
+
+    Parameters
+    ----------
+    config : Config or path of a configuration file
+    client : distributed.Client, optional
+        Left out, the cluster that the configuration names.
+    rebuild : bool
+        Also apply what has changed inside finished slabs.
+    retry : bool
+        Also do again the tasks that met faults.
+    listener : Listener, optional
+        Told of each finished task.
+
+    Raises
+    ------
+    BadInput
+        Before anything has been written.
+    """
+    config = _config(config)
+    planned = planner.plan(config)
+    output = output_of(config)
+    with locked(output):
+        ledger = Ledger(output)
+        if retry:
+            for task in [t for t, r in ledger.records.items() if r.faults or r.state != "done"]:
+                ledger.forget(task)
+        ready = stages.prepare(planned, output, ledger, rebuild=rebuild)
+        saved.save(planned, output)
+        return _execute(config, output, ledger, ready, client, listener or silent())
+
+
+def redetect(config: Config | str | Path, client: Client | None = None, *, listener: Listener | None = None) -> Result:
+    """Detect again on every finished region, from the cube alone, and publish.
+
+    Raises
+    ------
+    BadInput
+        Nothing has been run there, or the cube is not finished.
+    """
+    config = _config(config)
+    output = output_of(config)
+    planned = saved.load(config, output)
+    with locked(output):
+        ledger = Ledger(output)
+        ready = stages.reopen(planned, output, ledger)
+        for stage in ready:
+            for region in stage.planned.regions:
+                ledger.forget(stages.detect_name(region))
+        return _execute(config, output, ledger, ready, client, listener or silent())
+
+
+def republish(config: Config | str | Path) -> Result:
+    """Publish again from the layers that are there."""
+    config = _config(config)
+    output = output_of(config)
+    planned = saved.load(config, output)
+    with locked(output):
+        ledger = Ledger(output)
+        sites = publish(planned, output, ledger, {})
+    return Result(output, Outcome(), sites, ledger.faults(set(ledger.records)))
+
+
+def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: Any) -> xr.Dataset:
+    """Detection on a cube of one's own.
+
+    Parameters
+    ----------
+    cube : DataArray (time, y, x) or (index, time, y, x), or Dataset of (time, y, x) indices
+        Floating point, NaN = not clear; `time` must be strictly increasing days. Dask-backed cubes stay lazy; each
+        block then holds the whole series.
+    detector, **params
+        As kernels.detect.
+
+    Returns
+    -------
+    Dataset of the layers, (y, x).
+    """
+    stack = cube.to_dataarray("index") if isinstance(cube, xr.Dataset) else cube
+    if "index" not in stack.dims:
+        stack = stack.expand_dims("index")
+    wrong = {"index", "time", "y", "x"} ^ set(map(str, stack.dims))
+    if wrong:
+        raise BadInput(
+            f"cube with dimensions {stack.dims}", "must be (time, y, x) or (index, time, y, x)", "Rename them"
+        )
+    stack = (
+        stack.transpose("index", "time", "y", "x").chunk({"index": -1, "time": -1})
+        if stack.chunks
+        else (stack.transpose("index", "time", "y", "x"))
+    )
+    dates = stack["time"].values.astype("datetime64[D]")
+
+    def block(values: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(kernels.detect(np.asarray(values, np.float32), dates, detector, **params))
+
+    layers = (
+        xr.apply_ufunc(
+            block,
+            stack,
+            input_core_dims=[["index", "time"]],
+            output_core_dims=[[] for _ in kernels.LAYERS],
+            dask="parallelized",
+            output_dtypes=[np.dtype(layer.dtype) for layer in kernels.LAYERS.values()],
+        )
+        if stack.chunks
+        else tuple(xr.DataArray(v, dims=("y", "x")) for v in block(stack.values))
+    )
+    coords = {name: stack.coords[name] for name in ("y", "x", "spatial_ref") if name in stack.coords}
+    return xr.Dataset(dict(zip(kernels.LAYERS, layers, strict=True)), coords=coords)
+
+
+def output_of(config: Config) -> Output:
+    return Output(config.path(config.output.path))
+
+
+def source_digest() -> str:
+    """Digest of the code that this process runs."""
+    return code_digest([str(Path(str(p.__file__)).parent) for p in (kernels, pipeline, cluster)])
+
+
+def _config(config: Config | str | Path) -> Config:
+    return config if isinstance(config, Config) else load(config)
+
+
+def _execute(
+    config: Config, output: Output, ledger: Ledger, ready: list[stages.Stage], client: Client | None, listener: Listener
+) -> Result:
+    work = runner.due(ready, ledger)
+    try:
+        if work.todo:
+            with _client(config, client) as connected:
+                runner.execute(work, connected, ledger, listener)
+    finally:
+        ledger.compact()
+    outcome = work.outcome
+    sites = publish(stages.settled_plan(ready), output, ledger, outcome.ignored)
+    return Result(output, outcome, sites, ledger.faults(outcome.tasks))
+
+
+@contextmanager
+def _client(config: Config, client: Client | None) -> Iterator[Client]:
+    """A client whose workers are ready and run this very code."""
+    if client is None:
+        c = config.cluster
+        try:
+            with (
+                connect(c.kind, address=c.address, workers=c.workers, memory=c.memory) as own,
+                _client(config, own) as ready,
+            ):
+                yield ready
+        except OSError as error:
+            if c.kind != "address":
+                raise
+            rule = f"must answer ({error})"
+            raise BadInput(f"[cluster] address = {c.address!r}", rule, "Start the scheduler, or mend it") from None
+        return
+    different = differing_workers(client, source_digest)
+    if different:
+        rule = f"run other code than this client: {', '.join(different)}"
+        raise BadInput("[cluster] workers", rule, "Install the same version of groundbreak on all of them")
+    client.register_plugin(Prepare(kernels.warm_up))
+    yield client

@@ -1,0 +1,213 @@
+"""The command line: `groundbreak plan|run|detect|status|retry|verify|publish CONFIG.toml` and `groundbreak demo`.
+
+Exit codes: 0 every region done (faults within the threshold are listed), 1 regions failed, 2 bad input, 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.types import BadInput, Fault
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+SHOWN = 20
+"""Faults, failures and rejected items printed; the files hold all of them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, do, and turn what happened into an exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        _check_packages()
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except BadInput as error:
+        print(f"groundbreak: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("groundbreak: interrupted; run it again to go on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="groundbreak", description="Finds when ground began to change (onset) and when it stopped (halt)."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        name: str, function: Callable[[argparse.Namespace], int], text: str, *, config: bool = True
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function)
+        if config:
+            sub.add_argument("config", metavar="CONFIG.toml")
+        return sub
+
+    sub = add("plan", _plan, "show what a run would do, without reading a pixel")
+    sub.add_argument("--json", action="store_true", help="for programs, with every rejected item")
+    runs = [
+        add("run", _run, "plan, build, detect and publish; goes on where an earlier run stopped"),
+        add("detect", _detect, "detect again, from the cube alone, and publish"),
+        add("retry", _retry, "run, doing again the tasks that failed or met faults"),
+    ]
+    runs[0].add_argument("--rebuild", action="store_true", help="also apply items that changed inside finished slabs")
+    sub = add("status", _status, "show how far a run is")
+    sub.add_argument("--json", action="store_true", help="for programs")
+    add("verify", _verify, "hash what was written; damaged tasks will be done again by the next run")
+    add("publish", _publish, "publish again from the layers that are there")
+    demo = add("demo", _demo, "make a small archive with known truth in ./demo, run on it, and compare", config=False)
+    demo.add_argument("--seed", type=int, default=0, help="another seed moves sites, weather and dates")
+    demo.add_argument("--folder", type=Path, default=Path("demo"), help="where (default: ./demo)")
+    for sub in (*runs, demo):
+        sub.add_argument("--log", choices=("auto", "plain", "json"), default="auto", help="progress: a bar or lines")
+    return parser
+
+
+def _check_packages() -> None:
+    """The three packages have plain names: make sure that they are ours."""
+    import cluster
+    import kernels
+    import pipeline
+
+    for package in (kernels, pipeline, cluster):
+        if getattr(package, "__distribution__", None) != "groundbreak":
+            rule = f"hides groundbreak's package of that name (it is {package.__file__})"
+            raise BadInput(f"package {package.__name__!r}", rule, "Start from another folder, or rename it")
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from pipeline import api, planner
+
+    planned = api.plan(options.config)
+    if options.json:
+        print(planner.to_json(planned))
+        return DONE
+    for name, value in planned.summary().items():
+        print(f"{name:<28} {_size(value) if 'bytes' in name or 'memory' in name else value}")
+    for g in planned.grids:
+        print(
+            f"\ngrid {g.grid.name}: EPSG:{g.grid.frame.epsg}, {len(g.regions)} regions of {g.grid.region} px, "
+            f"{len(g.observations)} observations"
+        )
+        for way, count in sorted(g.ways.items()):
+            print(f"  {count} assets: {way}")
+    if planned.rejections:
+        print("\nrejected items")
+        for reason, count in planned.rejected().items():
+            print(f"  {count} {reason}")
+        for rejection in planned.rejections[:SHOWN]:
+            print(f"    {rejection.item}: {rejection.reason}: {rejection.detail}")
+        if len(planned.rejections) > SHOWN:
+            print(f"    ... and {len(planned.rejections) - SHOWN} more (--json lists them all)")
+    return DONE
+
+
+def _run(options: argparse.Namespace) -> int:
+    return _job(options, "run", rebuild=options.rebuild)
+
+
+def _retry(options: argparse.Namespace) -> int:
+    return _job(options, "run", retry=True)
+
+
+def _detect(options: argparse.Namespace) -> int:
+    return _job(options, "redetect")
+
+
+def _job(options: argparse.Namespace, call: str, **arguments: Any) -> int:
+    from pipeline import api
+    from pipeline.progress import listener
+
+    with listener(options.log) as tell:
+        result: api.Result = getattr(api, call)(options.config, listener=tell, **arguments)
+    return _report(result)
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from pipeline import api
+
+    return _report(api.republish(options.config))
+
+
+def _report(result: Any) -> int:
+    """What a run did, in a few lines."""
+    outcome = result.outcome
+    print(
+        f"{outcome.done} tasks done, {outcome.skipped} done before, {len(outcome.failed)} regions failed, "
+        f"{len(result.faults)} faults, {len(result.sites)} sites"
+    )
+    for site in result.sites[:SHOWN]:
+        halt = site.halt or "-"
+        print(f"  {site.id}  onset {site.onset}  halt {halt}  {site.status:<8} {site.area_m2:,.0f} m2")
+    for grid, items in outcome.ignored.items():
+        print(f"  {grid}: {len(items)} items changed inside finished slabs (--rebuild applies them): {items[0]} ...")
+    for fault in result.faults[:SHOWN]:
+        print(f"  fault: {_fault(fault)}")
+    for region, error in list(outcome.failed.items())[:SHOWN]:
+        print(f"  failed: {region}: {error.splitlines()[0]}")
+    print(f"results in {result.output.path}: report.html, sites.parquet, change/, faults.parquet, run.json")
+    return FAILED if outcome.failed else DONE
+
+
+def _fault(fault: Fault) -> str:
+    return f"{fault.region} {fault.item} {fault.band}: {fault.error} ({fault.attempts} attempts)"
+
+
+def _status(options: argparse.Namespace) -> int:
+    from pipeline import api, upkeep
+    from pipeline.config import load
+
+    config = load(options.config)
+    found = upkeep.status(config, api.output_of(config))
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        for kind, states in found["tasks"].items():
+            print(f"{kind:<8} " + ", ".join(f"{n} {state}" for state, n in states.items()))
+        print(f"faults   {found['faults']}")
+        print("pixels   " + ", ".join(f"{n} {status}" for status, n in found["pixels"].items()))
+        print(f"written  {_size(found['bytes_written'])} in {found['seconds']} task seconds")
+        for task, error in list(found["failed"].items())[:SHOWN]:
+            print(f"failed   {task}: {error}")
+    return FAILED if found["failed"] else DONE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from pipeline import api, upkeep
+    from pipeline.config import load
+
+    config = load(options.config)
+    damaged = upkeep.verify(config, api.output_of(config))
+    for task, objects in damaged.items():
+        print(f"{task}: {', '.join(objects)}")
+    print(f"{len(damaged)} tasks damaged" + ("; `groundbreak run` does them again" if damaged else ""))
+    return FAILED if damaged else DONE
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from pipeline.testing.demo import run_demo
+
+    return run_demo(options.folder, options.seed, options.log)
+
+
+def _size(value: Any) -> str:
+    number = float(value)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""Grids and regions: which lattice every pixel of the area lives on, and who owns it.
+
+Where items lie on fixed tiles (Sentinel-2, HLS) a grid is one tile's own lattice, so nothing is resampled; otherwise it
+is the zone's UTM lattice, onto which items are warped. Tiles overlap, across zones too: a point of the ground is owned
+by the grid in which it lies deepest, and in overlaps the owner alone is read.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyproj
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from pipeline import area as areas
+from pipeline.raster import Access, ReadError, header
+from pipeline.types import Asset, BadInput, Frame, Grid, Observation, Region, Scene
+
+MAX_LATTICE_M = 40_960
+"""A block lattice wider than this (strips, huge blocks) does not decide the size of regions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What decides the grids."""
+
+    bands: tuple[str, ...]
+    """Bands of the cube, the mask's last."""
+    lattice: str
+    """source or zone."""
+    resolution: float | None
+    """Metres, or None for the source's own."""
+    region: int
+    """Least side of a region, in the finest pixels."""
+
+
+def build_grids(
+    scenes: Sequence[Scene], rule: Rule, area: BaseGeometry, access: Access
+) -> list[tuple[Grid, list[Scene]]]:
+    """Group scenes into grids and lay each grid's regions around the area.
+
+    Returns
+    -------
+    list of (grid, its scenes), sorted by name. Grids that no part of the area reaches are left out.
+
+    Raises
+    ------
+    BadInput
+        The scenes' frames cannot be known.
+    """
+    framed = [_framed(s, rule.bands, access) for s in scenes]
+    groups: dict[tuple[str, Frame], list[Scene]] = defaultdict(list)
+    for scene in framed:
+        frame = _finest(scene, rule.bands)
+        own = rule.lattice == "source" and (rule.resolution in (None, frame.resolution)) and _is_metric(frame.epsg)
+        key = ("source", frame) if own else ("zone", _zone_frame(frame, rule.resolution, area))
+        groups[key].append(scene)
+    drafts: list[tuple[str, Frame, dict[str, float], int, list[Scene]]] = []
+    for (kind, frame), members in groups.items():
+        if kind == "source":
+            bands = {b: _frame(members[0].assets[b]).resolution for b in rule.bands}
+            side = _lattice(members, rule, access, frame.resolution)
+            drafts.append((_tile_name(members[0]), frame, bands, side, members))
+    zones = sorted({(f.epsg, f.resolution) for kind, f in groups if kind == "zone"})
+    for epsg, resolution in zones:
+        members = [s for (kind, f), m in groups.items() if kind == "zone" and f.epsg == epsg for s in m]
+        extents = [f.bounds for kind, f in groups if kind == "zone" and f.epsg == epsg]
+        if len(zones) == 1:
+            # No other zone competes for the ground: scenes that come later must not move the lattice's edge.
+            extents = [areas.project(area, epsg).bounds]
+        whole = _lattice_frame(extents, epsg, resolution, rule.region)
+        drafts.append((f"{epsg}_{resolution:g}m", whole, dict.fromkeys(rule.bands, resolution), rule.region, members))
+    grids = []
+    names = [d[0] for d in drafts]
+    for name, source, bands, side, members in sorted(drafts, key=lambda d: (d[0], d[1].x0, d[1].y0)):
+        unique = name if names.count(name) == 1 else f"{name}_{source.x0:.0f}_{source.y0:.0f}"
+        frame_or_none = _around(areas.project(area, source.epsg), source, side)
+        if frame_or_none is not None:
+            grids.append((Grid(unique, frame_or_none, source, bands, side), members))
+    return grids
+
+
+def observations(scenes: Iterable[Scene]) -> list[Observation]:
+    """Scenes of one grid as overpasses, in time: the parts of a split datatake are one."""
+    takes: dict[str, list[Scene]] = defaultdict(list)
+    for scene in scenes:
+        takes[scene.datatake].append(scene)
+    found = [Observation(key, min(s.time for s in parts), tuple(parts)) for key, parts in takes.items()]
+    return sorted(found, key=lambda o: (o.time, o.id))
+
+
+def build_regions(grid: Grid, others: Sequence[Grid], area: BaseGeometry) -> list[Region]:
+    """The regions of a grid that own some of the area."""
+    here = areas.project(area, grid.frame.epsg)
+    regions = []
+    for row in range(-(-grid.frame.height // grid.region)):
+        for col in range(-(-grid.frame.width // grid.region)):
+            top, left = row * grid.region, col * grid.region
+            height = min(grid.region, grid.frame.height - top)
+            width = min(grid.region, grid.frame.width - left)
+            frame = grid.frame.window(top, left, height, width)
+            count = int(owned(grid, frame, others, here).sum())
+            if count:
+                regions.append(Region(grid.name, row, col, frame, count))
+    return regions
+
+
+def owned(grid: Grid, frame: Frame, others: Sequence[Grid], area: BaseGeometry) -> np.ndarray:
+    """(height, width) bool: pixels of a frame of `grid` that lie in the area and that this grid owns.
+
+    Parameters
+    ----------
+    area : geometry in the grid's CRS
+
+    Notes
+    -----
+    The rule compares depths at the pixel's centre, so two grids that share pixels agree on every one of them, and the
+    answer for a pixel does not depend on the region asked for.
+    """
+    mine = areas.inside(area, frame)
+    x, y = frame.centres()
+    depth = _depth(grid.source, x[None, :], y[:, None])
+    mine &= depth > 0
+    for other in others:
+        if other.name == grid.name or not mine.any():
+            continue
+        if other.source.epsg == frame.epsg:
+            if not shapely.box(*other.source.bounds).intersects(shapely.box(*frame.bounds)):
+                continue
+            theirs = _depth(other.source, x[None, :], y[:, None])
+        else:
+            move = pyproj.Transformer.from_crs(frame.epsg, other.source.epsg, always_xy=True)
+            left, bottom, right, top = move.transform_bounds(*frame.bounds)
+            if not shapely.box(*other.source.bounds).intersects(shapely.box(left, bottom, right, top)):
+                continue
+            xs, ys = np.meshgrid(x, y)
+            theirs = _depth(other.source, *move.transform(xs, ys))
+        mine &= (depth > theirs) | ((depth == theirs) & (grid.name < other.name))
+    return mine
+
+
+def _depth(frame: Frame, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Distance to the nearest edge of a frame, metres; negative outside. Whole centimetres, so that ties are ties."""
+    left, bottom, right, top = frame.bounds
+    across = np.minimum(x - left, right - x)
+    along = np.minimum(y - bottom, top - y)
+    return np.asarray(np.round(np.minimum(across, along), 2))
+
+
+def _framed(scene: Scene, bands: Sequence[str], access: Access) -> Scene:
+    """The scene with every frame known: from the item, or else from the header."""
+    if all(scene.assets[b].frame is not None for b in bands):
+        return scene
+    assets = dict(scene.assets)
+    for band in bands:
+        if assets[band].frame is None:
+            try:
+                assets[band] = replace(assets[band], frame=header(assets[band], access).frame)
+            except ReadError as error:
+                rule = f"has no proj:transform, and its header cannot be read ({error.message})"
+                raise BadInput(f"item {scene.id}, asset {band}", rule, "Mend or leave out the item") from None
+    return replace(scene, assets=assets)
+
+
+def _frame(asset: Asset) -> Frame:
+    assert asset.frame is not None
+    return asset.frame
+
+
+def _finest(scene: Scene, bands: Sequence[str]) -> Frame:
+    return min((_frame(scene.assets[b]) for b in bands), key=lambda f: f.resolution)
+
+
+def _lattice(scenes: Sequence[Scene], rule: Rule, access: Access, resolution: float) -> int:
+    """Side of a region: the least multiple of every band's block that reaches `rule.region` pixels.
+
+    One header of each band is read, of the earliest scene that can be.
+    """
+    metres = round(resolution)
+    for band in rule.bands:
+        error = None
+        for scene in sorted(scenes, key=lambda s: (s.time, s.id))[:5]:
+            try:
+                head = header(scene.assets[band], access)
+            except ReadError as caught:
+                error = caught
+                continue
+            for size, whole in zip(head.block, (head.frame.height, head.frame.width), strict=True):
+                block = round(size * head.frame.resolution)
+                if 1 < size < whole and math.lcm(metres, block) <= MAX_LATTICE_M:
+                    metres = math.lcm(metres, block)
+            break
+        else:
+            rule_text = f"no header of the first scenes can be read ({error.message if error else ''})"
+            what = f"band {band} of {_tile_name(scenes[0])}"
+            raise BadInput(what, rule_text, "Check the hrefs, keys and network; see [source]")
+    lattice = metres // round(resolution)
+    return lattice * -(-rule.region // lattice)
+
+
+def _around(area: BaseGeometry, source: Frame, side: int) -> Frame | None:
+    """The cube's frame: whole regions of the source's lattice around the area, cut at the source's edge."""
+    part = area.intersection(shapely.box(*source.bounds))
+    if part.is_empty or part.area == 0:
+        return None
+    left, bottom, right, top = part.bounds
+    step = side * source.resolution
+    col0, row0 = math.floor((left - source.x0) / step) * side, math.floor((source.y0 - top) / step) * side
+    col1, row1 = math.ceil((right - source.x0) / step) * side, math.ceil((source.y0 - bottom) / step) * side
+    row0, col0 = max(row0, 0), max(col0, 0)
+    return source.window(row0, col0, min(row1, source.height) - row0, min(col1, source.width) - col0)
+
+
+def _is_metric(epsg: int) -> bool:
+    return bool(pyproj.CRS.from_epsg(epsg).is_projected)
+
+
+def _zone_frame(frame: Frame, resolution: float | None, area: BaseGeometry) -> Frame:
+    """The bounds of a source's frame on its UTM zone's lattice (the area's zone, for a source in another CRS)."""
+    if 32601 <= frame.epsg <= 32660 or 32701 <= frame.epsg <= 32760:
+        epsg, bounds = frame.epsg, frame.bounds
+    else:
+        point = shapely.get_parts(area)[0].centroid
+        epsg = (32600 if point.y >= 0 else 32700) + int((point.x + 180) // 6) % 60 + 1
+        bounds = pyproj.Transformer.from_crs(frame.epsg, epsg, always_xy=True).transform_bounds(*frame.bounds)
+    if resolution is None and not _is_metric(frame.epsg):
+        raise BadInput("[cube] resolution", f"is needed: the source is in EPSG:{frame.epsg}", "Set it, in metres")
+    step = resolution or frame.resolution
+    left, bottom, right, top = (
+        math.floor(bounds[0] / step),
+        math.floor(bounds[1] / step),
+        math.ceil(bounds[2] / step),
+        math.ceil(bounds[3] / step),
+    )
+    return Frame(epsg, left * step, top * step, step, top - bottom, right - left)
+
+
+def _lattice_frame(extents: Sequence[tuple[float, ...]], epsg: int, resolution: float, region: int) -> Frame:
+    """Whole regions of a zone's lattice around all extents (left, bottom, right, top)."""
+    step = resolution * region
+    left, bottom = (math.floor(min(e[i] for e in extents) / step) for i in (0, 1))
+    right, top = (math.ceil(max(e[i] for e in extents) / step) for i in (2, 3))
+    return Frame(epsg, left * step, top * step, resolution, (top - bottom) * region, (right - left) * region)
+
+
+def _tile_name(scene: Scene) -> str:
+    """A folder's name: the tile's, or where there is none (or a hostile one) its corner's."""
+    tile = scene.tile.removeprefix("MGRS-")
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", tile):
+        return tile
+    frame = next(a.frame for a in scene.assets.values() if a.frame is not None)
+    return f"{frame.epsg}_{frame.x0:.0f}_{frame.y0:.0f}"

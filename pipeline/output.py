@@ -1,0 +1,110 @@
+"""Where results go: a folder or an object store, reached the same way.
+
+Every object is put whole (a local file by rename), so a reader sees an old object or a new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import obstore
+from obstore.store import LocalStore, ObjectStore, from_url
+from zarr.abc.store import Store
+from zarr.core.buffer import Buffer
+from zarr.storage import ObjectStore as ZarrObjectStore
+from zarr.storage import WrapperStore
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output's root; it travels to workers as its address alone.
+
+    Object stores take their keys, region and endpoint from the usual environment variables (AWS_ACCESS_KEY_ID,
+    AWS_ENDPOINT_URL, ...).
+    """
+
+    path: str
+    """Absolute folder or s3://bucket/prefix."""
+
+    @property
+    def local(self) -> Path | None:
+        return None if "://" in self.path else Path(self.path)
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        return self._open("")
+
+    def _open(self, prefix: str) -> ObjectStore:
+        if self.local is not None:
+            return LocalStore(self.local / prefix, mkdir=True)
+        return from_url(f"{self.path.rstrip('/')}/{prefix}".rstrip("/"))
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"path": self.path}
+
+    def zarr(self, prefix: str) -> Store:
+        """A Zarr store rooted at `prefix`."""
+        return ZarrObjectStore(self._open(prefix))
+
+    def get(self, key: str) -> bytes | None:
+        """An object's bytes, or None where there is none."""
+        try:
+            return bytes(obstore.get(self._store, key).bytes())
+        except FileNotFoundError:
+            return None
+
+    def put(self, key: str, data: bytes) -> None:
+        obstore.put(self._store, key, data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Put an object that must not exist yet; False where it does. Of racing callers one gets True."""
+        try:
+            obstore.put(self._store, key, data, mode="create")
+        except obstore.exceptions.AlreadyExistsError:
+            return False
+        return True
+
+    def delete(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._store, key)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Keys below a folder."""
+        for batch in obstore.list(self._store, prefix=prefix):
+            for meta in batch:
+                yield str(meta["path"])
+
+    def delete_tree(self, prefix: str) -> None:
+        for key in list(self.list(prefix)):
+            self.delete(key)
+        if self.local is not None:
+            # An object store has no folders; on disk the empty ones would stay behind.
+            shutil.rmtree(self.local / prefix, ignore_errors=True)
+
+    def free_bytes(self) -> int | None:
+        """Free space below a local output; None on an object store."""
+        if self.local is None:
+            return None
+        folder = next(p for p in (self.local, *self.local.parents) if p.exists())
+        return shutil.disk_usage(folder).free
+
+
+class HashingStore(WrapperStore[Store]):
+    """A Zarr store that remembers the sha256 and the size of each object written through it."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.checksums: dict[str, str] = {}
+        self.bytes_written = 0
+
+    async def set(self, key: str, value: Buffer) -> None:
+        data = value.to_bytes()
+        await super().set(key, value)
+        self.checksums[key] = hashlib.sha256(data).hexdigest()
+        self.bytes_written += len(data)

@@ -1,0 +1,270 @@
+"""The plan: regions x slabs x observations, fixed and digested before a pixel is read.
+
+Everything a run does follows from this value; planning again from the same input gives the same plan. Headers may be
+read, pixels are not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from kernels import DETECTORS
+from pipeline import area as areas
+from pipeline import geo, hrefs, raster
+from pipeline import grid as grids
+from pipeline.catalog import read_items
+from pipeline.config import Config
+from pipeline.screen import screen
+from pipeline.store import SCHEMA, TIME_CHUNK, largest_divisor
+from pipeline.types import BadInput, Grid, Mask, Observation, Region, Rejection, Scene, Slab, digest
+
+DETECT_BUDGET = 512 * 2**20
+"""Bytes of intermediates that one detection task may hold; rows are read in strips that fit it."""
+
+BAND_OVERHEAD = 64 * 2**20
+"""What a building task needs beyond its buffers: GDAL's block cache, the codec's scratch."""
+
+COMPRESSION = 1.6
+"""Measured on Sentinel-2 reflectance with blosc lz4 bitshuffle: 1.62 : 1."""
+
+
+@dataclass(frozen=True)
+class GridPlan:
+    """All that happens on one grid."""
+
+    grid: Grid
+    observations: tuple[Observation, ...]
+    regions: tuple[Region, ...]
+    others: tuple[Grid, ...]
+    """The grids that compete for its ground."""
+    cube: str
+    """Digest of the cube's identity: grid, bands, source, screening."""
+    ways: Mapping[str, int]
+    """How its assets are read, and why -> how many."""
+
+    def slabs(self, depth: int) -> list[Slab]:
+        return slabs(len(self.observations), depth)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do."""
+
+    config: Config
+    area: BaseGeometry
+    """Lon/lat."""
+    mask: Mask
+    access: raster.Access
+    grids: tuple[GridPlan, ...]
+    rejections: tuple[Rejection, ...]
+    uncovered_km2: float
+    """Ground of the area that no grid reaches."""
+
+    @property
+    def depth(self) -> int:
+        """Observations of a full slab."""
+        return slab_depth(self.config.cube.slab)
+
+    @property
+    def detection(self) -> str:
+        """Digest of what detection depends on beside the cube: parameters, masks, who owns which pixel."""
+        detect = self.config.detect
+        detector = DETECTORS[detect.detector]
+        params = {**detector.defaults, **detect.params}
+        who = [
+            shapely.to_wkb(self.area, hex=True),
+            [[g.grid.name, dataclasses.astuple(g.grid.source)] for g in self.grids],
+        ]
+        return digest(
+            [
+                SCHEMA,
+                detect.detector,
+                detector.version,
+                params,
+                detect.indices,
+                detect.history_end,
+                dataclasses.astuple(self.mask),
+                who,
+            ]
+        )
+
+    def summary(self) -> dict[str, int | float | str]:
+        """The figures that `plan` prints."""
+        slabs_all = sum(len(g.regions) * len(g.slabs(self.depth)) for g in self.grids)
+        regions = [r for g in self.grids for r in g.regions]
+        raw = sum(cube_bytes(g) for g in self.grids)
+        return {
+            "grids": len(self.grids),
+            "regions": len(regions),
+            "observations": sum(len(g.observations) for g in self.grids),
+            "scenes": sum(len(o.scenes) for g in self.grids for o in g.observations),
+            "rejected items": len(self.rejections),
+            "tasks": slabs_all + len(regions),
+            "pixels of the area": sum(r.owned for r in regions),
+            "uncovered km2": round(self.uncovered_km2, 3),
+            "bytes decoded": raw,
+            "bytes on disk (estimated)": self.disk_bytes(),
+            "memory per building task": max((build_memory(g.grid, self.depth) for g in self.grids), default=0),
+            "memory per detection task": max((detect_memory(g, self.config) for g in self.grids), default=0),
+        }
+
+    def disk_bytes(self) -> int:
+        layers = sum(r.frame.height * r.frame.width for g in self.grids for r in g.regions) * 26
+        return int(sum(cube_bytes(g) for g in self.grids) / COMPRESSION) + layers * 2
+
+    def rejected(self) -> dict[str, int]:
+        """Reason -> items."""
+        return dict(Counter(r.reason for r in self.rejections).most_common())
+
+
+def plan(config: Config) -> Plan:
+    """Read the items, screen them, and lay out grids, regions and observations.
+
+    Raises
+    ------
+    BadInput
+    """
+    area = areas.load_area(config)
+    screened = screen(
+        read_items(config.source, area, config.path),
+        area=area,
+        span=config.span,
+        bands=config.bands,
+        source=config.source,
+    )
+    provider = screened.provider
+    access = raster.Access(
+        provider.token_url_for(config.source), hrefs.gdal_options(config.source, provider), config.run.attempts
+    )
+    rule = grids.Rule((*config.bands, screened.mask.band), provider.lattice, config.cube.resolution, config.cube.region)
+    drafts = grids.build_grids(screened.scenes, rule, area, access)
+    every = [grid for grid, _ in drafts]
+    planned: list[GridPlan] = []
+    for grid, scenes in drafts:
+        regions = grids.build_regions(grid, every, area)
+        if not regions:
+            continue
+        ways = Counter(way(scene, band, grid) for scene in scenes for band in rule.bands)
+        others = tuple(g for g in every if g.name != grid.name)
+        source = sorted({(s.provider, s.collection) for s in scenes})
+        depth = slab_depth(config.cube.slab)
+        cube = digest([SCHEMA, dataclasses.astuple(grid), depth, source, dataclasses.astuple(screened.mask)])
+        planned.append(GridPlan(grid, tuple(grids.observations(scenes)), tuple(regions), others, cube, dict(ways)))
+    if not planned:
+        raise BadInput("[area]", "no pixel of it lies on the items' rasters", "Check the area against the items")
+    used = {(s.collection, s.id) for g in planned for o in g.observations for s in o.scenes}
+    unused = [s for s in screened.scenes if (s.collection, s.id) not in used]
+    rejections = [
+        *screened.rejections,
+        *(Rejection(s.id, "owns_nothing", "other grids own all of the area that it reaches") for s in unused),
+    ]
+    return Plan(config, area, screened.mask, access, tuple(planned), tuple(rejections), _uncovered(area, planned))
+
+
+def slab_depth(wanted: int) -> int:
+    """Slabs are whole time chunks."""
+    return wanted if wanted < TIME_CHUNK else -(-wanted // TIME_CHUNK) * TIME_CHUNK
+
+
+def slabs(count: int, depth: int) -> list[Slab]:
+    """Observations [0, count) in slabs; the last may be short."""
+    return [Slab(i, start, min(start + depth, count), depth) for i, start in enumerate(range(0, count, depth))]
+
+
+def way(scene: Scene, band: str, grid: Grid) -> str:
+    """How an asset is read, and why."""
+    asset = scene.assets[band]
+    assert asset.frame is not None
+    if raster.overlap(asset.frame, grid.band_frame(band)) is not None:
+        return f"{asset.driver} window on its own lattice"
+    if asset.frame.epsg != grid.frame.epsg:
+        return f"{asset.driver} warped: EPSG:{asset.frame.epsg} onto EPSG:{grid.frame.epsg}"
+    return f"{asset.driver} warped: another pixel size or phase"
+
+
+def cube_bytes(planned: GridPlan) -> int:
+    """Bytes of the cube's pixels, uncompressed: every region of every observation."""
+    per_pixel = sum(
+        (1 if resolution_is_mask else 2) * (planned.grid.frame.resolution / resolution) ** 2
+        for resolution, resolution_is_mask in _band_kinds(planned.grid)
+    )
+    pixels = sum(r.frame.height * r.frame.width for r in planned.regions)
+    return int(per_pixel * pixels * len(planned.observations))
+
+
+def build_memory(grid: Grid, depth: int) -> int:
+    """Projected peak of a building task, bytes: it holds one band of one slab at a time."""
+    sides = [round(grid.region * grid.frame.resolution / r) for r in grid.bands.values()]
+    return 2 * max(sides) ** 2 * depth * 2 + BAND_OVERHEAD
+
+
+def strip_rows(grid: Grid, count: int, n_bands: int, n_indices: int) -> int:
+    """Rows of a detection strip: whole inner chunks of every band, as many as the budget allows."""
+    coarse = round(max(grid.bands.values()) / grid.frame.resolution)
+    step = largest_divisor(grid.region, 128)
+    step = step if step % coarse == 0 else step * coarse
+    row = grid.region * max(count, 1) * _detect_itemsize(n_bands, n_indices)
+    return max(step, int(DETECT_BUDGET / row) // step * step)
+
+
+def detect_memory(planned: GridPlan, config: Config) -> int:
+    """Projected peak of a detection task, bytes."""
+    bands = len(planned.grid.bands)
+    count = len(planned.observations)
+    rows = min(strip_rows(planned.grid, count, bands, len(config.detect.indices)), planned.grid.region)
+    size = _detect_itemsize(bands, len(config.detect.indices))
+    return rows * planned.grid.region * count * size + BAND_OVERHEAD
+
+
+def _detect_itemsize(n_bands: int, n_indices: int) -> int:
+    """Bytes a pixel and observation: bands as stored and as float32, indices, one temporary, snow."""
+    return n_bands * (2 + 4) + (n_indices + 1) * 4 + 1
+
+
+def _band_kinds(grid: Grid) -> list[tuple[float, bool]]:
+    # The mask's band is the last that the plan names, and the only one of a byte.
+    *bands, mask = grid.bands.items()
+    return [(r, False) for _, r in bands] + [(mask[1], True)]
+
+
+def _uncovered(area: BaseGeometry, planned: Sequence[GridPlan]) -> float:
+    """Square kilometres of the area outside all grids' sources."""
+    epsg = planned[0].grid.frame.epsg
+    here = areas.project(area, epsg)
+    left = here
+    for g in planned:
+        box = shapely.segmentize(shapely.box(*g.grid.source.bounds), 1000)
+        left = left.difference(
+            box if g.grid.frame.epsg == epsg else areas.project(geo.to_lonlat(box, g.grid.frame.epsg), epsg)
+        )
+    return float(left.area) / 1e6
+
+
+def to_json(planned: Plan) -> str:
+    """The plan's figures, ways and rejections as JSON, for programs."""
+    return json.dumps(
+        {
+            "summary": planned.summary(),
+            "grids": [
+                {
+                    "name": g.grid.name,
+                    "epsg": g.grid.frame.epsg,
+                    "regions": len(g.regions),
+                    "observations": len(g.observations),
+                    "first": str(min((o.time for o in g.observations), default=np.datetime64("NaT"))),
+                    "ways": dict(g.ways),
+                }
+                for g in planned.grids
+            ],
+            "rejected": [dataclasses.asdict(r) for r in planned.rejections],
+        },
+        indent=2,
+    )

@@ -1,0 +1,159 @@
+"""Publishing: from each grid's layers to what other programs and people read."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import __version__, detection, geo, geoparquet, mosaic, report, store
+from pipeline.ledger import FAULTS, Ledger, now
+from pipeline.output import Output
+from pipeline.planner import GridPlan, Plan
+from pipeline.sites import Site, find_sites
+from pipeline.stages import cube_key, detect_name
+from pipeline.types import Fault
+
+CARDS = 50
+"""Sites, largest first, whose series are read for the report."""
+
+WINDOW = 128
+"""Side of the window of a cube that a site's series is read from: one inner chunk."""
+
+
+def publish(plan: Plan, output: Output, ledger: Ledger, ignored: dict[str, tuple[str, ...]]) -> list[Site]:
+    """Mosaic, sites, report, faults and run.json, from the layers of every grid.
+
+    Returns
+    -------
+    list of Site, largest first.
+    """
+    grids = [g.grid for g in plan.grids]
+    regions = {g.grid.name: g.regions for g in plan.grids}
+    attrs = {"cubes": {g.grid.name: g.cube for g in plan.grids}, "detection": plan.detection}
+    epsgs = mosaic.publish_mosaics(output, grids, regions, attrs)
+    sites = find_sites(output, epsgs, min_area_m2=plan.config.detect.min_area_m2)
+    geoparquet.write_sites(output, sites)
+    faults = _faults(plan, ledger)
+    write_faults(output, faults)
+    statuses: Counter[str] = Counter()
+    failed = []
+    for region in (r for g in plan.grids for r in g.regions):
+        record = ledger.records.get(detect_name(region))
+        if record is None or record.state != "done":
+            failed.append(region.key)
+        if record is not None:
+            statuses.update(record.counts)
+    times = [o.time for g in plan.grids for o in g.observations]
+    summary: dict[str, Any] = {
+        "area_km2": round(geo.ground_area(plan.area) / 1e6, 2),
+        "uncovered_km2": round(plan.uncovered_km2, 3),
+        "first_observation": str(min(times))[:10] if times else "",
+        "last_observation": str(max(times))[:10] if times else "",
+        "observations": len(times),
+        "regions": sum(len(g.regions) for g in plan.grids),
+        "failed_regions": len(failed),
+        "sites": len(sites),
+        "faults": len(faults),
+        "rejected_items": len(plan.rejections),
+    }
+    series = {site.id: found for site in sites[:CARDS] if (found := site_series(plan, output, site)) is not None}
+    title = f"groundbreak: {plan.config.source.collection or 'changes'}, {plan.config.source.datetime}"
+    report.write_report(
+        output, title=title, area=plan.area, sites=sites, epsgs=epsgs, series=series, summary=summary, faults=faults
+    )
+    run = {
+        "schema": store.SCHEMA,
+        "groundbreak": __version__,
+        "published": now(),
+        "summary": summary,
+        "pixels": dict(statuses),
+        "failed_regions": failed,
+        "rejected": plan.rejected(),
+        "ignored": {k: list(v) for k, v in ignored.items()},
+        "digests": {
+            **attrs,
+            "observations": {
+                g.grid.name: store.read_meta(output.zarr(cube_key(g.grid.name))).get("observation_list")
+                for g in plan.grids
+            },
+        },
+        "detect": dataclasses.asdict(plan.config.detect),
+    }
+    output.put("run.json", json.dumps(run, indent=1).encode())
+    return sites
+
+
+def write_faults(output: Output, faults: Sequence[Fault]) -> None:
+    """OUT/faults.parquet; without faults, a table of no rows."""
+    table = pa.Table.from_pylist([dataclasses.asdict(f) for f in faults], pa.schema(list(FAULTS)))
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    output.put("faults.parquet", buffer.getvalue())
+
+
+def site_series(plan: Plan, output: Output, site: Site) -> report.SiteSeries | None:
+    """A site's index series: the median over its pixels in the window of a cube that holds most of them."""
+    xy = np.asarray(site.sample)
+    best: tuple[int, GridPlan, int, int] | None = None
+    for planned in (g for g in plan.grids if g.grid.frame.epsg == site.epsg):
+        rows, cols = _lookup(planned, xy)
+        inside = rows >= 0
+        if inside.any():
+            windows = Counter(zip(rows[inside] // WINDOW, cols[inside] // WINDOW, strict=True))
+            (row, col), count = max(windows.items(), key=lambda w: (w[1], w[0]))
+            if best is None or count > best[0]:
+                best = (count, planned, int(row), int(col))
+    if best is None:
+        return None
+    _, planned, row, col = best
+    frame = planned.grid.frame
+    window = (
+        slice(row * WINDOW, min((row + 1) * WINDOW, frame.height)),
+        slice(col * WINDOW, min((col + 1) * WINDOW, frame.width)),
+    )
+    times = np.array([o.time for o in planned.observations], "datetime64[ms]")
+    indices = plan.config.detect.indices
+    days, values, _ = detection.read_indices(
+        output.zarr(cube_key(planned.grid.name)), planned.grid, plan.mask, indices, times, *window
+    )
+    rows, cols = _lookup(planned, xy)
+    mine = (rows // WINDOW == row) & (cols // WINDOW == col)
+    pixels = values[:, :, rows[mine] - window[0].start, cols[mine] - window[1].start]
+    clear = ~np.isnan(pixels).all(axis=2)
+    medians = np.full(pixels.shape[:2], np.nan, np.float32)
+    medians[clear] = np.nanmedian(pixels[clear], axis=1)
+    return report.SiteSeries(days, dict(zip(indices, medians, strict=True)))
+
+
+def _lookup(planned: GridPlan, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(row, column) of points in a grid's cube; -1 where none of its regions holds the point."""
+    frame = planned.grid.frame
+    cols = np.floor((xy[:, 0] - frame.x0) / frame.resolution).astype(int)
+    rows = np.floor((frame.y0 - xy[:, 1]) / frame.resolution).astype(int)
+    have = {(r.row, r.col) for r in planned.regions}
+    side = planned.grid.region
+    inside = np.array(
+        [
+            (r // side, c // side) in have and 0 <= r < frame.height and 0 <= c < frame.width
+            for r, c in zip(rows, cols, strict=True)
+        ],
+        bool,
+    )
+    return np.where(inside, rows, -1), np.where(inside, cols, -1)
+
+
+def _faults(plan: Plan, ledger: Ledger) -> list[Fault]:
+    """The faults of this plan's builds, in order; those of older plans are history."""
+    regions = {r.key for g in plan.grids for r in g.regions}
+    tasks = {
+        t for t in ledger.records if t.startswith("build/") and t.removeprefix("build/").rsplit("/", 1)[0] in regions
+    }
+    return ledger.faults(tasks)

@@ -1,0 +1,192 @@
+"""Grids made ready for a run: stores laid out or extended, lists of observations settled, tasks named.
+
+Everything that can be refused is checked before anything is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from zarr.abc.store import Store
+
+from pipeline import area as areas
+from pipeline import observed, store, tasks
+from pipeline.cube import SlabJob
+from pipeline.detection import Settings
+from pipeline.ledger import Ledger
+from pipeline.observed import Reconciled, slab_identity
+from pipeline.output import Output
+from pipeline.planner import GridPlan, Plan, slabs, strip_rows
+from pipeline.types import BadInput, Region, Slab, digest
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A grid made ready: its store laid out, its list of observations settled."""
+
+    plan: Plan
+    planned: GridPlan
+    settled: Reconciled
+    output: Output
+
+    @property
+    def cube_key(self) -> str:
+        return cube_key(self.planned.grid.name)
+
+    def slabs(self) -> list[Slab]:
+        return slabs(len(self.settled.observations), self.plan.depth)
+
+    def build(self, region: Region, slab: Slab) -> tasks.BuildTask:
+        part = slice(slab.start, slab.stop)
+        job = SlabJob(self.planned.grid, region, self.settled.observations[part], self.plan.mask, self.plan.access)
+        identity = slab_identity(self.planned.cube, slab.start, self.settled.versions[part])
+        return tasks.BuildTask(build_name(region, slab.index), identity, self.output, self.cube_key, slab, job)
+
+    def detect(self, region: Region, faulty: bool, failure: str) -> tasks.DetectTask:
+        grid, config = self.planned.grid, self.plan.config
+        times = np.array([o.time for o in self.settled.observations], "datetime64[ms]")
+        detect = config.detect
+        rows = strip_rows(grid, len(times), len(grid.bands), len(detect.indices))
+        identity = digest([self.planned.cube, self.settled.digest, self.plan.detection, faulty, failure])
+        return tasks.DetectTask(
+            detect_name(region),
+            identity,
+            self.output,
+            self.cube_key,
+            layers_key(grid.name),
+            grid,
+            region,
+            self.planned.others,
+            areas.project(self.plan.area, grid.frame.epsg),
+            self.plan.mask,
+            times,
+            Settings(detect.detector, detect.indices, detect.history_end, dict(detect.params)),
+            rows,
+            faulty,
+            failure,
+        )
+
+
+def cube_key(grid: str) -> str:
+    return f"{grid}/cube.zarr"
+
+
+def layers_key(grid: str) -> str:
+    return f"{grid}/change.zarr"
+
+
+def build_name(region: Region, slab: int) -> str:
+    return f"build/{region.key}/s{slab:04d}"
+
+
+def detect_name(region: Region) -> str:
+    return f"detect/{region.key}"
+
+
+def prepare(plan: Plan, output: Output, ledger: Ledger, *, rebuild: bool) -> list[Stage]:
+    """Lay out or extend the stores of every grid, after checking that all of them can be.
+
+    Raises
+    ------
+    BadInput
+        The output holds another cube, or there is too little disk. Nothing has been written then.
+    """
+    stages = []
+    for planned in plan.grids:
+        meta = store.read_meta(output.zarr(cube_key(planned.grid.name)))
+        stored = meta.get("observations", [])
+        if meta and meta.get("cube", planned.cube) != planned.cube:
+            what = f"[output] path = {output.path!r}"
+            rule = f"holds another cube of {planned.grid.name} (other grid, bands, source or screening)"
+            raise BadInput(what, rule, "Choose another output, or remove that one")
+        done = 0 if rebuild else _finished(plan, planned, stored, ledger)
+        reconciled = observed.reconcile(stored, planned.observations, done)
+        stages.append(Stage(plan, planned, reconciled, output))
+    _check_disk(plan, output, ledger)
+    for stage in stages:
+        _lay_out(stage, ledger)
+    return stages
+
+
+def reopen(plan: Plan, output: Output, ledger: Ledger) -> list[Stage]:
+    """The stages of an output as it stands, for detection alone.
+
+    Raises
+    ------
+    BadInput
+        A slab is not finished.
+    """
+    stages = []
+    for planned in plan.grids:
+        meta = store.read_meta(output.zarr(cube_key(planned.grid.name)))
+        versions = tuple(o["version"] for o in meta["observations"])
+        stage = Stage(plan, planned, Reconciled(planned.observations, versions, ()), output)
+        tasks_due = [
+            b
+            for r in planned.regions
+            for s in stage.slabs()
+            if not ledger.finished((b := stage.build(r, s)).name, b.identity)
+        ]
+        if tasks_due:
+            what = f"[output] path = {output.path!r}"
+            raise BadInput(what, f"{len(tasks_due)} slabs are not built yet", "Finish `groundbreak run` first")
+        stages.append(stage)
+    return stages
+
+
+def settled_plan(stages: list[Stage]) -> Plan:
+    """The plan with the lists of observations that the cubes really hold."""
+    grids = tuple(replace(s.planned, observations=s.settled.observations) for s in stages)
+    return replace(stages[0].plan, grids=grids)
+
+
+def _finished(plan: Plan, planned: GridPlan, stored: list[dict[str, Any]], ledger: Ledger) -> int:
+    """How many stored observations, from the first, lie in full slabs that every region has finished."""
+    versions = [entry["version"] for entry in stored]
+    for slab in range(len(stored) // plan.depth):
+        start = slab * plan.depth
+        identity = slab_identity(planned.cube, start, versions[start : start + plan.depth])
+        if not all(ledger.finished(build_name(r, slab), identity) for r in planned.regions):
+            return start
+    return len(stored) // plan.depth * plan.depth
+
+
+def _check_disk(plan: Plan, output: Output, ledger: Ledger) -> None:
+    free = output.free_bytes()
+    need = plan.disk_bytes() - sum(r.bytes_written for r in ledger.records.values())
+    if free is not None and need > free:
+        rule = f"needs about {need / 1e9:.1f} GB more, and {free / 1e9:.1f} GB are free"
+        raise BadInput(f"[output] path = {output.path!r}", rule, "Free some space or choose another disk")
+
+
+def _lay_out(stage: Stage, ledger: Ledger) -> None:
+    plan, planned, output = stage.plan, stage.planned, stage.output
+    grid = planned.grid
+    cube, layers = output.zarr(stage.cube_key), output.zarr(layers_key(grid.name))
+    if "cube" not in store.read_meta(cube):
+        # Records of a store that is gone (or was never finished being laid out) prove nothing.
+        _forget(ledger, f"build/{grid.name}/")
+        store.create_cube(cube, grid, plan.mask, plan.depth, {"cube": planned.cube, "grid": grid.name})
+    store.set_observations(
+        cube,
+        grid,
+        stage.settled.observations,
+        {"observations": _entries(stage, cube), "observation_list": stage.settled.digest},
+    )
+    if "cube" not in store.read_meta(layers):
+        _forget(ledger, f"detect/{grid.name}/")
+        chunk = store.largest_divisor(grid.region, store.LAYER_CHUNK)
+        store.create_layers(layers, grid.frame, chunk, {"cube": planned.cube, "grid": grid.name})
+
+
+def _forget(ledger: Ledger, prefix: str) -> None:
+    for task in [t for t in ledger.records if t.startswith(prefix)]:
+        ledger.forget(task)
+
+
+def _entries(stage: Stage, cube: Store) -> list[dict[str, Any]]:
+    """The list for the metadata; an observation that is no longer offered keeps its old entry."""
+    old = {e["id"]: e for e in store.read_meta(cube).get("observations", [])}
+    return [e if e["items"] else old[e["id"]] for e in observed.stored_list(stage.settled.observations)]

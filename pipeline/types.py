@@ -1,0 +1,273 @@
+"""The words of the pipeline, as values: every other module speaks in these.
+
+All of them are frozen, so they can be digested, sent to a worker and printed. Nothing here reads or writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+REFLECTANCE_SCALE = 1e-4
+"""Cubes hold reflectance as int16 x this."""
+
+REFLECTANCE_FILL = -32768
+"""No observation, in a reflectance band of a cube."""
+
+
+class BadInput(Exception):
+    """The user's input cannot be used: exit code 2.
+
+    Parameters
+    ----------
+    what : str
+        The input, by the name and value that the user gave it.
+    rule : str
+        What such an input must be.
+    remedy : str
+        What to do about it.
+    """
+
+    def __init__(self, what: str, rule: str, remedy: str) -> None:
+        super().__init__(what, rule, remedy)
+        self.what, self.rule, self.remedy = what, rule, remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.rule}. {self.remedy}."
+
+
+def digest(value: Any) -> str:
+    """Sixteen hex digits that name a JSON-like value; equal values have equal digests on every machine."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The pixel lattice of one raster, north up."""
+
+    epsg: int
+    x0: float
+    """Left edge of the first column, metres (or the CRS's unit)."""
+    y0: float
+    """Top edge of the first row."""
+    resolution: float
+    """Pixel side; pixels are square."""
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.resolution <= 0 or self.height <= 0 or self.width <= 0:
+            raise ValueError(f"{self}: resolution, height and width must be positive")
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top) in the CRS's unit."""
+        right = self.x0 + self.width * self.resolution
+        bottom = self.y0 - self.height * self.resolution
+        return self.x0, bottom, right, self.y0
+
+    @property
+    def transform(self) -> tuple[float, float, float, float, float, float]:
+        """Affine coefficients (a, b, c, d, e, f), as rasterio's and STAC's proj:transform."""
+        return self.resolution, 0.0, self.x0, 0.0, -self.resolution, self.y0
+
+    def window(self, row: int, col: int, height: int, width: int) -> Frame:
+        """The part of this lattice that starts at (row, col), in pixels; it may reach beyond the frame."""
+        x0 = self.x0 + col * self.resolution
+        y0 = self.y0 - row * self.resolution
+        return Frame(self.epsg, x0, y0, self.resolution, height, width)
+
+    def at(self, resolution: float) -> Frame:
+        """The same ground in pixels of another size, growing outwards to whole pixels."""
+        height = -(-round(self.height * self.resolution) // round(resolution))
+        width = -(-round(self.width * self.resolution) // round(resolution))
+        return Frame(self.epsg, self.x0, self.y0, resolution, height, width)
+
+    def centres(self) -> tuple[np.ndarray, np.ndarray]:
+        """(x of each column, y of each row), float64, of the pixel centres."""
+        x = self.x0 + (np.arange(self.width) + 0.5) * self.resolution
+        y = self.y0 - (np.arange(self.height) + 0.5) * self.resolution
+        return x, y
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One raster of one item, with what its numbers mean."""
+
+    band: str
+    """Canonical band name (red, nir, swir16, scl...), whatever the provider calls it."""
+    href: str
+    """Absolute URL or path, unsigned."""
+    driver: str
+    """The one GDAL driver that may open it: GTiff or JP2OpenJPEG."""
+    scale: float
+    """reflectance = scale * DN + offset."""
+    offset: float
+    nodata: float | None
+    """The DN that means no observation."""
+    frame: Frame | None
+    """Its lattice, where the item says it; otherwise its header does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One item after normalisation: what one provider holds of one datatake on one tile."""
+
+    id: str
+    collection: str
+    provider: str
+    """Name of the entry of the provider table."""
+    time: np.datetime64
+    """UTC, ms."""
+    datatake: str
+    """Key of the overpass; equal for every item of one datatake, whatever its processing baseline."""
+    tile: str
+    """The source's own tile ("MGRS-38TPK"), or "" where it has none."""
+    baseline: str
+    """Processing baseline ("05.10"), or ""."""
+    version: str
+    """What tells one processing of this item from the next (generation time...); part of the observation digest."""
+    footprint: Mapping[str, Any]
+    """GeoJSON geometry, lon/lat."""
+    assets: Mapping[str, Asset]
+    """By canonical band name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An item that is not used, and why."""
+
+    item: str
+    reason: str
+    """One of screen.REASONS."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """How the clear pixels of a collection are told: by class list (as SCL) or by bit flags (as HLS Fmask)."""
+
+    band: str
+    """Canonical name of the mask's band."""
+    clear: tuple[int, ...] = ()
+    """Classes that are clear; empty where `bits` decides."""
+    snow: tuple[int, ...] = ()
+    """Classes that are snow: not clear, but told to the detector."""
+    bits: tuple[int, ...] = ()
+    """Bit numbers, any of which set makes a pixel not clear."""
+    snow_bits: tuple[int, ...] = ()
+    nodata: int = 0
+    """The mask's own fill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One overpass of a grid: all scenes of one datatake, fused in order."""
+
+    id: str
+    """The datatake's key."""
+    time: np.datetime64
+    """UTC, ms: the earliest of its scenes."""
+    scenes: tuple[Scene, ...]
+    """In fusing order: the first that has a pixel gives it."""
+
+    @property
+    def version(self) -> str:
+        """Digest of what was observed and how it was processed; hrefs and signatures play no part."""
+        return digest([self.id, str(self.time), [[s.id, s.baseline, s.version] for s in self.scenes]])
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The pixel lattice that one cube lives on."""
+
+    name: str
+    """A safe folder name: "38TPK", or "32638" for a zone's lattice."""
+    frame: Frame
+    """The cube's own frame: whole regions around the area, in the finest pixels."""
+    source: Frame
+    """All that the source can fill (one MGRS tile; on a zone's lattice, its scenes together), in the finest pixels."""
+    bands: Mapping[str, float]
+    """Band -> the resolution at which the cube holds it, metres; the mask's band included."""
+    region: int
+    """Side of a region in the finest pixels: whole source blocks of every band."""
+
+    def band_frame(self, band: str) -> Frame:
+        """The cube's frame in the pixels of one band."""
+        return self.frame.at(self.bands[band])
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A square of one grid: one detection task, one owner for every pixel of it."""
+
+    grid: str
+    row: int
+    col: int
+    frame: Frame
+    """In the finest pixels; the last row and column of regions may be cut by the grid's edge."""
+    owned: int
+    """Pixels of the area that it owns."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.grid}/r{self.row:03d}c{self.col:03d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """Consecutive observations [start, stop) of a grid: one shard deep."""
+
+    index: int
+    start: int
+    stop: int
+    depth: int
+    """Observations in a full slab."""
+
+    @property
+    def full(self) -> bool:
+        return self.stop - self.start == self.depth
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What went wrong with one asset of one region, kept by name."""
+
+    region: str
+    observation: str
+    item: str
+    band: str
+    href: str
+    """Redacted."""
+    error: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a finished task leaves behind, written after its data."""
+
+    task: str
+    """"build/<region>/s0003" or "detect/<region>"."""
+    state: str
+    """done or failed."""
+    identity: str
+    """Digest of all that the task's output depends on; a record with another identity is stale."""
+    attempts: int
+    started: str
+    seconds: Mapping[str, float]
+    """Wall seconds by phase: read, compute, write."""
+    bytes_written: int
+    pixels: int
+    checksums: Mapping[str, str]
+    """Store key -> sha256 of the object written."""
+    faults: tuple[Fault, ...] = ()
+    error: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Figures worth keeping: pixels by status, clear observations..."""

@@ -1,0 +1,90 @@
+"""Looking after an output: how far it is, and whether its bytes are still those that were written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import Any
+
+from pipeline import saved
+from pipeline.config import Config
+from pipeline.ledger import Ledger, locked
+from pipeline.output import Output
+from pipeline.planner import Plan
+from pipeline.stages import build_name, detect_name
+from pipeline.types import Record
+
+
+def status(config: Config, output: Output) -> dict[str, Any]:
+    """How far an output is, from its records alone.
+
+    Returns
+    -------
+    dict of "tasks" (kind -> state -> count), "faults", "failed" (task -> error), "pixels" (by status), "seconds",
+    "bytes_written".
+
+    Raises
+    ------
+    BadInput
+        Nothing has been run there.
+    """
+    plan = saved.load(config, output)
+    records = Ledger(output).records
+    tasks: dict[str, Counter[str]] = {"build": Counter(), "detect": Counter()}
+    pixels: Counter[str] = Counter()
+    for name in _names(plan):
+        kind = name.split("/")[0]
+        record = records.get(name)
+        tasks[kind][record.state if record else "to do"] += 1
+        if record and kind == "detect":
+            pixels.update(record.counts)
+    mine = [records[n] for n in _names(plan) if n in records]
+    return {
+        "tasks": {kind: dict(counter) for kind, counter in tasks.items()},
+        "faults": sum(len(r.faults) for r in mine),
+        "failed": {r.task: r.error.splitlines()[0] for r in mine if r.state == "failed"},
+        "pixels": dict(pixels),
+        "seconds": round(sum(r.seconds.get("total", 0.0) for r in mine), 1),
+        "bytes_written": sum(r.bytes_written for r in mine),
+    }
+
+
+def verify(config: Config, output: Output) -> dict[str, list[str]]:
+    """Hash every object that a finished task wrote, and make the tasks of damaged ones be done again.
+
+    Returns
+    -------
+    dict: task -> objects of it that are missing or differ; empty where all is well.
+
+    Raises
+    ------
+    BadInput
+        Nothing has been run there, or a run is writing.
+    """
+    plan = saved.load(config, output)
+    damaged = {}
+    with locked(output):
+        ledger = Ledger(output)
+        for name in _names(plan):
+            record = ledger.records.get(name)
+            if record is not None and record.state == "done" and (bad := _damage(output, record)):
+                damaged[name] = bad
+                ledger.forget(name)
+        ledger.compact()
+    return damaged
+
+
+def _damage(output: Output, record: Record) -> list[str]:
+    found = {key: output.get(key) for key in record.checksums}
+    return [
+        key for key, data in found.items() if data is None or hashlib.sha256(data).hexdigest() != record.checksums[key]
+    ]
+
+
+def _names(plan: Plan) -> list[str]:
+    return [
+        name
+        for g in plan.grids
+        for r in g.regions
+        for name in (*(build_name(r, s.index) for s in g.slabs(plan.depth)), detect_name(r))
+    ]

@@ -1,0 +1,75 @@
+"""Painted results of detection: grids whose layers are known pixel by pixel, for the tests of what is published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kernels import Layers, Status, empty_layers
+from pipeline.output import Output
+from pipeline.store import create_layers, write_layers
+from pipeline.types import Frame, Grid, Region
+
+NORTH = 4_500_000.0
+Painted = tuple[Grid, Layers]
+
+
+def day(text: str) -> int:
+    """Days since 1970-01-01."""
+    return int(np.datetime64(text, "D").astype(int))
+
+
+def stable_grid(
+    name: str, epsg: int, x0: float, height: int, width: int, *, y0: float = NORTH, resolution: float = 10.0,
+    region: int = 128,
+) -> Painted:
+    """A grid all of whose pixels are owned and stable."""
+    frame = Frame(epsg, x0, y0, resolution, height, width)
+    layers = empty_layers((height, width))
+    layers.status[:] = Status.STABLE
+    layers.n_valid[:] = 100
+    layers.last_observation[:] = day("2024-12-30")
+    layers.confidence[:] = 0
+    return Grid(name, frame, None, {"red": resolution}, region), layers
+
+
+def change(
+    layers: Layers, where: object, onset: int | np.ndarray, halt: int | np.ndarray | None = None, *,
+    status: Status | None = None, confidence: int = 90, quality: int = 0, width: int = 5,
+) -> None:
+    """Paint changed ground: dates in days, their intervals `width` days to either side."""
+    layers.status[where] = status if status is not None else Status.ACTIVE if halt is None else Status.HALTED
+    for event, value in (("onset", onset), ("halt", halt)):
+        if value is not None:
+            getattr(layers, event)[where] = value
+            getattr(layers, f"{event}_earliest")[where] = np.asarray(value) - width
+            getattr(layers, f"{event}_latest")[where] = np.asarray(value) + width
+    layers.confidence[where] = confidence
+    layers.quality[where] = quality
+    layers.n_changes[where] = 1
+
+
+def disown(layers: Layers, where: object) -> None:
+    """Leave pixels to another grid: every layer at its fill."""
+    for values, fill in zip(layers, empty_layers((1,)), strict=True):
+        values[where] = fill[0]
+
+
+def regions_of(grid: Grid) -> list[Region]:
+    """All regions of a grid."""
+    frame, side = grid.frame, grid.region
+    return [
+        Region(grid.name, row, col, frame.window(row * side, col * side, min(side, frame.height - row * side),
+                                                 min(side, frame.width - col * side)), 1)
+        for row in range(-(-frame.height // side)) for col in range(-(-frame.width // side))
+    ]
+
+
+def store_grids(output: Output, painted: Sequence[Painted]) -> tuple[list[Grid], Mapping[str, list[Region]]]:
+    """Write each grid's change.zarr; what publish_mosaics takes."""
+    for grid, layers in painted:
+        store = output.zarr(f"{grid.name}/change.zarr")
+        create_layers(store, grid.frame, grid.region, {})
+        write_layers(store, slice(0, grid.frame.height), slice(0, grid.frame.width), layers)
+    return [grid for grid, _ in painted], {grid.name: regions_of(grid) for grid, _ in painted}
