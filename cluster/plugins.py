@@ -51,4 +51,4 @@ def code_digest(folders: list[str]) -> str:
 def differing_workers(client: Client, digest: Callable[[], str]) -> list[str]:
     """Addresses of the workers whose code is not the client's."""
     mine = digest()
-    return sorted(address for address, theirs in client.run(digest).items() if theirs != mine)
+    return sorted(address for address, theirs in client.run(digest, on_error="return").items() if theirs != mine)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import cast
 
-import numba  # type: ignore[import-untyped]
-
-Function = TypeVar("Function", bound=Callable[..., object])
+import numba
 
 
-def jit(function: Function) -> Function:
+def jit[Function: Callable[..., object]](function: Function) -> Function:
     """Compile ``function`` to machine code that runs without the interpreter lock.
 
-    Not parallel (dask supplies the threads, and ``parallel=True`` aborts under several of them), not
-    cached on disk (many processes have crashed on one cache; workers warm up instead), and not
-    fastmath (results must not depend on how a loop was vectorised).
+    Not parallel (dask supplies the threads, and ``parallel=True`` aborts under several of
+    them), not cached on disk (many processes have crashed on one cache; workers warm up instead),
+    and not fastmath (results must not depend on how a loop was vectorised).
     """
     return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))

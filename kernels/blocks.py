@@ -44,7 +44,7 @@ def date_tables(days: Ints, history_end: int | None) -> Tables:
     """Tables of a record whose observations fall on ``days`` since 1970-01-01, (time,) int64."""
     return Tables(
         days.astype(np.float64),
-        days % 365.25,
+        (days % 365.25).astype(np.float64),
         design_matrix(days),
         evidence_table(days.size, A0),
         evidence_table(days.size, ACTIVITY_B0),
@@ -66,7 +66,7 @@ def run_phases(
     ValueError
         More than ``MAX_INDICES`` indices.
     """
-    n_index, n_time, n_pixel = values.shape
+    n_index, _, n_pixel = values.shape
     if n_index > MAX_INDICES:
         raise ValueError(
             f"values: {n_index} indices, at most {MAX_INDICES} are read jointly; choose fewer"
@@ -87,7 +87,5 @@ def run_phases(
 
 def to_layers(rows: NDArray[np.int32]) -> Layers:
     """(pixel, layer) int32 -> one array a layer, in its own dtype."""
-    columns: list[Any] = [
-        rows[:, at].astype(spec.dtype) for at, spec in enumerate(LAYERS.values())
-    ]
+    columns: list[Any] = [rows[:, at].astype(spec.dtype) for at, spec in enumerate(LAYERS.values())]
     return Layers(*columns)

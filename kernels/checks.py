@@ -7,7 +7,6 @@ works can look like a plateau; each check answers one of these.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kernels._jit import jit
 from kernels.harmonic import N_TERMS
@@ -24,6 +23,9 @@ SEASON_MARGIN = 2.0
 
 SEASON_MIN = 3
 """Baseline observations a window needs; with fewer, the whole baseline's range is used."""
+
+UNSEEN = 0.5
+"""Mark of an observation in a season that the baseline never saw."""
 
 ONSET_SHARE = 0.5
 """Share of marked observations that parts before from after the onset."""
@@ -63,7 +65,7 @@ def batch_ratio(design: Floats, z: Floats, coef: Floats, start: int, stop: int) 
 
 
 @jit
-def mark_evidence(z: Floats, season: Floats, start: int, n: int, marks: NDArray[np.bool_]) -> None:
+def mark_evidence(z: Floats, season: Floats, start: int, n: int, marks: Floats) -> None:
     """Mark the observations that the baseline never showed at that time of the year.
 
     No harmonic holds harvests that shift; the range of what the baseline [0, start) did within
@@ -72,7 +74,8 @@ def mark_evidence(z: Floats, season: Floats, start: int, n: int, marks: NDArray[
     Parameters
     ----------
     z : (index, time) float64, noise units; season : (time,) float64, day of the year
-    marks : (time,) bool, out: True from ``start`` to ``n`` where the observation is evidence
+    marks : (time,) float64, out: from ``start`` to ``n`` 1 where the observation is evidence, 0
+        where it is normal, 0.5 where the baseline never saw that season and it may be either
     """
     n_index = z.shape[0]
     whole = np.empty((2, n_index))
@@ -93,14 +96,14 @@ def mark_evidence(z: Floats, season: Floats, start: int, n: int, marks: NDArray[
                     near[0, k] = min(near[0, k], z[k, i])
                     near[1, k] = max(near[1, k], z[k, i])
         seen = near if count >= SEASON_MIN else whole
-        marks[q] = False
+        marks[q] = 0.0 if count >= SEASON_MIN else UNSEEN
         for k in range(n_index):
             if z[k, q] < seen[0, k] - SEASON_MARGIN or z[k, q] > seen[1, k] + SEASON_MARGIN:
-                marks[q] = True
+                marks[q] = 1.0
 
 
 @jit
-def onset_from(marks: NDArray[np.bool_], i: int, stop: int, share: float) -> int:
+def onset_from(marks: Floats, i: int, stop: int, share: float) -> int:
     """Onset that parts the marked observations from the rest: q in [i, stop] that maximises
     sum over r >= q of (marked - share), the earliest on ties.
 
@@ -110,13 +113,13 @@ def onset_from(marks: NDArray[np.bool_], i: int, stop: int, share: float) -> int
 
     Parameters
     ----------
-    marks : (time,) bool, up to the last observation; i : int, onset by likelihood
+    marks : (time,) float64, see :func:`mark_evidence`; i : int, onset by likelihood
     """
     total = 0.0
     best = -np.inf
     at = i
     for q in range(marks.size - 1, i - 1, -1):
-        total += (1.0 if marks[q] else 0.0) - share
+        total += marks[q] - share
         if q <= stop and total >= best:
             best, at = total, q
     return at
@@ -133,7 +136,7 @@ def phase_roughness(z: Floats, floor: Floats, start: int, stop: int, work: Float
     total = 0.0
     for k in range(z.shape[0]):
         total += max(roughness(z, k, start, stop, work), ROUGHNESS_OF_NOISE * floor[k])
-    return total / z.shape[0]
+    return float(total / z.shape[0])
 
 
 @jit

@@ -77,9 +77,7 @@ LAYERS: dict[str, LayerSpec] = {
             "normal observation",
             _DAYS,
         ),
-        LayerSpec(
-            "onset_latest", "int16", NO_DATE, "end of the 90 % interval of the onset", _DAYS
-        ),
+        LayerSpec("onset_latest", "int16", NO_DATE, "end of the 90 % interval of the onset", _DAYS),
         LayerSpec(
             "halt",
             "int16",
@@ -133,7 +131,7 @@ LAYERS: dict[str, LayerSpec] = {
 
 
 class Layers(NamedTuple):
-    """The result of a detection: one array a layer, all of one shape, in the order of ``LAYERS``."""
+    """The result of a detection: one array a layer, of one shape, in the order of ``LAYERS``."""
 
     status: NDArray[np.uint8]
     onset: NDArray[np.int16]

@@ -74,7 +74,7 @@ def confidence(strength: float, width: float, share: float) -> int:
     """
     a, b, c, d = CONFIDENCE
     x = a + b * math.log(strength) + c * math.log(1.0 + width / 30.0) + d * share
-    return int(round(100.0 / (1.0 + math.exp(-x))))
+    return round(100.0 / (1.0 + math.exp(-x)))
 
 
 @jit
@@ -105,7 +105,8 @@ def describe(
         quality |= GAP_AT_ONSET
     if min(day[first.i] - day[0], day[n - 1] - day[first.i]) < EDGE_DAYS:
         quality |= RECORD_EDGE
-    if first.i < WEAK_OBSERVATIONS or day[first.i] - day[0] < WEAK_DAYS:
+    # what is surely normal ends where the onset's interval begins
+    if first.i_low < WEAK_OBSERVATIONS or day[first.i_low] - day[0] < WEAK_DAYS:
         quality |= WEAK_BASELINE
     if latest.kind == SETTLED:
         h = offset + max(latest.j - 1, latest.i)
@@ -120,10 +121,10 @@ def describe(
     elif count > 1:
         row[STATUS] = RESUMED
     else:
-        row[STATUS] = ACTIVE if confirmed(latest, own, settings.confirm_days) else PROVISIONAL
+        row[STATUS] = ACTIVE if confirmed(latest, own, settings) else PROVISIONAL
     end = offset + latest.j if latest.kind == SETTLED else max(first.i, n - LATEST)
     shift = (level[end:].mean() - level[: first.i].mean()) * 1e4
-    row[MAGNITUDE] = int(round(min(max(shift, -32767.0), 32767.0)))
+    row[MAGNITUDE] = round(min(max(shift, -32767.0), 32767.0))
     width = float(row[ONSET_LATEST] - row[ONSET_EARLIEST])
     row[CONFIDENCE_AT] = confidence(first.strength, width, first.share)
     row[N_EVIDENCE] = min(first.marked, 65535)

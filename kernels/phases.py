@@ -98,13 +98,16 @@ def gather(tables: Tables, taken: Ints, n: int) -> Tables:
 
 
 @jit
-def find_change(z: Floats, floor: Floats, own: Tables, settings: Settings) -> Change:
+def find_change(
+    z: Floats, floor: Floats, own: Tables, settings: Settings, settled_days: float
+) -> Change:
     """Find the best single change of a series, if one passes every check.
 
     Parameters
     ----------
     z : (index, time) float64, noise units; floor : (index,) float64, noise floor in noise units
     own : tables of these very observations
+    settled_days : float, shortest settled phase
     """
     n_index, n = z.shape
     none = Change(NONE, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0)
@@ -112,7 +115,7 @@ def find_change(z: Floats, floor: Floats, own: Tables, settings: Settings) -> Ch
     while first < n and own.day[first] < own.first_onset:
         first += 1
     last = n - MIN_SETTLED
-    while last >= first and own.day[n - 1] - own.day[last] < settings.settled_days:
+    while last >= first and own.day[n - 1] - own.day[last] < settled_days:
         last -= 1
 
     before, after, score = np.zeros(n + 1), np.zeros(n + 1), np.zeros(n + 1)
@@ -120,9 +123,7 @@ def find_change(z: Floats, floor: Floats, own: Tables, settings: Settings) -> Ch
     stable = evidence_path(
         own.design, z, 0, n - 1, (n, n), BASELINE_PRECISION, 1.0, own.smooth, before, coef
     )
-    evidence_path(
-        own.design, z, n - 1, 0, (n, n), SETTLED_PRECISION, 1.0, own.smooth, after, coef
-    )
+    evidence_path(own.design, z, n - 1, 0, (n, n), SETTLED_PRECISION, 1.0, own.smooth, after, coef)
     moments = np.zeros((n + 1, 2 + 3 * n_index))
     running_moments(z, own.design[:, N_TERMS - 1], moments)
     paths = search.Paths(before, after, moments, n_index, own.works, np.zeros(n + 1))
@@ -142,9 +143,7 @@ def find_change(z: Floats, floor: Floats, own: Tables, settings: Settings) -> Ch
             own.design, z, 0, n - 1, (i, j), BASELINE_PRECISION, 1.0, own.smooth, score, coef
         )
         gain = min(gain, before[i] + after[j] - back)  # the activity's own evidence cancels
-    evidence_path(
-        own.design, z, 0, i - 1, (n, n), BASELINE_PRECISION, 1.0, own.smooth, score, coef
-    )
+    evidence_path(own.design, z, 0, i - 1, (n, n), BASELINE_PRECISION, 1.0, own.smooth, score, coef)
     inflation = max(1.0, checks.batch_ratio(own.design, z, coef, 0, i))
     if j < n:
         evidence_path(
@@ -155,10 +154,10 @@ def find_change(z: Floats, floor: Floats, own: Tables, settings: Settings) -> Ch
     if strength < settings.threshold:
         return none
 
-    marks = np.zeros(n, np.bool_)
+    marks = np.zeros(n)
     checks.mark_evidence(z, own.season, i, n, marks)
     part = j if j < n else max(i, n - LATEST)
-    share = marks[part:].sum() / (n - part)
+    share = (marks[part:] == 1.0).sum() / (n - part)
     if share < settings.persistence:
         return none
     limit = best - search.INTERVAL_DROP * inflation
@@ -174,7 +173,7 @@ def find_change(z: Floats, floor: Floats, own: Tables, settings: Settings) -> Ch
     if j < n and not checks.is_quiet(z, floor, i, j, n, settings.settled_noise, score):
         j = j_low = j_high = n
     kind = SETTLED if j < n else OPEN
-    marked = marks[onset:].sum()
+    marked = int((marks[onset:] == 1.0).sum())
     return Change(kind, onset, j, low, high, j_low, j_high, strength, share, marked)
 
 
@@ -192,17 +191,18 @@ def part_of(own: Tables, start: int, stop: int, first_onset: float) -> Tables:
 
 
 @jit
-def confirmed(change: Change, own: Tables, confirm_days: float) -> bool:
+def confirmed(change: Change, own: Tables, settings: Settings) -> bool:
     """Whether enough time and observations follow the onset."""
     n = own.day.size
-    return n - change.i >= MIN_SETTLED and own.day[n - 1] - own.day[change.i] >= confirm_days
+    days = own.day[n - 1] - own.day[change.i]
+    return bool(n - change.i >= MIN_SETTLED and days >= settings.confirm_days)
 
 
 @jit
 def find_changes(
     z: Floats, floor: Floats, own: Tables, settings: Settings
 ) -> tuple[Change, Change, int, int]:
-    """Find all separate changes: the best one, one before it, and those after it.
+    """Find all separate changes: the best one, those after it, and one before it.
 
     Returns
     -------
@@ -210,21 +210,27 @@ def find_changes(
     neither means anything.
     """
     n = z.shape[1]
-    best = find_change(z, floor, own, settings)
-    if best.kind == NONE:
-        return best, best, 0, 0
-    first, latest, offset, count = best, best, 0, 1
-    if best.i >= MIN_OBSERVATIONS:
-        part = part_of(own, 0, best.i, own.first_onset)
-        earlier = find_change(z[:, : best.i].copy(), floor, part, settings)
-        if earlier.kind == SETTLED:
-            first, count = earlier, 2
-    while latest.kind == SETTLED and n - offset - latest.j >= MIN_OBSERVATIONS:
-        start = offset + latest.j
-        # a pause shorter than a settled phase is part of one activity
-        part = part_of(own, start, n, own.day[start] + settings.settled_days)
-        later = find_change(z[:, start:].copy(), floor, part, settings)
-        if later.kind == NONE or not confirmed(later, part, settings.confirm_days):
+    first = latest = Change(NONE, 0, n, 0, 0, 0, 0, 0.0, 0.0, 0)
+    offset, count = 0, 0
+    start, first_onset = 0, own.first_onset
+    while n - start >= MIN_OBSERVATIONS:
+        part = part_of(own, start, n, first_onset)
+        found = find_change(z[:, start:].copy(), floor, part, settings, settings.settled_days)
+        if found.kind == NONE or (count > 0 and not confirmed(found, part, settings)):
             break
-        latest, offset, count = later, start, count + 1
+        if count == 0:
+            first = found
+        latest, offset, count = found, start, count + 1
+        if found.kind == OPEN:
+            break
+        start += found.j
+        # a pause shorter than a settled phase is part of one activity
+        first_onset = own.day[start] + settings.settled_days
+    if count > 0 and first.i >= MIN_OBSERVATIONS:
+        # it must not end in a mere season before the change known, so it settles twice as long
+        part = part_of(own, 0, first.i, own.first_onset)
+        twice = 2.0 * settings.settled_days
+        earlier = find_change(z[:, : first.i].copy(), floor, part, settings, twice)
+        if earlier.kind == SETTLED:
+            first, count = earlier, count + 1
     return first, latest, offset, count

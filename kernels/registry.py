@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kernels.blocks import run_phases
 from kernels.layers import Layers
-from kernels.reference import phases_twin
+from kernels.reference_pixel import phases_twin
 from kernels.series import Ints
 
 
@@ -72,7 +72,7 @@ DETECTORS: dict[str, Detector] = {
                 "persistence": "share of the settled (or latest) observations that the baseline "
                 "never showed at that time of the year, 0-1",
                 "settled_days": "days that a settled phase, or a pause between activities, lasts",
-                "settled_noise": "roughest settled phase, as a multiple of the baseline's roughness",
+                "settled_noise": "roughest settled phase, in multiples of the baseline's roughness",
                 "confirm_days": "days after an onset before it is no longer provisional",
                 "spike": "isolated observations this many noise units off are dropped; 0 keeps all",
                 "noise_floor": "smallest standard deviation of an index that is believed, "

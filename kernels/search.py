@@ -29,7 +29,7 @@ PROFILE = 4
 """Observations on either side of one date's optimum over which the other's interval is profiled."""
 
 INTERVAL_DROP = 1.3528
-"""Half the 90 % point of chi-squared with one degree of freedom: the profile-likelihood interval."""
+"""Half the 90 % point of chi-squared with one degree of freedom: the profile interval."""
 
 
 class Paths(NamedTuple):
@@ -81,7 +81,7 @@ def best_onset(
 def best_end(
     paths: Paths, at: int, span: tuple[int, int, int], best: float, end: int
 ) -> tuple[float, int]:
-    """Best settled start j in ``span`` of an activity that begins at ``at``, if it beats ``best``."""
+    """Best settled start j in ``span`` of an activity from ``at`` on, if it beats ``best``."""
     after, work = paths.after, paths.work
     scan(paths, at, span[0], span[1], span[2])
     for j in range(span[0], span[1], span[2]):

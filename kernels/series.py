@@ -150,7 +150,7 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
                 apart += jump * jump
             off = np.inf
             for q in range(i, i + length):
-                inside = 0 < i and i + length < n
+                inside = i > 0 and i + length < n
                 share = (day[taken[q]] - start) / width if inside else 0.5
                 miss = 0.0
                 for k in range(n_index):

@@ -27,7 +27,7 @@ import shapely
 import shapely.geometry
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
-from pystac_client.warnings import NoConformsTo
+from pystac_client.warnings import NoConformsTo, PystacClientWarning
 from requests.adapters import HTTPAdapter
 from shapely.geometry.base import BaseGeometry
 from urllib3.util import Retry
@@ -183,12 +183,18 @@ class _Reader:
         return document
 
     def _parquet(self) -> Mapping[str, Any]:
+        content = self._bytes(self.href)
         try:
-            return rustac.from_arrow(pq.read_table(io.BytesIO(self._bytes(self.href))))
-        except BadInput:
-            raise
+            table = pq.read_table(io.BytesIO(content))
+            missing = {"id", "geometry", "assets"} - {*table.column_names}
+            # rustac makes items of any table: what is none must be told before.
+            document: Mapping[str, Any] = {} if missing else rustac.from_arrow(table)
         except Exception as error:  # rustac and Arrow raise bare and private classes
             raise self.bad(f"is not stac-geoparquet ({error})", "Write it with rustac") from None
+        if missing:
+            rule = f"is not stac-geoparquet: it has no column {', '.join(sorted(missing))}"
+            raise self.bad(rule, "Write it with rustac")
+        return document
 
     def _bytes(self, href: str) -> bytes:
         check = "Check the address, the network and the keys"
@@ -226,12 +232,15 @@ def _search(reader: _Reader, area: BaseGeometry) -> Iterator[RawItem]:
         client = _open(reader)
         for part in shapely.get_parts(area):
             shape = part if shapely.get_num_coordinates(part) <= VERTICES else part.convex_hull
-            search = client.search(
-                collections=[collection],
-                intersects=shapely.geometry.mapping(shape),
-                datetime=f"{start}Z/{end}Z",
-                limit=PAGE,
-            )
+            with warnings.catch_warnings():
+                # Many APIs take POST, as an area's polygon needs, and do not say so.
+                warnings.filterwarnings("ignore", "The requested method", PystacClientWarning)
+                search = client.search(
+                    collections=[collection],
+                    intersects=shapely.geometry.mapping(shape),
+                    datetime=f"{start}Z/{end}Z",
+                    limit=PAGE,
+                )
             for item in search.items_as_dicts():
                 key = (item.get("collection"), item.get("id"))
                 if key not in seen:

@@ -18,9 +18,9 @@ _Scale = Callable[[float], float]
 
 WIDTH = 720
 LEFT, RIGHT = 72, 12
-LABELS = 30
-"""Height of the two rows of labels above the panels."""
-PANEL, GAP = 92, 12
+LABELS = 46
+"""Height of what stands above the first panel: two rows of dates and its name."""
+PANEL, GAP = 88, 24
 MEDIAN_DAYS = 30
 """The running median takes the observations up to this many days to either side."""
 BREAK_DAYS = 120
@@ -169,7 +169,7 @@ def _panel(top: int, name: object, high: str, low: str, body: Markup) -> _Panel:
     words = Markup(
         '<text class="name" x="{0}" y="{1}">{2}</text><text class="tick" x="{3}" y="{4}" text-anchor="end">{5}</text>'
         '<text class="tick" x="{3}" y="{6}" text-anchor="end">{7}</text>'
-    ).format(LEFT + 6, top + 15, text(name), LEFT - 5, top + 10, high, top + PANEL, low)
+    ).format(LEFT, top - 5, text(name), LEFT - 5, top + 10, high, top + PANEL, low)
     return _Panel(frame, body + words)
 
 

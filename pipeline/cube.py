@@ -28,7 +28,8 @@ class SlabJob:
     region: Region
     observations: tuple[Observation, ...]
     mask: Mask
-    access: Access
+    access: Access | None
+    """None where nothing will be built."""
 
 
 def build_slab(job: SlabJob) -> Iterator[tuple[str, np.ndarray, list[Fault]]]:
@@ -55,6 +56,7 @@ def build_slab(job: SlabJob) -> Iterator[tuple[str, np.ndarray, list[Fault]]]:
 
 def _observe(job: SlabJob, observation: Observation, band: str, target: Frame) -> tuple[np.ndarray, list[Fault]]:
     """One overpass: its scenes in order, each filling what those before it left."""
+    assert job.access is not None
     is_mask = band == job.mask.band
     out = np.full(
         (target.height, target.width),

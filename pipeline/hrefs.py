@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import posixpath
 import re
 import threading
 import time
@@ -52,7 +53,7 @@ def resolve(href: str, base: str) -> str:
     if is_url(href):
         return href
     if not is_url(base):
-        return os.path.normpath(os.path.join(os.path.dirname(base), href))
+        return posixpath.normpath(posixpath.join(posixpath.dirname(base), href))
     scheme, slashes, rest = base.partition("://")
     # urljoin knows no s3, gs and az: it joins only under schemes that it has been told of.
     return scheme + urljoin("http" + slashes + rest, href).removeprefix("http")

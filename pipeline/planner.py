@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from kernels import DETECTORS
 from pipeline import area as areas
-from pipeline import geo, hrefs, raster
+from pipeline import geo, raster
 from pipeline import grid as grids
 from pipeline.catalog import read_items
 from pipeline.config import Config
@@ -62,7 +62,8 @@ class Plan:
     area: BaseGeometry
     """Lon/lat."""
     mask: Mask
-    access: raster.Access
+    access: raster.Access | None
+    """How assets are reached; None for a plan that was loaded, from which nothing is built."""
     grids: tuple[GridPlan, ...]
     rejections: tuple[Rejection, ...]
     uncovered_km2: float
@@ -141,9 +142,7 @@ def plan(config: Config) -> Plan:
         source=config.source,
     )
     provider = screened.provider
-    access = raster.Access(
-        provider.token_url_for(config.source), hrefs.gdal_options(config.source, provider), config.run.attempts
-    )
+    access = raster.Access(config.source, provider, config.run.attempts)
     rule = grids.Rule((*config.bands, screened.mask.band), provider.lattice, config.cube.resolution, config.cube.region)
     drafts = grids.build_grids(screened.scenes, rule, area, access)
     every = [grid for grid, _ in drafts]

@@ -159,7 +159,7 @@ PROVIDERS: tuple[Provider, ...] = (
         offset=declared_offset,
         scale=1e-4,
         nodata=0.0,
-        token_url="https://planetarycomputer.microsoft.com/api/sas/v1/token/{collection}",
+        token_url="https://planetarycomputer.microsoft.com/api/sas/v1/token/{collection}",  # noqa: S106 - an address
     ),
     Provider(
         name="cdse",

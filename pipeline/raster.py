@@ -7,8 +7,10 @@ otherwise make GDAL read local files. Signatures are made here, when an asset is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -20,6 +22,8 @@ from stackstac.rio_env import LayeredEnv
 from stackstac.rio_reader import AutoParallelRioReader, SelfCleaningDatasetReader, SingleThreadedRioDataset
 
 from pipeline import hrefs
+from pipeline.config import Source
+from pipeline.providers import Provider
 from pipeline.types import Asset, Frame
 
 MAX_PIXELS = 200_000 * 200_000
@@ -38,11 +42,22 @@ class ReadError(Exception):
 class Access:
     """How the assets of a source are reached: what travels to a worker beside the hrefs."""
 
-    token_url: str | None = None
-    """Where a signature is fetched (Planetary Computer's scheme), or None."""
-    options: Mapping[str, str] = field(default_factory=dict)
-    """GDAL configuration options."""
+    source: Source
+    provider: Provider
     attempts: int = 3
+
+    @cached_property
+    def options(self) -> dict[str, str]:
+        """GDAL configuration options; made where they are used, since keys lie in a worker's own environment."""
+        return hrefs.gdal_options(self.source, self.provider)
+
+    @cached_property
+    def token_url(self) -> str | None:
+        """Where a signature is fetched (Planetary Computer's scheme), or None."""
+        return self.provider.token_url_for(self.source)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"source": self.source, "provider": self.provider, "attempts": self.attempts}
 
     def path(self, href: str, *, refresh: bool = False) -> str:
         """What GDAL opens: the signed href behind its virtual file system."""
@@ -151,7 +166,7 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool) -> np.nd
             scale_offset=(1, 0),
             errors_as_nodata=(),
             resampling=Resampling.nearest if nearest else Resampling.bilinear,
-            gdal_env=LayeredEnv(always=dict(access.options)),
+            gdal_env=LayeredEnv(always=access.options),
         )
         try:
             return np.asarray(reader.read(window))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from pipeline import raster, store
+from pipeline import store
 from pipeline.config import Config
 from pipeline.output import Output
 from pipeline.planner import GridPlan, Plan
@@ -68,7 +68,7 @@ def load(config: Config, output: Output) -> Plan:
         config,
         shapely.from_wkb(value["area"]),
         mask,
-        raster.Access(),
+        None,
         tuple(grids),
         tuple(Rejection(**r) for r in value["rejections"]),
         value["uncovered_km2"],

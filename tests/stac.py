@@ -121,7 +121,7 @@ def serve(
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = handle_any
+        do_GET = do_POST = handle_any  # noqa: N815 - http.server calls them so
 
         def log_message(self, format: str, *args: Any) -> None:
             """Keep the test's output clean."""

@@ -22,8 +22,10 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from rasterio.enums import Resampling
 
 from pipeline.testing.frames import EPSG, LAYOUTS, Frame, Layout, Scale
 from pipeline.testing.granules import Traps, choose_traps, digital_numbers, granules
@@ -180,11 +182,11 @@ def write_cog(
         Block edge, pixels.
     """
     rows, cols = values.shape
-    classes = values.dtype == np.uint8
+    resampling = Resampling.nearest if values.dtype == np.uint8 else Resampling.average
     with rasterio.open(
-        path,
+        "whole image, in memory",
         "w",
-        driver="COG",
+        driver="MEM",
         width=cols,
         height=rows,
         count=1,
@@ -192,12 +194,19 @@ def write_cog(
         crs=_CRS,
         transform=frame.transform(10 * frame.height // rows),
         nodata=0,
-        COMPRESS="DEFLATE",
-        # Level 1 halves the time of level 6 for 2 % more bytes; one overview is all that is read.
-        LEVEL=1,
-        PREDICTOR="YES",
-        BLOCKSIZE=block,
-        OVERVIEW_COUNT=1,
-        OVERVIEW_RESAMPLING="NEAREST" if classes else "AVERAGE",
-    ) as target:
-        target.write(values, 1)
+    ) as image:
+        image.write(values, 1)
+        # Overviews made here cost half of those that the COG driver makes through a file on disk.
+        if max(rows, cols) > block:
+            image.build_overviews([2], resampling)
+        rasterio.shutil.copy(
+            image,
+            path,
+            driver="COG",
+            COMPRESS="DEFLATE",
+            # Level 1 takes half the time of level 6 for 2 % more bytes.
+            LEVEL=1,
+            PREDICTOR="YES",
+            BLOCKSIZE=block,
+            OVERVIEWS="FORCE_USE_EXISTING",
+        )

@@ -163,8 +163,8 @@ LAYOUTS: dict[Scale, Layout] = {
         bbox=(46.8855, 40.0585, 46.9085, 40.0675),
         start=date(2021, 1, 1),
         end=date(2022, 12, 31),
-        main_step=10,
-        side_step=30,
+        main_step=15,
+        side_step=60,
         block=64,
     ),
 }

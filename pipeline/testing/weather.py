@@ -21,6 +21,9 @@ CLOUD = np.array([0.56, 0.57, 0.60, 0.42], dtype=np.float32)
 SNOW = np.array([0.72, 0.72, 0.66, 0.10], dtype=np.float32)
 _SHADE = np.array([0.62, 0.56, 0.50, 0.46], dtype=np.float32)
 
+_BEYOND = 33
+"""Pixels of sky drawn beyond the scene's southern and eastern border; the longest shadow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sky:
@@ -94,15 +97,19 @@ class Weather:
         shape = brightness.shape
         share = float(np.clip(self.covered[overpass.day], 0.004, 0.996))
         cell = float(rng.choice([18.0, 30.0, 60.0]))
+        # Clouds beyond the border cast shadows into the scene too.
+        wide = (shape[0] + _BEYOND, shape[1] + _BEYOND)
         lumps = (
-            0.80 * smooth(rng, shape, cell)
-            + 0.50 * smooth(rng, shape, cell / 3)
-            + 0.30 * smooth(rng, shape, cell / 9)
+            0.80 * smooth(rng, wide, cell)
+            + 0.50 * smooth(rng, wide, cell / 3)
+            + 0.30 * smooth(rng, wide, cell / 9)
         )
-        opacity = np.clip((lumps + ndtri(share)) * 0.75, 0, 1).astype(np.float32)
+        clouds = np.clip((lumps + ndtri(share)) * 0.75, 0, 1).astype(np.float32)
+        opacity = clouds[: shape[0], : shape[1]]
         # The sun stands in the south-south-east: shadows fall to the north-north-west.
         length = float(rng.uniform(10, 18)) * (1.4 - 0.4 * float(self.season[overpass.day]))
-        shadow = _moved(opacity, -round(length), -round(0.35 * length))
+        row, col = round(length), round(0.35 * length)
+        shadow = clouds[row : row + shape[0], col : col + shape[1]]
         shadow = np.clip(shadow * 2.0 - 0.3, 0, 1) * (1 - opacity)
         if rng.random() < 0.015:
             # A cirrus veil over everything, too thin to be flagged.
@@ -134,13 +141,6 @@ def _ground_water(
         s = min(s + 0.35, 0.9) if falls_as_snow else max(s - 0.03 - 0.03 * max(t, 0), 0.0)
         moisture[day], snow[day] = m, s
     return moisture, snow
-
-
-def _moved(values: Floats, rows: int, cols: int) -> Floats:
-    """Shift with the border repeated, so that clouds outside the scene cast shadows too."""
-    r = np.clip(np.arange(values.shape[0]) - rows, 0, values.shape[0] - 1)
-    c = np.clip(np.arange(values.shape[1]) - cols, 0, values.shape[1] - 1)
-    return np.asarray(values[r][:, c])
 
 
 def _classify(

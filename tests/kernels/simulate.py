@@ -91,7 +91,7 @@ def ground(rng: np.random.Generator, cover: str, days: Floats) -> Floats:
         evergreen = rng.uniform(0.3, 1.0)
         green = 0.95 * (evergreen + (1 - evergreen) * season)
         green = green + 0.02 * autoregressive(rng, days, 25.0)
-        return green[:, None] * FOREST * tint + (1 - green[:, None]) * DRY
+        return np.asarray(green[:, None] * FOREST * tint + (1 - green[:, None]) * DRY)
     if cover == "grass":
         green = np.zeros(days.size)
         for y in np.unique(year):
@@ -99,7 +99,7 @@ def ground(rng: np.random.Generator, cover: str, days: Floats) -> Floats:
             rise, fall = 100 + 10 * rng.normal(), 290 + 12 * rng.normal()
             green = np.where(year == y, 0.15 + peak * _bump(doy, rise, fall, 16.0), green)
         green = np.clip(green + 0.07 * autoregressive(rng, days, 30.0), 0, 1)[:, None]
-        return green * VEGETATION * tint + (1 - green) * DRY * wet
+        return np.asarray(green * VEGETATION * tint + (1 - green) * DRY * wet)
     if cover == "crops":
         green = np.zeros(days.size)
         soil = SOIL * rng.uniform(0.75, 1.2)
@@ -114,16 +114,17 @@ def ground(rng: np.random.Generator, cover: str, days: Floats) -> Floats:
                 cycle = cycle + 0.4 * _bump(doy, fall + 45, fall + 110, 8.0)
             green = np.where(year == y, 0.05 + cycle, green)
         green = np.clip(green + 0.03 * autoregressive(rng, days, 20.0), 0, 1)[:, None]
-        return green * VEGETATION * tint + (1 - green) * soil * wet
+        return np.asarray(green * VEGETATION * tint + (1 - green) * soil * wet)
     if cover == "desert":
         shrub = np.clip(rng.uniform(0, 0.12) + 0.015 * autoregressive(rng, days, 40.0), 0, 1)
         base = SAND * rng.uniform(0.8, 1.1)
-        return shrub[:, None] * DRY + (1 - shrub[:, None]) * base * (1 + 0.15 * (wet - 1))
+        dry = 1 + 0.15 * (wet - 1)
+        return np.asarray(shrub[:, None] * DRY + (1 - shrub[:, None]) * base * dry)
     if cover == "water":
         level = 0.6 * np.cos(2 * np.pi * (doy - rng.uniform(60, 180)) / 365.25)
         level = level + 0.8 * autoregressive(rng, days, 120.0) + rng.uniform(-1, 1)
         flooded = (1 / (1 + np.exp(-3 * level)))[:, None]
-        return flooded * WATER + (1 - flooded) * SOIL * rng.uniform(0.7, 1.1) * wet
+        return np.asarray(flooded * WATER + (1 - flooded) * SOIL * rng.uniform(0.7, 1.1) * wet)
     raise ValueError(f"cover: {cover!r} is not simulated; use one of {STABLE_COVERS}")
 
 
@@ -161,7 +162,7 @@ def settled(rng: np.random.Generator, days: Floats) -> Floats:
     doy = days % 365.25
     green = (lawn * (0.3 + 0.7 * _bump(doy, 100, 290, 18.0)))[:, None]
     wet = 1 - 0.02 * autoregressive(rng, days, 10.0)[:, None]
-    return green * VEGETATION + (1 - green) * (mix @ BUILT) * wet
+    return np.asarray(green * VEGETATION + (1 - green) * (mix @ BUILT) * wet)
 
 
 def observe(rng: np.random.Generator, bands: Floats, outliers: float) -> Floats:

@@ -180,7 +180,7 @@ def test_what_passes_is_tried_again_and_what_does_not_is_told() -> None:
     left = [503, 429, 500]
 
     def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        if path == "/gone.json":
+        if path.startswith("/gone.json"):
             return reply({}, 404)
         return reply({}, left.pop()) if left else reply(collection(pc_item()))
 
@@ -208,7 +208,8 @@ def test_items_on_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     server.start()
     try:
-        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
         requests.put(f"{endpoint}/archive", timeout=10).raise_for_status()
         store = obstore.store.S3Store(
             "archive", endpoint=endpoint, region="us-east-1", client_options={"allow_http": True}
@@ -229,7 +230,7 @@ def stac_api(path: Path) -> Iterator[str]:
     """`rustac serve` of a file, on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        address = "127.0.0.1:{}".format(probe.getsockname()[1])
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
     program = Path(sys.executable).with_name("rustac")
     if not program.exists():
         pytest.skip("rustac's server is not here")
@@ -291,16 +292,16 @@ def test_a_search_that_finds_nothing(api: str) -> None:
 def test_what_is_no_api() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        url = "http://127.0.0.1:{}".format(probe.getsockname()[1])
-    with pytest.raises(BadInput, match="does not answer as a STAC API"):
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    refused = pytest.raises(BadInput, match="does not answer as a STAC API")
+    with refused:
         search(url)
-    with serve(lambda *_: (200, {}, b"<html>hello</html>")) as server:
-        with pytest.raises(BadInput, match="does not answer as a STAC API"):
-            search(server.url)
+    with serve(lambda *_: (200, {}, b"<html>hello</html>")) as server, refused:
+        search(server.url)
     document = {"type": "Catalog", "id": "x", "description": "x", "stac_version": "1.0.0"}
-    with serve(lambda *_: reply({**document, "links": []})) as server:
-        with pytest.raises(BadInput, match=r"Name it as \[source\] items"):
-            search(server.url)
+    refused = pytest.raises(BadInput, match=r"Name it as \[source\] items")
+    with serve(lambda *_: reply({**document, "links": []})) as server, refused:
+        search(server.url)
 
 
 def test_an_api_that_breaks_off_or_leads_astray() -> None:
@@ -320,9 +321,9 @@ def test_an_api_that_breaks_off_or_leads_astray() -> None:
         return reply({**page, "links": [link]})
 
     with serve(answer) as server:
-        for following, part in [
-            (server.url + "/search", "does not answer"),
-            ("http://169.254.169.254/latest", "not a public host"),
-        ]:
-            with pytest.raises(BadInput, match=part):
-                search(server.url)
+        following = server.url + "/search"
+        with pytest.raises(BadInput, match="does not answer"):
+            search(server.url)
+        following = "http://169.254.169.254/latest"
+        with pytest.raises(BadInput, match="not a public host"):
+            search(server.url)

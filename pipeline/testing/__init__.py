@@ -1,0 +1,26 @@
+"""Simulated Sentinel-2 archives with known truth, a loopback server with faults, and scoring.
+
+    truth = write_archive(folder, seed=0)
+    with ArchiveServer(folder) as server:
+        ...
+    print(render(score(truth, found)))
+"""
+
+from pipeline.testing.archive import write_archive
+from pipeline.testing.scoring import Found, FoundSite, ScoreRow, passed, render, score
+from pipeline.testing.server import ArchiveServer
+from pipeline.testing.truth import NegativeZone, TrueSite, Truth
+
+__all__ = [
+    "ArchiveServer",
+    "Found",
+    "FoundSite",
+    "NegativeZone",
+    "ScoreRow",
+    "TrueSite",
+    "Truth",
+    "passed",
+    "render",
+    "score",
+    "write_archive",
+]

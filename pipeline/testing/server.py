@@ -1,0 +1,225 @@
+"""A loopback HTTP server for archives, with byte ranges, scripted faults and signed URLs.
+
+    with ArchiveServer(folder) as server:
+        server.fail("*/red.tif", status=500, times=2)
+        read(server.url + "items.json")
+        assert server.count("*/red.tif") == 3
+
+Binds 127.0.0.1 on a free port; every thread ends with the context.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pipeline.testing.handler import Answer, Handler
+
+Fault = Literal["reset", "truncate", "slow"] | int
+"""An HTTP status, or: close the connection, send half of the body, or send it late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One line of the request log."""
+
+    method: str
+    path: str
+    """Path without query or leading slash."""
+    range: str | None
+    """Range header as sent."""
+    outcome: str
+    """Status sent, or the fault's name."""
+
+
+@dataclass(slots=True)
+class _Rule:
+    pattern: str
+    fault: Fault
+    left: int | None
+
+
+class ArchiveServer:
+    """Serves one folder read-only on loopback.
+
+    Parameters
+    ----------
+    folder
+        Root; nothing outside it is served.
+    latency_s
+        Seconds to wait before every answer.
+    slow_s
+        Seconds that a "slow" fault adds.
+    """
+
+    def __init__(
+        self, folder: Path | str, *, latency_s: float = 0.0, slow_s: float = 5.0
+    ) -> None:
+        self.folder = Path(folder).resolve()
+        self.latency_s, self.slow_s = latency_s, slow_s
+        self._rules: list[_Rule] = []
+        self._log: list[Request] = []
+        self._lock = threading.Lock()
+        self._ttl: float | None = None
+        self._secret = secrets.token_bytes(16)
+        self._closing = threading.Event()
+        self._server: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        outer = self
+
+        class Bound(Handler):
+            archive = outer
+
+        self._closing.clear()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
+        # Keep-alive connections outlive a request; daemon threads, or exit would wait for clients.
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join(5)
+        self._server = self._thread = None
+
+    @property
+    def url(self) -> str:
+        """Base URL with a slash at its end."""
+        if self._server is None:
+            raise RuntimeError("the server runs inside its with block only")
+        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    @property
+    def closing(self) -> threading.Event:
+        """Set when the server stops: handlers give up waiting and close their connections."""
+        return self._closing
+
+    @property
+    def requests(self) -> list[Request]:
+        """Copy of the request log, oldest first."""
+        with self._lock:
+            return list(self._log)
+
+    def count(self, pattern: str = "*", method: str | None = None) -> int:
+        """Number of logged requests whose path matches a shell pattern (`*` crosses slashes)."""
+        return sum(
+            fnmatchcase(r.path, pattern) and method in (None, r.method) for r in self.requests
+        )
+
+    def clear_log(self) -> None:
+        """Forget the requests so far."""
+        with self._lock:
+            self._log.clear()
+
+    def fail(self, path_glob: str, status: Fault = 500, times: int | None = None) -> None:
+        """Script a fault; rules are tried in order of their making.
+
+        Parameters
+        ----------
+        path_glob
+            Shell pattern of paths without leading slash; `*` crosses slashes.
+        status
+            HTTP status to answer, "reset" (close without an answer), "truncate" (half of the
+            announced body, then close) or "slow" (the right answer, `slow_s` later).
+        times
+            Number of requests to spoil; None for all.
+        """
+        with self._lock:
+            self._rules.append(_Rule(path_glob, status, times))
+
+    def heal(self) -> None:
+        """Drop all scripted faults."""
+        with self._lock:
+            self._rules.clear()
+
+    def require_signature(self, ttl_s: float) -> None:
+        """Answer 403 to .tif requests without a valid token that is younger than `ttl_s` seconds.
+
+        Tokens come from `GET /sas/token/<collection>`, in Planetary Computer's form, and are
+        appended to a file's URL as its query.
+        """
+        self._ttl = ttl_s
+
+    # What the handler asks.
+
+    def answer(self, method: str, target: str, range_header: str | None) -> Answer:
+        """Decide one request and log it."""
+        parts = urlsplit(target)
+        path = unquote(parts.path).lstrip("/")
+        fault = self._fault(path)
+        answer = self._plain(path, parts.query)
+        if isinstance(fault, int):
+            answer = Answer(fault, b"scripted fault\n", "text/plain")
+        elif fault is not None:
+            answer.fault = fault
+        outcome = answer.resolve(range_header)
+        with self._lock:
+            self._log.append(
+                Request(method, path, range_header, str(answer.fault or outcome))
+            )
+        return answer
+
+    def _fault(self, path: str) -> Fault | None:
+        with self._lock:
+            for rule in self._rules:
+                if rule.left != 0 and fnmatchcase(path, rule.pattern):
+                    rule.left = None if rule.left is None else rule.left - 1
+                    return rule.fault
+        return None
+
+    def _plain(self, path: str, query: str) -> Answer:
+        if self._ttl is not None and path.startswith("sas/token/"):
+            return Answer(200, self._token(self._ttl), "application/json")
+        file = (self.folder / path).resolve()
+        # Symbolic links and .. are resolved first, so neither leads out of the folder.
+        if "\0" in path or not file.is_relative_to(self.folder):
+            return Answer(403, b"outside the archive\n", "text/plain")
+        if not file.is_file():
+            return Answer(404, b"no such file\n", "text/plain")
+        if self._ttl is not None and file.suffix == ".tif" and not self._signed(query):
+            return Answer(403, b"signature missing, wrong or expired\n", "text/plain")
+        kind = {".tif": "image/tiff", ".json": "application/json"}.get(file.suffix)
+        return Answer(200, file, kind or "application/octet-stream")
+
+    def _sign(self, expiry: str) -> str:
+        return hmac.new(self._secret, expiry.encode(), hashlib.sha256).hexdigest()
+
+    def _token(self, ttl: float) -> bytes:
+        expiry = f"{time.time() + ttl:.3f}"
+        when = datetime.fromtimestamp(float(expiry), UTC).isoformat(timespec="milliseconds")
+        token = f"se={expiry}&sig={self._sign(expiry)}"
+        body = {"msft:expiry": when.replace("+00:00", "Z"), "token": token}
+        return json.dumps(body).encode()
+
+    def _signed(self, query: str) -> bool:
+        given = parse_qs(query)
+        expiry, signature = (given.get(k, [""])[0] for k in ("se", "sig"))
+        if not hmac.compare_digest(signature, self._sign(expiry)):
+            return False
+        return float(expiry) > time.time()
