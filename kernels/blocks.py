@@ -68,19 +68,15 @@ def run_phases(
     """
     n_index, _, n_pixel = values.shape
     if n_index > MAX_INDICES:
-        raise ValueError(
-            f"values: {n_index} indices, at most {MAX_INDICES} are read jointly; choose fewer"
-        )
+        raise ValueError(f"values: {n_index} indices, at most {MAX_INDICES} are read jointly; choose fewer")
     tables = date_tables(days, history_end)
     settings = Settings(**{name: float(value) for name, value in params.items()})
     rows = np.tile(_FILLS, (n_pixel, 1))
     for start in range(0, n_pixel, BLOCK):
         stop = min(start + BLOCK, n_pixel)
         series = values[:, :, start:stop].transpose(2, 1, 0).copy()
-        if snow is None:
-            white = np.zeros((stop - start, 0), np.bool_)
-        else:
-            white = snow[:, start:stop].T.copy()
+        here = np.zeros((0, stop - start), np.bool_) if snow is None else snow[:, start:stop]
+        white = here.T.copy()
         solve_block(series, white, tables, settings, rows[start:stop])
     return to_layers(rows)
 

@@ -86,7 +86,8 @@ def mark_evidence(z: Floats, season: Floats, start: int, n: int, marks: Floats) 
             whole[0, k] = min(whole[0, k], z[k, i])
             whole[1, k] = max(whole[1, k], z[k, i])
     for q in range(start, n):
-        near[0, :], near[1, :] = np.inf, -np.inf
+        for k in range(n_index):
+            near[0, k], near[1, k] = np.inf, -np.inf
         count = 0
         for i in range(start):
             apart = abs(season[i] - season[q])
@@ -100,6 +101,16 @@ def mark_evidence(z: Floats, season: Floats, start: int, n: int, marks: Floats) 
         for k in range(n_index):
             if z[k, q] < seen[0, k] - SEASON_MARGIN or z[k, q] > seen[1, k] + SEASON_MARGIN:
                 marks[q] = 1.0
+
+
+@jit
+def count_evidence(marks: Floats, start: int) -> int:
+    """Observations from ``start`` on that are evidence."""
+    count = 0
+    for q in range(start, marks.size):
+        if marks[q] == 1.0:
+            count += 1
+    return count
 
 
 @jit
@@ -140,9 +151,7 @@ def phase_roughness(z: Floats, floor: Floats, start: int, stop: int, work: Float
 
 
 @jit
-def is_quiet(
-    z: Floats, floor: Floats, i: int, j: int, n: int, settled_noise: float, work: Floats
-) -> bool:
+def is_quiet(z: Floats, floor: Floats, i: int, j: int, n: int, settled_noise: float, work: Floats) -> bool:
     """Tell a settled phase [j, n) from a plateau between two stages of works, which is rougher.
 
     It must be no rougher than ``settled_noise`` times the baseline [0, i), and, where the activity

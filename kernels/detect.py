@@ -57,8 +57,7 @@ def detect(
     if snow is not None:
         if np.shape(snow) != (days.size, *pixels):
             raise ValueError(
-                f"snow: shape {np.shape(snow)} must be (time, ...pixels) = "
-                f"{(days.size, *pixels)}; reshape it"
+                f"snow: shape {np.shape(snow)} must be (time, ...pixels) = {(days.size, *pixels)}; reshape it"
             )
         flat_snow = np.asarray(snow, np.bool_).reshape(days.size, -1)
     end = None if history_end is None else int(np.datetime64(history_end, "D").astype(np.int64))
@@ -94,20 +93,15 @@ def _days(dates: NDArray[np.datetime64]) -> Ints:
             "sort them and merge observations of one day"
         )
     if days.size and (days[0] < -LAST_DAY or days[-1] > LAST_DAY):
-        raise ValueError(
-            f"dates: {stamps[0]} to {stamps[-1]} leaves 1880-2059, what int16 days hold; cut them"
-        )
+        raise ValueError(f"dates: {stamps[0]} to {stamps[-1]} leaves 1880-2059, what int16 days hold; cut them")
     return days
 
 
-def _stack(
-    values: NDArray[np.floating[Any]], n_time: int
-) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+def _stack(values: NDArray[np.floating[Any]], n_time: int) -> tuple[NDArray[np.float32], tuple[int, ...]]:
     """(index, time, pixel) float32 and the shape of the pixels."""
     if values.dtype.kind != "f":
         raise ValueError(
-            f"values: must be floating point with NaN where not clear, got {values.dtype}; "
-            "mask and cast them"
+            f"values: must be floating point with NaN where not clear, got {values.dtype}; mask and cast them"
         )
     if values.ndim >= 2 and values.shape[1] == n_time and values.shape[0] != n_time:
         pixels = values.shape[2:]

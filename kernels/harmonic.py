@@ -79,10 +79,12 @@ def evidence_path(
     n_index = z.shape[0]
     cov = np.zeros((N_TERMS, N_TERMS))
     gain = np.empty(N_TERMS)
-    spread = np.full(n_index, b0)
-    coef[:] = 0.0
+    spread = np.empty(n_index)
     for a in range(N_TERMS):
         cov[a, a] = 1.0 / precision[a]
+        for k in range(n_index):
+            coef[k, a] = 0.0
+            spread[k] = b0
     step = 1 if last >= first else -1
     logdet = 0.0
     m = 0
@@ -90,7 +92,8 @@ def evidence_path(
     i = first
     while (last - i) * step >= 0:
         if i < skip[0] or i >= skip[1]:
-            gain[:] = 0.0
+            for a in range(N_TERMS):
+                gain[a] = 0.0
             for b in range(N_TERMS):  # column by column: the inner loop has no reduction
                 x = design[i, b]
                 for a in range(N_TERMS):

@@ -53,9 +53,7 @@ def _difference(a: Reflectance, b: Reflectance) -> Reflectance:
     return _ratio(a - b, a + b)
 
 
-def _bare_soil(
-    blue: Reflectance, red: Reflectance, nir: Reflectance, swir16: Reflectance
-) -> Reflectance:
+def _bare_soil(blue: Reflectance, red: Reflectance, nir: Reflectance, swir16: Reflectance) -> Reflectance:
     return _ratio((swir16 + red) - (nir + blue), (swir16 + red) + (nir + blue))
 
 
@@ -63,9 +61,7 @@ def _itself(band: Reflectance) -> Reflectance:
     return band
 
 
-def _brightness(
-    blue: Reflectance, green: Reflectance, red: Reflectance, nir: Reflectance
-) -> Reflectance:
+def _brightness(blue: Reflectance, green: Reflectance, red: Reflectance, nir: Reflectance) -> Reflectance:
     return np.asarray((blue + green + red + nir) / np.float32(4), np.float32)
 
 
@@ -84,9 +80,7 @@ INDICES: dict[str, Index] = {
         Index("ndbi", ("swir16", "nir"), _difference, "built-up ground", "Zha et al. 2003"),
         Index("ndwi", ("green", "nir"), _difference, "open water", "McFeeters 1996"),
         Index("mndwi", ("green", "swir16"), _difference, "open water near buildings", "Xu 2006"),
-        Index(
-            "nbr", ("nir", "swir22"), _difference, "burnt or cleared ground", "Key & Benson 2006"
-        ),
+        Index("nbr", ("nir", "swir22"), _difference, "burnt or cleared ground", "Key & Benson 2006"),
         Index(
             "brightness",
             ("blue", "green", "red", "nir"),

@@ -73,8 +73,7 @@ LAYERS: dict[str, LayerSpec] = {
             "onset_earliest",
             "int16",
             NO_DATE,
-            "start of the 90 % interval of the onset: at most the day after the last clear "
-            "normal observation",
+            "start of the 90 % interval of the onset: at most the day after the last clear normal observation",
             _DAYS,
         ),
         LayerSpec("onset_latest", "int16", NO_DATE, "end of the 90 % interval of the onset", _DAYS),
@@ -85,9 +84,7 @@ LAYERS: dict[str, LayerSpec] = {
             "last observation still changing, of the last activity",
             _DAYS,
         ),
-        LayerSpec(
-            "halt_earliest", "int16", NO_DATE, "start of the 90 % interval of the halt", _DAYS
-        ),
+        LayerSpec("halt_earliest", "int16", NO_DATE, "start of the 90 % interval of the halt", _DAYS),
         LayerSpec(
             "halt_latest",
             "int16",
@@ -123,8 +120,7 @@ LAYERS: dict[str, LayerSpec] = {
             "quality",
             "uint8",
             0,
-            "bits: 1 gap_at_onset, 2 gap_at_halt, 4 snow_season, 8 record_edge, "
-            "16 weak_baseline, 32 faults_in_region",
+            "bits: 1 gap_at_onset, 2 gap_at_halt, 4 snow_season, 8 record_edge, 16 weak_baseline, 32 faults_in_region",
         ),
     )
 }

@@ -21,7 +21,7 @@ from kernels.phases import (
     find_changes,
     gather,
 )
-from kernels.series import Floats, compact, drop_spikes, standardise
+from kernels.series import Floats, columns, compact, drop_spikes, mean_of, standardise
 
 GAP_DAYS = 45.0
 """Clear observations farther apart than this around a date set its gap bit."""
@@ -33,7 +33,7 @@ WEAK_DAYS = 330.0
 WEAK_OBSERVATIONS = 10
 """A baseline below either sets weak_baseline: it has not seen all seasons."""
 
-CONFIDENCE = (-10.0, 1.5, -1.0, 6.0)
+CONFIDENCE = (-8.61, 0.59, -1.11, 7.88)
 """Intercept, and slopes of log evidence, log(1 + interval / 30 d) and persistence."""
 
 # Compiled code sees plain integers: positions in a row, status codes and quality bits.
@@ -80,6 +80,7 @@ def confidence(strength: float, width: float, share: float) -> int:
 @jit
 def describe(
     level: Floats,
+    unit: float,
     own: Tables,
     settings: Settings,
     first: Change,
@@ -92,7 +93,7 @@ def describe(
 
     Parameters
     ----------
-    level : (time,) float64, the first index in its own unit, up to a shift
+    level : (time,) float64, the first index in noise units; unit : float, its noise
     first, latest, offset, count : see :func:`find_changes`
     """
     day = own.day
@@ -123,7 +124,7 @@ def describe(
     else:
         row[STATUS] = ACTIVE if confirmed(latest, own, settings) else PROVISIONAL
     end = offset + latest.j if latest.kind == SETTLED else max(first.i, n - LATEST)
-    shift = (level[end:].mean() - level[: first.i].mean()) * 1e4
+    shift = (mean_of(level, end, n) - mean_of(level, 0, first.i)) * unit * 1e4
     row[MAGNITUDE] = round(min(max(shift, -32767.0), 32767.0))
     width = float(row[ONSET_LATEST] - row[ONSET_EARLIEST])
     row[CONFIDENCE_AT] = confidence(first.strength, width, first.share)
@@ -174,11 +175,14 @@ def solve_pixel(
     row[LAST] = tables.day[taken[n - 1]]
     if n < MIN_OBSERVATIONS or row[LAST] - tables.day[taken[0]] < MIN_SPAN_DAYS:
         return
-    own = gather(tables, taken, n)
-    z = packed[:, :n].copy()
-    first, latest, offset, count = find_changes(z, settings.noise_floor / scale, own, settings)
+    z = columns(packed, 0, n)
+    floor = np.empty(n_index)
+    for k in range(n_index):
+        floor[k] = settings.noise_floor / scale[k]
+    first, latest, offset, count = find_changes(z, floor, tables, taken, settings)
     row[STATUS] = STABLE
     if count > 0:
-        describe(z[0] * scale[0], own, settings, first, latest, offset, count, row)
+        own = gather(tables, taken, 0, n, tables.first_onset)
+        describe(z[0], scale[0], own, settings, first, latest, offset, count, row)
         if snow.size > 0:
             mark_snow(snow, tables.day, row)

@@ -12,7 +12,7 @@ import numpy as np
 from kernels import checks, search
 from kernels._jit import jit
 from kernels.harmonic import N_TERMS, evidence_path
-from kernels.series import Floats, Ints, running_moments
+from kernels.series import Floats, Ints, columns, running_moments
 
 MIN_OBSERVATIONS = 20
 MIN_SPAN_DAYS = 180.0
@@ -84,23 +84,24 @@ class Change(NamedTuple):
 
 
 @jit
-def gather(tables: Tables, taken: Ints, n: int) -> Tables:
-    """Rows of the date tables that belong to the observations ``taken[:n]``."""
+def gather(tables: Tables, taken: Ints, start: int, stop: int, first_onset: float) -> Tables:
+    """Tables of the observations ``taken[start:stop]``, with onsets from ``first_onset`` on."""
+    n = stop - start
     day = np.empty(n)
     season = np.empty(n)
     design = np.empty((n, N_TERMS))
     for q in range(n):
-        day[q] = tables.day[taken[q]]
-        season[q] = tables.season[taken[q]]
+        at = taken[start + q]
+        day[q] = tables.day[at]
+        season[q] = tables.season[at]
         for a in range(N_TERMS):
-            design[q, a] = tables.design[taken[q], a]
-    return Tables(day, season, design, tables.smooth, tables.works, tables.first_onset)
+            design[q, a] = tables.design[at, a]
+    allowed = max(tables.first_onset, first_onset)
+    return Tables(day, season, design, tables.smooth, tables.works, allowed)
 
 
 @jit
-def find_change(
-    z: Floats, floor: Floats, own: Tables, settings: Settings, settled_days: float
-) -> Change:
+def find_change(z: Floats, floor: Floats, own: Tables, settings: Settings, settled_days: float) -> Change:
     """Find the best single change of a series, if one passes every check.
 
     Parameters
@@ -120,12 +121,10 @@ def find_change(
 
     before, after, score = np.zeros(n + 1), np.zeros(n + 1), np.zeros(n + 1)
     coef = np.zeros((n_index, N_TERMS))
-    stable = evidence_path(
-        own.design, z, 0, n - 1, (n, n), BASELINE_PRECISION, 1.0, own.smooth, before, coef
-    )
+    stable = evidence_path(own.design, z, 0, n - 1, (n, n), BASELINE_PRECISION, 1.0, own.smooth, before, coef)
     evidence_path(own.design, z, n - 1, 0, (n, n), SETTLED_PRECISION, 1.0, own.smooth, after, coef)
     moments = np.zeros((n + 1, 2 + 3 * n_index))
-    running_moments(z, own.design[:, N_TERMS - 1], moments)
+    running_moments(z, own.design, N_TERMS - 1, moments)
     paths = search.Paths(before, after, moments, n_index, own.works, np.zeros(n + 1))
     best, i = search.best_onset(paths, n, first, n - 2, -np.inf, -1)
     step, _ = search.best_step(paths, first, last)
@@ -139,16 +138,12 @@ def find_change(
     if gain < settings.threshold:
         return none
     if i < j < n:  # against an episode after which the ground is as it was
-        back = evidence_path(
-            own.design, z, 0, n - 1, (i, j), BASELINE_PRECISION, 1.0, own.smooth, score, coef
-        )
+        back = evidence_path(own.design, z, 0, n - 1, (i, j), BASELINE_PRECISION, 1.0, own.smooth, score, coef)
         gain = min(gain, before[i] + after[j] - back)  # the activity's own evidence cancels
     evidence_path(own.design, z, 0, i - 1, (n, n), BASELINE_PRECISION, 1.0, own.smooth, score, coef)
     inflation = max(1.0, checks.batch_ratio(own.design, z, coef, 0, i))
     if j < n:
-        evidence_path(
-            own.design, z, n - 1, j, (n, n), SETTLED_PRECISION, 1.0, own.smooth, score, coef
-        )
+        evidence_path(own.design, z, n - 1, j, (n, n), SETTLED_PRECISION, 1.0, own.smooth, score, coef)
         inflation = max(inflation, checks.batch_ratio(own.design, z, coef, j, n))
     strength = gain / inflation
     if strength < settings.threshold:
@@ -157,7 +152,7 @@ def find_change(
     marks = np.zeros(n)
     checks.mark_evidence(z, own.season, i, n, marks)
     part = j if j < n else max(i, n - LATEST)
-    share = (marks[part:] == 1.0).sum() / (n - part)
+    share = checks.count_evidence(marks, part) / (n - part)
     if share < settings.persistence:
         return none
     limit = best - search.INTERVAL_DROP * inflation
@@ -173,21 +168,8 @@ def find_change(
     if j < n and not checks.is_quiet(z, floor, i, j, n, settings.settled_noise, score):
         j = j_low = j_high = n
     kind = SETTLED if j < n else OPEN
-    marked = int((marks[onset:] == 1.0).sum())
+    marked = checks.count_evidence(marks, onset)
     return Change(kind, onset, j, low, high, j_low, j_high, strength, share, marked)
-
-
-@jit
-def part_of(own: Tables, start: int, stop: int, first_onset: float) -> Tables:
-    """Tables of the observations [start, stop), with onsets from ``first_onset`` on."""
-    return Tables(
-        own.day[start:stop].copy(),
-        own.season[start:stop].copy(),
-        own.design[start:stop].copy(),
-        own.smooth,
-        own.works,
-        max(own.first_onset, first_onset),
-    )
 
 
 @jit
@@ -200,9 +182,14 @@ def confirmed(change: Change, own: Tables, settings: Settings) -> bool:
 
 @jit
 def find_changes(
-    z: Floats, floor: Floats, own: Tables, settings: Settings
+    z: Floats, floor: Floats, tables: Tables, taken: Ints, settings: Settings
 ) -> tuple[Change, Change, int, int]:
     """Find all separate changes: the best one, those after it, and one before it.
+
+    Parameters
+    ----------
+    z, floor, settings : see :func:`find_change`
+    tables : of all dates; taken : (>= time,) int64, positions of these observations
 
     Returns
     -------
@@ -212,10 +199,10 @@ def find_changes(
     n = z.shape[1]
     first = latest = Change(NONE, 0, n, 0, 0, 0, 0, 0.0, 0.0, 0)
     offset, count = 0, 0
-    start, first_onset = 0, own.first_onset
+    start, first_onset = 0, tables.first_onset
     while n - start >= MIN_OBSERVATIONS:
-        part = part_of(own, start, n, first_onset)
-        found = find_change(z[:, start:].copy(), floor, part, settings, settings.settled_days)
+        part = gather(tables, taken, start, n, first_onset)
+        found = find_change(columns(z, start, n), floor, part, settings, settings.settled_days)
         if found.kind == NONE or (count > 0 and not confirmed(found, part, settings)):
             break
         if count == 0:
@@ -225,12 +212,12 @@ def find_changes(
             break
         start += found.j
         # a pause shorter than a settled phase is part of one activity
-        first_onset = own.day[start] + settings.settled_days
+        first_onset = tables.day[taken[start]] + settings.settled_days
     if count > 0 and first.i >= MIN_OBSERVATIONS:
         # it must not end in a mere season before the change known, so it settles twice as long
-        part = part_of(own, 0, first.i, own.first_onset)
+        part = gather(tables, taken, 0, first.i, tables.first_onset)
         twice = 2.0 * settings.settled_days
-        earlier = find_change(z[:, : first.i].copy(), floor, part, settings, twice)
+        earlier = find_change(columns(z, 0, first.i), floor, part, settings, twice)
         if earlier.kind == SETTLED:
             first, count = earlier, count + 1
     return first, latest, offset, count

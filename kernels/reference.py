@@ -3,7 +3,6 @@
 :mod:`kernels.reference_pixel` builds whole layers from it. It shares the constants with the kernels
 and nothing else: least squares on the rows of a segment instead of recursive updates and running
 sums, whole arrays and plain loops instead of scratch.
-instead of recursive updates and running sums, whole arrays and plain loops instead of scratch.
 """
 
 from __future__ import annotations
@@ -22,9 +21,7 @@ from kernels.series import CLIP, ROUGHNESS_OF_NOISE, Floats
 Bools = NDArray[np.bool_]
 
 
-def log_evidence(
-    design: Floats, z: Floats, precision: Floats, b0: float
-) -> tuple[float, Floats, Floats]:
+def log_evidence(design: Floats, z: Floats, precision: Floats, b0: float) -> tuple[float, Floats, Floats]:
     """Evidence of a segment under the conjugate linear model, by least squares.
 
     Parameters

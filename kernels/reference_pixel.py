@@ -20,9 +20,7 @@ def confirmed(found: Found, s: Series, confirm_days: float) -> bool:
     return s.n - found.i >= phases.MIN_SETTLED and long_enough
 
 
-def find_changes(
-    s: Series, season: Floats, settings: phases.Settings, first_onset: float
-) -> list[tuple[int, Found]]:
+def find_changes(s: Series, season: Floats, settings: phases.Settings, first_onset: float) -> list[tuple[int, Found]]:
     """All separate changes in order of time, each with the observation that it counts from."""
     changes: list[tuple[int, Found]] = []
     start, allowed = 0, first_onset

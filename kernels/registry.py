@@ -75,8 +75,7 @@ DETECTORS: dict[str, Detector] = {
                 "settled_noise": "roughest settled phase, in multiples of the baseline's roughness",
                 "confirm_days": "days after an onset before it is no longer provisional",
                 "spike": "isolated observations this many noise units off are dropped; 0 keeps all",
-                "noise_floor": "smallest standard deviation of an index that is believed, "
-                "in the index's unit",
+                "noise_floor": "smallest standard deviation of an index that is believed, in the index's unit",
             },
         ),
     )
@@ -92,15 +91,12 @@ def resolve(name: str, params: Mapping[str, float]) -> tuple[Detector, dict[str,
         The detector or a parameter is unknown, or a value is not a finite number >= 0.
     """
     if name not in DETECTORS:
-        raise ValueError(
-            f"detector {name!r}: not in the registry; use one of {', '.join(DETECTORS)}"
-        )
+        raise ValueError(f"detector {name!r}: not in the registry; use one of {', '.join(DETECTORS)}")
     detector = DETECTORS[name]
     for key, value in params.items():
         if key not in detector.defaults:
             raise ValueError(
-                f"parameter {key!r}: unknown to detector {name!r}; "
-                f"use one of {', '.join(detector.defaults)}"
+                f"parameter {key!r}: unknown to detector {name!r}; use one of {', '.join(detector.defaults)}"
             )
         if not isinstance(value, (int, float)) or not np.isfinite(value) or value < 0:
             raise ValueError(f"parameter {key!r}: {value!r} is not a finite number >= 0; change it")

@@ -64,9 +64,7 @@ def scan(paths: Paths, anchor: int, start: int, stop: int, step: int) -> None:
 
 
 @jit
-def best_onset(
-    paths: Paths, end: int, start: int, stop: int, best: float, at: int
-) -> tuple[float, int]:
+def best_onset(paths: Paths, end: int, start: int, stop: int, best: float, at: int) -> tuple[float, int]:
     """Best onset i in [start, stop) of an activity that ends at ``end``, if it beats ``best``."""
     before, work = paths.before, paths.work
     scan(paths, end, start, stop, 1)
@@ -78,9 +76,7 @@ def best_onset(
 
 
 @jit
-def best_end(
-    paths: Paths, at: int, span: tuple[int, int, int], best: float, end: int
-) -> tuple[float, int]:
+def best_end(paths: Paths, at: int, span: tuple[int, int, int], best: float, end: int) -> tuple[float, int]:
     """Best settled start j in ``span`` of an activity from ``at`` on, if it beats ``best``."""
     after, work = paths.after, paths.work
     scan(paths, at, span[0], span[1], span[2])
@@ -131,9 +127,7 @@ def best_settled(paths: Paths, first: int, last: int) -> tuple[float, int, int]:
 
 
 @jit
-def onset_interval(
-    paths: Paths, first: int, ends: tuple[int, int], at: int, limit: float
-) -> tuple[int, int]:
+def onset_interval(paths: Paths, first: int, ends: tuple[int, int], at: int, limit: float) -> tuple[int, int]:
     """Positions of the earliest and latest onset whose profile evidence reaches ``limit``.
 
     Every onset from ``first`` on is tried, the other date profiled over [ends[0], ends[1]].
@@ -150,9 +144,7 @@ def onset_interval(
 
 
 @jit
-def end_interval(
-    paths: Paths, last: int, onsets: tuple[int, int], end: int, limit: float
-) -> tuple[int, int]:
+def end_interval(paths: Paths, last: int, onsets: tuple[int, int], end: int, limit: float) -> tuple[int, int]:
     """Positions of the earliest and latest settled start whose profile evidence reaches ``limit``.
 
     Every start up to ``last`` is tried, the onset profiled over [onsets[0], onsets[1]].

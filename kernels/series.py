@@ -159,7 +159,8 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
                     miss += e * e
                 off = min(off, miss)
             if off > limit * limit * n_index and off > 9.0 * apart:
-                keep[i : i + length] = False
+                for q in range(i, i + length):
+                    keep[q] = False
     left = 0
     for i in range(n):
         if keep[i]:
@@ -171,20 +172,40 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
 
 
 @jit
-def running_moments(z: Floats, t: Floats, moments: Floats) -> None:
+def columns(z: Floats, start: int, stop: int) -> Floats:
+    """Copy of z[:, start:stop]."""
+    out = np.empty((z.shape[0], stop - start))
+    for k in range(z.shape[0]):
+        for i in range(start, stop):
+            out[k, i - start] = z[k, i]
+    return out
+
+
+@jit
+def mean_of(values: Floats, start: int, stop: int) -> float:
+    """Mean of values[start:stop], which is not empty."""
+    total = 0.0
+    for i in range(start, stop):
+        total += values[i]
+    return total / (stop - start)
+
+
+@jit
+def running_moments(z: Floats, design: Floats, column: int, moments: Floats) -> None:
     """Running sums that give any segment's moments in O(1).
 
     Parameters
     ----------
-    z : (index, time) float64; t : (time,) float64, years
+    z : (index, time) float64; design : (time, term) float64, whose ``column`` holds t in years
     moments : (time + 1, 2 + 3 index) float64, zeros, out: row i holds the sums over [0, i) of
         t, t t, and of z, z t, z z of each index: one row a date, read together
     """
     for i in range(z.shape[1]):
-        moments[i + 1, 0] = moments[i, 0] + t[i]
-        moments[i + 1, 1] = moments[i, 1] + t[i] * t[i]
+        t = design[i, column]
+        moments[i + 1, 0] = moments[i, 0] + t
+        moments[i + 1, 1] = moments[i, 1] + t * t
         for k in range(z.shape[0]):
             at = 2 + 3 * k
             moments[i + 1, at] = moments[i, at] + z[k, i]
-            moments[i + 1, at + 1] = moments[i, at + 1] + z[k, i] * t[i]
+            moments[i + 1, at + 1] = moments[i, at + 1] + z[k, i] * t
             moments[i + 1, at + 2] = moments[i, at + 2] + z[k, i] * z[k, i]

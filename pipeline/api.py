@@ -143,27 +143,21 @@ def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: 
         raise BadInput(
             f"cube with dimensions {stack.dims}", "must be (time, y, x) or (index, time, y, x)", "Rename them"
         )
-    stack = (
-        stack.transpose("index", "time", "y", "x").chunk({"index": -1, "time": -1})
-        if stack.chunks
-        else (stack.transpose("index", "time", "y", "x"))
-    )
+    stack = stack.transpose("y", "x", "index", "time")
+    if stack.chunks:
+        stack = stack.chunk({"index": -1, "time": -1})
     dates = stack["time"].values.astype("datetime64[D]")
 
     def block(values: np.ndarray) -> tuple[np.ndarray, ...]:
-        return tuple(kernels.detect(np.asarray(values, np.float32), dates, detector, **params))
+        return tuple(kernels.detect(np.moveaxis(values, (2, 3), (0, 1)).astype(np.float32), dates, detector, **params))
 
-    layers = (
-        xr.apply_ufunc(
-            block,
-            stack,
-            input_core_dims=[["index", "time"]],
-            output_core_dims=[[] for _ in kernels.LAYERS],
-            dask="parallelized",
-            output_dtypes=[np.dtype(layer.dtype) for layer in kernels.LAYERS.values()],
-        )
-        if stack.chunks
-        else tuple(xr.DataArray(v, dims=("y", "x")) for v in block(stack.values))
+    layers = xr.apply_ufunc(
+        block,
+        stack,
+        input_core_dims=[["index", "time"]],
+        output_core_dims=[[] for _ in kernels.LAYERS],
+        dask="parallelized",
+        output_dtypes=[np.dtype(layer.dtype) for layer in kernels.LAYERS.values()],
     )
     coords = {name: stack.coords[name] for name in ("y", "x", "spatial_ref") if name in stack.coords}
     return xr.Dataset(dict(zip(kernels.LAYERS, layers, strict=True)), coords=coords)

@@ -41,7 +41,7 @@ def load_area(config: Config) -> BaseGeometry:
         raise BadInput(
             what, f"must be GeoJSON ({error})", "Write a Polygon, a Feature or a FeatureCollection"
         ) from None
-    whole = shapely.union_all([geo.fix_antimeridian(shapely.make_valid(s)) for s in shapes])
+    whole = shapely.union_all([geo.fix_antimeridian(s) for s in shapes])
     polygons = [p for p in shapely.get_parts(whole) if p.geom_type == "Polygon" and p.area > 0]
     if not polygons:
         raise BadInput(what, "must hold some area", "Give polygons, not points or lines")

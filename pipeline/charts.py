@@ -59,7 +59,7 @@ def ticks(first: float, last: float, most: int) -> list[tuple[int, str]]:
     """Round dates within [first, last], in days since 1970-01-01, with labels; at most `most` of them."""
     start, end = (np.datetime64(int(d), "D").astype("datetime64[M]").astype(int) for d in (first, last))
     for step in (1, 2, 3, 6, 12, 24, 60, 120, 240):
-        months = [m for m in range(-(-start // step) * step, end + 1, step)]
+        months = range(-(-start // step) * step, end + 1, step)
         days = [(int(np.datetime64(m, "M").astype("datetime64[D]").astype(int)), m) for m in months]
         inside = [(day, m) for day, m in days if first <= day <= last]
         if len(inside) <= most:
@@ -125,8 +125,8 @@ def _dates(site: Site, x: _Scale, bottom: int) -> Iterable[Markup]:
             '<rect class="{0} band" x="{1:.1f}" y="{2}" width="{3:.1f}" height="{4}"/>'
             '<line class="{0}" x1="{5:.1f}" x2="{5:.1f}" y1="{6}" y2="{7}"/>'
             '<text class="{0} label" x="{8:.1f}" y="{9}" text-anchor="{10}">{0} {11}</text>'
-        ).format(name, left, LABELS, max(right - left, 1), bottom - LABELS, at, row - 8, bottom, at + shift, row, anchor,
-                 date)
+        ).format(name, left, LABELS, max(right - left, 1), bottom - LABELS, at, row - 8, bottom,
+                 at + shift, row, anchor, date)
 
 
 def _index_panel(name: str, days: np.ndarray, values: np.ndarray, x: _Scale, top: int) -> _Panel:

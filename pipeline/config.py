@@ -194,7 +194,7 @@ def parse_span(text: str) -> tuple[np.datetime64, np.datetime64]:
         start, end = (np.datetime64(p.strip().removesuffix("Z")) for p in parts)
         unit = np.datetime_data(end.dtype)[0]
         if unit in ("Y", "M", "D"):
-            end = (end + np.timedelta64(1, unit)).astype("datetime64[ms]") - np.timedelta64(1, "ms")
+            end = (end + np.ones((), f"timedelta64[{unit}]")).astype("datetime64[ms]") - np.timedelta64(1, "ms")
         start, end = start.astype("datetime64[ms]"), end.astype("datetime64[ms]")
     except ValueError:
         raise BadInput(f"[source] datetime = {text!r}", rule, remedy) from None

@@ -64,7 +64,8 @@ class View:
     def inside(self, site: Site) -> np.ndarray:
         """(y, x) bool: pixels of a site."""
         outline = geo.from_lonlat(site.geometry, self.frame.epsg)
-        return rasterio.features.geometry_mask([outline], self.status.shape, Affine(*self.frame.transform), invert=True)
+        transform = Affine(*self.frame.transform)
+        return np.asarray(rasterio.features.geometry_mask([outline], self.status.shape, transform, invert=True))
 
 
 def overview(output: Output, epsg: int) -> View | None:
@@ -146,9 +147,9 @@ def palette() -> np.ndarray:
 
 def classes(views: Sequence[View], event: str) -> list[tuple[str, str]]:
     """(name, colour) of what maps of an event show beside dates."""
-    shown = np.unique(np.concatenate([view.status.ravel() for view in views]))
+    shown = {int(status) for view in views for status in np.unique(view.status)}
     found = [(name, colour) for name, (status, colour) in CLASSES.items() if status in shown]
-    if event == "halt" and {Status.ACTIVE, Status.RESUMED} & set(shown.tolist()):
+    if event == "halt" and {Status.ACTIVE, Status.RESUMED} & shown:
         found.insert(0, ("still changing", ONGOING))
     return found
 

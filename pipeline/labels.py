@@ -47,7 +47,8 @@ class Components:
         """
         local, count = ndimage.label(values, EIGHT)
         first = self._first[block]
-        return np.concatenate([[-1], self._component[first : first + count]])[local]
+        numbers = np.concatenate([[-1], self._component[first : first + count]])
+        return np.asarray(numbers[local])
 
 
 def label_blocks(blocks: Iterable[Block], side: int, read: Callable[[Block], np.ndarray]) -> Components:

@@ -67,8 +67,9 @@ def colour_bar(span: tuple[int, int], width: int) -> Markup:
                "</text>").format(40 + (day - first) / (last - first) * inner, label)
         for day, label in ticks(first, last, max(2, inner // 90)))
     return Markup(
-        '<svg class="bar" viewBox="0 0 {0} 36" role="img" aria-label="Colours by date"><defs><linearGradient id="{1}">{2}'
-        '</linearGradient></defs><rect x="40" y="2" width="{3}" height="12" fill="url(#{1})"/>{4}</svg>'
+        '<svg class="bar" viewBox="0 0 {0} 36" role="img" aria-label="Colours by date"><defs>'
+        '<linearGradient id="{1}">{2}</linearGradient></defs>'
+        '<rect x="40" y="2" width="{3}" height="12" fill="url(#{1})"/>{4}</svg>'
     ).format(width, name, stops, inner, labels)
 
 

@@ -104,15 +104,16 @@ def _assemble(window: Frame, sources: Sequence[tuple[Frame, Mapping[str, Any]]])
         cols, col_at, into_cols = _nearest(window.centres()[0], frame.x0, frame.resolution, frame.width)
         if not len(row_at) or not len(col_at):
             continue
-        pick, into = np.ix_(row_at, col_at), (into_rows, into_cols)
+        aligned = len(row_at) == rows.stop - rows.start and len(col_at) == cols.stop - cols.start
+        pick, into = slice(None) if aligned else np.ix_(row_at, col_at), (into_rows, into_cols)
         owned = (arrays["status"][rows, cols][pick] != OUTSIDE) & free[into]
         if not owned.any():
             continue
         if chunk is None:
             chunk = {name: np.full(shape, layer.fill, layer.dtype) for name, layer in LAYERS.items()}
         for name, values in chunk.items():
-            values[into][owned] = arrays[name][rows, cols][pick][owned]
-        free[into][owned] = False
+            np.copyto(values[into], arrays[name][rows, cols][pick], where=owned)
+        free[into] &= ~owned
     return chunk
 
 

@@ -82,7 +82,7 @@ def write_report(
     environment.filters |= {"area": format_area, "number": _number}
     page = environment.get_template("report.html.j2").render(
         title=title,
-        css=Markup(css), css_hash=_hash(css), script=Markup(script), script_hash=_hash(script),
+        css=_trusted(css), css_hash=_hash(css), script=_trusted(script), script_hash=_hash(script),
         tiles=_tiles(area, sites, summary, faults), verdict=_verdict(sites),
         maps=_overviews(output, epsgs, sites),
         rows=[(n, site, _place(site), _flags(site)) for n, site in enumerate(sites[:ROWS], 1)],
@@ -101,7 +101,12 @@ def _shown(value: Any) -> Any:
 
 def _hash(inline: str) -> Markup:
     """The source by which the page's policy allows one inline text."""
-    return Markup(f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'")
+    return _trusted(f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'")
+
+
+def _trusted(text: str) -> Markup:
+    """A text of our own, shown unescaped."""
+    return Markup(text)  # noqa: S704 - only what ships in the package comes here
 
 
 def _number(value: str | int | float) -> str:
@@ -125,9 +130,10 @@ def _verdict(sites: Sequence[Site]) -> str:
     if not sites:
         return "No site of changed ground was found."
     count = Counter(site.status for site in sites)
-    words = [(count["halted"], "halted"), (count["active"], "still active"), (count["resumed"], "active again after a halt")]
+    names = {"halted": "halted", "active": "still active", "resumed": "active again after a halt"}
     noun = "site" if len(sites) == 1 else "sites"
-    text = f"{len(sites):,} {noun} of changed ground: " + ", ".join(f"{n:,} {word}" for n, word in words if n) + "."
+    shares = ", ".join(f"{count[status]:,} {name}" for status, name in names.items() if count[status])
+    text = f"{len(sites):,} {noun} of changed ground: {shares}."
     first = sites[0]
     text += f" The largest, {format_area(first.area_m2)}, began to change on {first.onset}"
     if first.halt is None:
@@ -155,8 +161,9 @@ def _overviews(output: Output, epsgs: Sequence[int], sites: Sequence[Site]) -> l
             (f"EPSG:{epsg}", draw_map(view, event, span, outlines, 640, f"Map of {event} dates, EPSG:{epsg}"))
             for epsg, view in views
         ]
-        found.append({"event": event, "pictures": pictures, "bar": colour_bar(span, 640) if span else None,
-                      "classes": [(name, _swatch(colour)) for name, colour in (classes(every, event) if every else [])]})
+        bar = colour_bar(span, 640) if span else None
+        found.append({"event": event, "pictures": pictures, "bar": bar,
+                      "classes": [(name, _swatch(colour)) for name, colour in classes(every, event)]})
     return found
 
 

@@ -7,9 +7,18 @@
 """
 
 from pipeline.testing.archive import write_archive
-from pipeline.testing.scoring import Found, FoundSite, ScoreRow, passed, render, score
 from pipeline.testing.server import ArchiveServer
-from pipeline.testing.truth import NegativeZone, TrueSite, Truth
+from pipeline.testing.truth import (
+    Found,
+    FoundSite,
+    NegativeZone,
+    ScoreRow,
+    TrueSite,
+    Truth,
+    passed,
+    render,
+    score,
+)
 
 __all__ = [
     "ArchiveServer",

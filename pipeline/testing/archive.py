@@ -31,13 +31,13 @@ from pipeline.testing.frames import EPSG, LAYOUTS, Frame, Layout, Scale
 from pipeline.testing.granules import Traps, choose_traps, digital_numbers, granules
 from pipeline.testing.items import make_item
 from pipeline.testing.scene import Scene
-from pipeline.testing.truth import TRUTH_FILE, Truth
+from pipeline.testing.truth_file import TRUTH_FILE, Truth
 
 ITEMS_FILE = "items.json"
 _MARKER = ".complete.json"
 _CRS = CRS.from_epsg(EPSG)
-_VERSION = 1
-"""Raised whenever the same parameters would write other pixels, so that no stale archive is used."""
+_VERSION = 2
+"""Raised whenever the same parameters would write other pixels: no stale archive is reused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,14 +88,16 @@ def blur(values: Floats, shift_row: float, shift_col: float) -> Floats:
     Three taps an axis, reflecting at the border; a shift of s pixels moves s / 2 of the weight from
     one side to the other, which is linear interpolation for small s.
     """
-    out = values
-    for axis, shift in ((1, shift_row), (2, shift_col)):
-        wing, half = np.float32(0.12), np.float32(shift / 2)
-        old = out if axis == 1 else out.swapaxes(1, 2)
-        new = old * (1 - 2 * wing)
-        new[:, 1:] += old[:, :-1] * (wing + half)
-        new[:, :1] += old[:, :1] * (wing + half)
-        new[:, :-1] += old[:, 1:] * (wing - half)
-        new[:, -1:] += old[:, -1:] * (wing - half)
-        out = new if axis == 1 else new.swapaxes(1, 2)
+    wing = np.float32(0.12)
+    up, left = np.float32(shift_row / 2), np.float32(shift_col / 2)
+    rows = values * (1 - 2 * wing)
+    rows[:, 1:] += values[:, :-1] * (wing + up)
+    rows[:, :1] += values[:, :1] * (wing + up)
+    rows[:, :-1] += values[:, 1:] * (wing - up)
+    rows[:, -1:] += values[:, -1:] * (wing - up)
+    out = rows * (1 - 2 * wing)
+    out[..., 1:] += rows[..., :-1] * (wing + left)
+    out[..., :1] += rows[..., :1] * (wing + left)
+    out[..., :-1] += rows[..., 1:] * (wing - left)
+    out[..., -1:] += rows[..., -1:] * (wing - left)
     return out

@@ -1,7 +1,7 @@
 """Products made of one overpass: tiles, the swath edge, and the two traps of real archives.
 
-*Duplicates*: a few early acquisitions were processed twice. Baseline 02.14 is noisier and two pixels
-off, so that a reader who takes it notices; baseline 05.00 replaces it.
+*Duplicates*: a few early acquisitions were processed twice. Baseline 02.14 is noisier and two
+pixels off, so that a reader who takes it notices; baseline 05.00 replaces it.
 *Split datatakes*: a few acquisitions come as two items of one tile and time, one nearly empty.
 """
 
@@ -22,6 +22,7 @@ from pipeline.testing.scene import Scene, View
 from pipeline.testing.weather import Weather
 
 Flavour = Literal["plain", "old", "reprocessed"]
+Part = Literal["whole", "north", "south"]
 
 SCALE = 10_000
 OFFSET_DN = 1000
@@ -29,6 +30,8 @@ _DN_STEP, _BRIGHT_DN, _BRIGHT_STEP = 4, 4500, 32
 """DN are rounded to a step well below the noise, a coarser one on cloud and snow: the archive
 shrinks by a third."""
 _LEAST_COVER = 0.005
+_TWICE: tuple[Flavour, Flavour] = ("old", "reprocessed")
+_SPLIT_SLOPE = 0.21
 _DUPLICATES, _SPLITS = 6, 5
 
 
@@ -41,7 +44,7 @@ class Granule:
     sequence: int
     """0, or 1 for the second item of the same tile and day."""
     flavour: Flavour
-    part: Literal["whole", "north", "south"]
+    part: Part
     split_row: float
     """Scene row where the datastrip changes; meaningless where part is whole."""
     footprint: Polygon
@@ -84,8 +87,6 @@ class Granule:
         return np.asarray(north if self.part == "north" else ~north)
 
 
-_SPLIT_SLOPE = 0.21
-
 
 @dataclass(frozen=True, slots=True)
 class Traps:
@@ -101,14 +102,11 @@ def choose_traps(scene: Scene) -> Traps:
     rng = stream(scene.seed, 9)
     clear = [o for o in scene.overpasses if not o.side and _clear(scene.weather, o)]
     early = [o.day for o in clear if o.time.date() < date(2021, 7, 1)]
-    twice = rng.choice(early, min(_DUPLICATES, len(early)), replace=False) if early else []
-    rest = [o.day for o in clear if o.day not in set(twice)]
-    split = rng.choice(rest, min(_SPLITS, len(rest)), replace=False) if rest else []
+    twice = frozenset(int(d) for d in rng.permutation(early)[:_DUPLICATES])
+    rest = [o.day for o in clear if o.day not in twice]
     codes = [frame.code for frame in scene.layout.frames]
-    return Traps(
-        frozenset(int(d) for d in twice),
-        {int(d): codes[i % len(codes)] for i, d in enumerate(split)},
-    )
+    split = enumerate(rng.permutation(rest)[:_SPLITS])
+    return Traps(twice, {int(day): codes[i % len(codes)] for i, day in split})
 
 
 def _clear(weather: Weather, overpass: Overpass) -> bool:
@@ -140,18 +138,12 @@ def granules(layout: Layout, overpass: Overpass, traps: Traps) -> list[Granule]:
             left, right = frame.col - 10.0, frame.col + frame.width + 10.0
             line = [(x, split_row + _SPLIT_SLOPE * x) for x in (left, right)]
             north = seen & Polygon([*line, (right, -900.0), (left, -900.0)])
-            for sequence, (part, shape) in enumerate(
-                ((_SOUTH, seen - north), (_NORTH, north))
-            ):
+            parts: tuple[tuple[Part, Polygon], ...] = (("south", seen - north), ("north", north))
+            for sequence, (part, shape) in enumerate(parts):
                 found.append(Granule(overpass, frame, sequence, "plain", part, split_row, shape))
         else:
             found.append(Granule(overpass, frame, 0, "plain", "whole", 0.0, seen))
     return found
-
-
-_TWICE: tuple[Flavour, Flavour] = ("old", "reprocessed")
-_NORTH: Literal["north"] = "north"
-_SOUTH: Literal["south"] = "south"
 
 
 def digital_numbers(

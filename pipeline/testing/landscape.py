@@ -50,7 +50,7 @@ class Landscape:
 
     zone: NDArray[np.uint8]
     """(row, col) index into KINDS."""
-    label: NDArray[np.int32]
+    label: NDArray[np.intp]
     """(row, col) parcel number."""
     cycles: Cycles
     green: NDArray[np.float32]
@@ -89,9 +89,9 @@ class Landscape:
         base = (dry * straw + (1 - dry) * self.ground) * (1 - 0.22 * moisture)
         lift = self.green - base
         share = np.minimum(green.astype(np.float32)[self.label] * self.vigour, np.float32(0.97))
-        out = lift.astype(np.float32)[:, self.label]
+        out: Floats = np.take(lift.astype(np.float32), self.label, axis=1)
         out *= share
-        out += base.astype(np.float32)[:, self.label]
+        out += np.take(base.astype(np.float32), self.label, axis=1)
         out *= self.texture
         self._flood(out, share, float(self.levels[day]))
         return out, share
@@ -128,8 +128,8 @@ def build_landscape(layout: Layout, seed: int, start: date, days: int) -> Landsc
     ground = ground * np.exp(spread * rng.standard_normal(count))
     ground = ground * np.exp(0.03 * rng.standard_normal((4, count)))
     shape = layout.shape
-    vigour = 1 + 0.09 * smooth(rng, shape, 5) + 0.05 * smooth(rng, shape, 0.8)
-    texture = 1 + 0.05 * smooth(rng, shape, 4) + 0.04 * smooth(rng, shape, 0.8)
+    vigour = 1 + 0.09 * smooth(rng, shape, 5) + 0.05 * rng.standard_normal(shape)
+    texture = 1 + 0.05 * smooth(rng, shape, 4) + 0.04 * rng.standard_normal(shape)
     inside = zone == KINDS.index("reservoir")
     shore = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
     bed = shore / max(float(shore.max()), 1.0) * 0.9 + 0.04 * smooth(rng, shape, 12)
@@ -160,31 +160,32 @@ def _zones(layout: Layout, seed: int, rng: np.random.Generator) -> NDArray[np.ui
     aspect = np.array([1.0, height / width])
     _, nearest = cKDTree(anchors * aspect).query(np.stack([cols, rows], -1) * aspect)
     codes = np.array([KINDS.index(kind) for kind, _, _ in _ANCHORS], dtype=np.uint8)
-    return codes[nearest]
+    return np.asarray(codes[nearest])
 
 
 def _parcels(
     zone: NDArray[np.uint8], rng: np.random.Generator
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     height, width = zone.shape
-    rows, cols = np.mgrid[:height, :width].astype(np.float64)
     label = np.zeros(zone.shape, dtype=np.int64)
     for code, kind in enumerate(KINDS):
         cell, angle = _PARCEL_PX[kind], rng.uniform(0.1, 0.5)
-        u = np.cos(angle) * cols + np.sin(angle) * rows
-        v = np.cos(angle) * rows - np.sin(angle) * cols
+        here = zone == code
+        rows, cols = np.nonzero(here)
         if kind in ("crops", "suburb"):
+            u = np.cos(angle) * cols + np.sin(angle) * rows
+            v = np.cos(angle) * rows - np.sin(angle) * cols
             # Rectangles in rows; rows are offset like bricks, as real field patterns are.
             line = np.floor(v / cell).astype(np.int64) + 500
             shift = rng.uniform(0, 2, 2000)[line]
             piece = np.floor(u / (1.6 * cell) + shift).astype(np.int64) + 500
         else:
             points = rng.uniform((0, 0), (height, width), (int(height * width / cell**2) + 1, 2))
-            _, near = cKDTree(points).query(np.stack([rows, cols], -1))
-            line, piece = np.asarray(near, dtype=np.int64), np.zeros_like(label)
-        label = np.where(zone == code, (code * 4000 + line) * 4000 + piece, label)
+            line = cKDTree(points).query(np.stack([rows, cols], -1))[1].astype(np.int64)
+            piece = np.zeros_like(line)
+        label[here] = (code * 4000 + line) * 4000 + piece
     unique, flat = np.unique(label, return_inverse=True)
-    return flat.reshape(zone.shape).astype(np.int32), unique // (4000 * 4000)
+    return flat.reshape(zone.shape).astype(np.intp), unique // (4000 * 4000)
 
 
 def _levels(start: date, days: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -195,4 +196,4 @@ def _levels(start: date, days: int, rng: np.random.Generator) -> NDArray[np.floa
     supply = rng.normal(0, 0.05, int(year.max()) + 1)[year.astype(int)]
     # Supply changes between years without a jump: a running mean over four months.
     supply = np.convolve(np.pad(supply, 60, mode="edge"), np.ones(121) / 121, mode="valid")
-    return np.clip(0.72 + 0.17 * season + supply, 0.3, 0.97)
+    return np.asarray(np.clip(0.72 + 0.17 * season + supply, 0.3, 0.97))

@@ -148,7 +148,7 @@ class Scene:
         step = self.layout.height // rows
         weights = (self._slow[:, day] * 0.006).astype(np.float32)
         field = np.tensordot(weights, self._shapes[:, ::step, ::step], 1)
-        # Drawn at 20 m for both: 120 m patches have no finer detail, and it takes a quarter of the time.
+        # Drawn at 20 m for both: patches of 120 m have no finer detail, at a quarter of the time.
         patch = smooth(rng, self.layout.coarse, 6)
         field += np.float32(0.012) * (double(patch) if step == 1 else patch)
         gain = 1 + 0.02 * self._gain[0, day] + 0.011 * self._gain[1:, day][bands]

@@ -2,7 +2,7 @@
 
     with ArchiveServer(folder) as server:
         server.fail("*/red.tif", status=500, times=2)
-        read(server.url + "items.json")
+        read(f"{server.url}/items.json")
         assert server.count("*/red.tif") == 3
 
 Binds 127.0.0.1 on a free port; every thread ends with the context.
@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pipeline.testing.handler import Answer, Handler
+from pipeline.testing.handler import Answer, Archive, Handler
 
 Fault = Literal["reset", "truncate", "slow"] | int
 """An HTTP status, or: close the connection, send half of the body, or send it late."""
@@ -82,7 +82,7 @@ class ArchiveServer:
         outer = self
 
         class Bound(Handler):
-            archive = outer
+            archive: Archive = outer
 
         self._closing.clear()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
@@ -110,10 +110,10 @@ class ArchiveServer:
 
     @property
     def url(self) -> str:
-        """Base URL with a slash at its end."""
+        """Base URL, without a slash at its end."""
         if self._server is None:
             raise RuntimeError("the server runs inside its with block only")
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def closing(self) -> threading.Event:
@@ -127,7 +127,7 @@ class ArchiveServer:
             return list(self._log)
 
     def count(self, pattern: str = "*", method: str | None = None) -> int:
-        """Number of logged requests whose path matches a shell pattern (`*` crosses slashes)."""
+        """Count the logged requests whose path matches a shell pattern (`*` crosses slashes)."""
         return sum(
             fnmatchcase(r.path, pattern) and method in (None, r.method) for r in self.requests
         )
@@ -196,9 +196,9 @@ class ArchiveServer:
     def _plain(self, path: str, query: str) -> Answer:
         if self._ttl is not None and path.startswith("sas/token/"):
             return Answer(200, self._token(self._ttl), "application/json")
-        file = (self.folder / path).resolve()
         # Symbolic links and .. are resolved first, so neither leads out of the folder.
-        if "\0" in path or not file.is_relative_to(self.folder):
+        file = (self.folder / path.replace("\0", "")).resolve()
+        if not file.is_relative_to(self.folder):
             return Answer(403, b"outside the archive\n", "text/plain")
         if not file.is_file():
             return Answer(404, b"no such file\n", "text/plain")
@@ -220,6 +220,6 @@ class ArchiveServer:
     def _signed(self, query: str) -> bool:
         given = parse_qs(query)
         expiry, signature = (given.get(k, [""])[0] for k in ("se", "sig"))
-        if not hmac.compare_digest(signature, self._sign(expiry)):
+        if not hmac.compare_digest(signature.encode(), self._sign(expiry).encode()):
             return False
         return float(expiry) > time.time()

@@ -66,6 +66,7 @@ _PLANS: dict[Scale, tuple[_Plan, ...]] = {
         _Plan("road", 40, 3, date(2021, 7, 20), date(2021, 7, 31)),
     ),
 }
+_BUILDING_SEASON = frozenset(range(3, 12))
 _APART_PX = 16
 """Sites keep 150 m between them, and from water; one pixel for rounding."""
 
@@ -97,7 +98,7 @@ def build_sites(
         if onset > end:
             continue
         rows, cols = (np.asarray(a, dtype=np.int64) for a in np.nonzero(where))
-        u, v = _along(plan, corners, rows + 0.5, cols + 0.5)
+        u, v = _along(plan, corners, rows, cols)
         write = pave if plan.kind == "road" else work
         history = write(
             stream(seed, 3, number), u, v, (onset - start).days, (halt - start).days, days
@@ -112,19 +113,25 @@ def _dates(
 ) -> tuple[date, date]:
     if not seed:
         return plan.onset, plan.halt
-    length = (plan.halt - plan.onset).days
     if layout.name == "full":
         # 1.5 years of baseline before every onset, 8 months after every halt.
-        earliest = layout.start + timedelta(days=560)
-        latest = {"compound": 1080, "active": 1400, "road": 1400}[plan.kind]
-        onset = earliest + timedelta(days=int(rng.integers(0, latest - 560)))
-        if plan.kind == "compound":
-            length = int(rng.integers(330, 500))
+        first, last = 560, {"compound": 1080, "active": 1400, "road": 1400}[plan.kind]
     else:
-        onset = plan.onset + timedelta(days=int(rng.integers(-30, 30)))
-    if plan.kind == "active":
-        return onset, layout.end + timedelta(days=365)
-    return onset, onset + timedelta(days=length)
+        planned = (plan.onset - layout.start).days
+        first, last = planned - 30, planned + 30
+    shortest = longest = (plan.halt - plan.onset).days
+    if plan.kind == "compound" and layout.name == "full":
+        shortest, longest = 330, 500
+    while True:
+        onset = layout.start + timedelta(days=int(rng.integers(first, last)))
+        halt = onset + timedelta(days=int(rng.integers(shortest, longest + 1)))
+        if plan.kind == "active":
+            halt = plan.halt
+        # Crews start and stop in the building season; in midwinter weeks pass without a clear day,
+        # and no detector could date them.
+        months = {onset.month} if plan.kind == "active" else {onset.month, halt.month}
+        if months <= _BUILDING_SEASON:
+            return onset, halt
 
 
 def _place(
@@ -168,11 +175,11 @@ def _rectangle(
 def _along(
     plan: _Plan,
     corners: tuple[tuple[float, float], ...],
-    rows: NDArray[np.float64],
-    cols: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    cols: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Coordinates of pixels along and across the site, pixels from its first corner."""
     first, second = np.array(corners[0]), np.array(corners[1])
     axis = (second - first) / plan.length
-    offset = np.stack([cols, rows], -1) - first
+    offset = np.stack([cols, rows], -1) + 0.5 - first
     return offset @ axis, offset @ np.array([-axis[1], axis[0]])

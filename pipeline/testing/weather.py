@@ -126,7 +126,7 @@ class Weather:
         if depth <= 0.02:
             return np.zeros(shape, dtype=np.float32)
         patches = smooth(rng, shape, 8) * 0.5 + 3.0 * depth - 0.8
-        return np.clip(patches, 0, 0.95).astype(np.float32)
+        return np.asarray(np.clip(patches, 0, 0.95), dtype=np.float32)
 
 
 def _ground_water(

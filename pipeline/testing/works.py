@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from pipeline.testing.spectra import SPECTRA
 
+Events = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""(event,) days and (event, band) surfaces of one pixel."""
+
 _EVENT_DAYS = 8.0
 """Mean days between two disturbances of a patch under works."""
 _CLEARING_DAYS = 17
@@ -89,29 +92,30 @@ def work(
     front = np.clip(u / max(float(u.max()), 1.0) * clearing + rng.normal(0, 1.5, len(u)), 0, None)
     front = np.floor(front - front.min())
     raised = _raise_days(built, onset + clearing + 40, halt - 12)
-    pixels: list[list[tuple[float, NDArray[np.float64]]]] = [[] for _ in u]
     tone = rng.normal(1, 0.05, len(u))
+    patches = np.unique(patch)
+    # Works stop at once, within days everywhere; one patch is the last.
+    ends = np.floor(halt - np.minimum(rng.exponential(2.5, len(patches)), 8.0))
+    ends[int(rng.integers(len(patches)))] = halt
+    pixels: list[Events] = [(np.empty(0), np.empty((0, 4)))] * len(u)
     last_day = np.zeros(len(u))
-    ends = {p: halt - min(rng.exponential(2.5), 8.0) for p in np.unique(patch)}
-    ends[int(patch[int(rng.integers(len(u)))])] = float(halt)
-    for p in np.unique(patch):
-        members = np.nonzero(patch == p)[0]
+    for p, end in zip(patches, ends, strict=True):
         gaps = rng.exponential(_EVENT_DAYS, int(4 * (halt - onset) / _EVENT_DAYS) + 8)
         times = onset + np.cumsum(gaps)
-        end = float(np.floor(ends[p]))
         times = np.r_[times[times < end - 1], end]
-        mixes = [_disturbed(rng) for _ in times]
-        for i in members:
+        share, surface = _disturbances(rng, len(times))
+        for i in np.nonzero(patch == p)[0]:
             begin = onset + front[i]
-            pixels[i].append((begin, _spec("loam") * 1.25 * tone[i]))
-            for t, (share, surface) in zip(times, mixes, strict=True):
-                if t > begin + 1:
-                    rest = _standing(built[i], raised[i], t) * tone[i]
-                    final = 0.15 if t == end else share * float(rng.uniform(0.7, 1.0))
-                    pixels[i].append((t, (1 - final) * rest + final * surface))
+            rest = _standing(int(built[i]), float(raised[i]), times) * tone[i]
+            covered = share * rng.uniform(0.7, 1.0, len(times))
+            # The last event clears up: little of the disturbance stays.
+            covered[-1] = 0.15
+            after = rest + covered[:, None] * (surface - rest)
+            later = times > begin + 1
+            cleared = _spec("loam") * 1.25 * tone[i]
+            pixels[i] = (np.r_[begin, times[later]], np.vstack([cleared, after[later]]))
             last_day[i] = end
-    settled = np.where(last_day < days, last_day, np.inf)
-    return _history(pixels, settled)
+    return _history(pixels, np.where(last_day < days, last_day, np.inf))
 
 
 def pave(
@@ -132,11 +136,9 @@ def pave(
     tone = rng.normal(1, 0.04, len(u))
     edge = np.clip(np.abs(v - v.mean()) - 0.5, 0, 1)[:, None]
     top = (1 - 0.4 * edge) * _spec("asphalt") + 0.4 * edge * _spec("gravel")
-    pixels = [
-        [
-            (float(onset + f), _spec("gravel") * t),
-            (float(onset + f + 4), surface * t),
-        ]
+    gravel = _spec("gravel")
+    pixels: list[Events] = [
+        (np.array([onset + f, onset + f + 4]), np.stack([gravel, surface]) * t)
         for f, t, surface in zip(front, tone, top, strict=True)
     ]
     finished = onset + front + 4
@@ -165,34 +167,36 @@ def _raise_days(block: NDArray[np.int64], first: int, last: int) -> NDArray[np.f
     return np.where(block >= 0, first + order * max(last - first, 1), np.inf)
 
 
-def _standing(block: np.int64, raised: float, day: float) -> NDArray[np.float64]:
-    """Surface without the day's disturbance: bare ground, foundations, slab, then roof."""
+def _standing(block: int, raised: float, day: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Surface without disturbance on some days, (day, band): bare, foundations, slab, then roof."""
     if block < 0:
-        return 0.6 * _spec("gravel") + 0.4 * _spec("loam")
-    if day >= raised:
-        return 0.75 * _spec("metal") + 0.25 * _spec("concrete")
-    if day >= raised - 25:
-        return _spec("concrete")
-    if day >= raised - 45:
-        return _spec("subsoil")
-    return 0.5 * _spec("loam") + 0.5 * _spec("sand")
+        return np.broadcast_to(0.6 * _spec("gravel") + 0.4 * _spec("loam"), (len(day), 4))
+    stages = np.stack(
+        [
+            0.5 * _spec("loam") + 0.5 * _spec("sand"),
+            _spec("subsoil"),
+            _spec("concrete"),
+            0.75 * _spec("metal") + 0.25 * _spec("concrete"),
+        ]
+    )
+    return np.asarray(stages[np.searchsorted([raised - 45, raised - 25, raised], day, "right")])
 
 
-def _disturbed(rng: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
-    """Share of a patch that a disturbance covers, and its surface."""
-    name = str(rng.choice(["subsoil", "machines", "gravel", "concrete", "sand", "metal"],
-                          p=[0.25, 0.20, 0.15, 0.15, 0.15, 0.10]))
-    return float(rng.uniform(0.25, 0.8)), _spec(name) * float(rng.normal(1, 0.08))
+def _disturbances(
+    rng: np.random.Generator, count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(event,) share of a patch that each disturbance covers, and its (event, band) surface."""
+    names = ("subsoil", "machines", "gravel", "concrete", "sand", "metal")
+    pick = rng.choice(len(names), count, p=[0.25, 0.20, 0.15, 0.15, 0.15, 0.10])
+    surface = np.stack([_spec(n) for n in names])[pick] * rng.normal(1, 0.08, (count, 1))
+    return rng.uniform(0.25, 0.8, count), surface
 
 
-def _history(
-    pixels: list[list[tuple[float, NDArray[np.float64]]]], settled: NDArray[np.float64]
-) -> History:
-    depth = max(len(events) for events in pixels)
+def _history(pixels: list[Events], settled: NDArray[np.float64]) -> History:
+    depth = max(len(days) for days, _ in pixels)
     times = np.full((len(pixels), depth), np.inf)
     surfaces = np.zeros((len(pixels), depth, 4), dtype=np.float32)
-    for i, events in enumerate(pixels):
-        for j, (day, surface) in enumerate(events):
-            times[i, j] = day
-            surfaces[i, j] = surface
+    for i, (days, left) in enumerate(pixels):
+        times[i, : len(days)] = days
+        surfaces[i, : len(days)] = left
     return History(times, surfaces, settled)

@@ -128,9 +128,7 @@ def ground(rng: np.random.Generator, cover: str, days: Floats) -> Floats:
     raise ValueError(f"cover: {cover!r} is not simulated; use one of {STABLE_COVERS}")
 
 
-def works(
-    rng: np.random.Generator, days: Floats, onset: float, halt: float, roughness: float
-) -> Floats:
+def works(rng: np.random.Generator, days: Floats, onset: float, halt: float, roughness: float) -> Floats:
     """(time, 4) reflectance of a building site: stages of bare, wet, paved and shadowed ground."""
     out = np.empty((days.size, 4))
     start = onset

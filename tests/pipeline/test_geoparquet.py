@@ -77,5 +77,5 @@ def test_bytes_are_the_same_every_time(output, sites):
 
 
 def test_nothing_published_yet(output):
-    with pytest.raises(FileNotFoundError, match="sites.parquet"):
+    with pytest.raises(FileNotFoundError, match=r"sites\.parquet"):
         read_sites(output)

@@ -50,8 +50,8 @@ def test_only_regions_are_read_and_only_owned_chunks_written(output):
     disown(grid[1], np.s_[:, 512:])
     grids, regions = store_grids(output, [grid])
     publish_mosaics(output, grids, {"A": [r for r in regions["A"] if r.row < 4 or r.row == 8]}, {})
-    keys = {key.split("/c/")[1] for key in output.list(f"{mosaic_path(32638)}/status")if "/c/" in key}
-    assert keys == {"0/0", "1/0", "2/0"} or keys == {"0/0", "2/0"}
+    keys = {key.split("/c/")[1] for key in output.list(f"{mosaic_path(32638)}/status") if "/c/" in key}
+    assert keys == {"0/0", "2/0"}
 
 
 def test_each_zone_has_its_own(output):

@@ -57,7 +57,7 @@ def test_it_holds_what_was_found(published, tmp_path):
     assert "2 sites of changed ground: 1 halted, 1 still active." in page
     assert "1,234" in page and "90,000 m²" in page
     assert page.count('<article id="card-') == 2
-    assert '<time datetime="2023-09-01">' in page and "2023-08-27 – 2023-09-06" in page
+    assert '<time datetime="2023-09-01">' in page and "2023-08-27 \N{EN DASH} 2023-09-06" in page
     assert "a date falls in the snow season" in page
     assert "EPSG:32638" in page and "EPSG:32639" in page
     assert "None: every image" in page
@@ -171,7 +171,8 @@ def test_an_overview_is_thinned_by_nearest_and_cropped_to_what_is_owned(tmp_path
     np.testing.assert_array_equal(view.onset[0, :3], [1, 4, 7])
 
 
-@pytest.mark.parametrize("span", [("2020-01-05", "2024-12-30"), ("2022-06-20", "2022-09-10"), ("2022-06-02", "2022-06-20")])
+@pytest.mark.parametrize(
+    "span", [("2020-01-05", "2024-12-30"), ("2022-06-20", "2022-09-10"), ("2022-06-02", "2022-06-20")])
 def test_ticks_lie_within_and_ascend(span):
     first, last = day(span[0]), day(span[1])
     found = ticks(first, last, 8)

@@ -1,0 +1,22 @@
+"""What tests share: one cluster in this process, so that kernels are compiled once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import pytest
+from distributed import Client, LocalCluster
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Client]:
+    """Two threads of this process as a cluster."""
+    with warnings.catch_warnings():
+        # distributed starts its event loop with calls that the standard library has deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with (
+            LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+            Client(cluster) as connected,
+        ):
+            yield connected
