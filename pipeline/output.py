@@ -80,6 +80,10 @@ class Output:
             for meta in batch:
                 yield str(meta["path"])
 
+    def holds(self, prefix: str) -> bool:
+        """Whether anything lies below a folder; unlike opening it, this leaves no folder behind."""
+        return next(self.list(prefix), None) is not None
+
     def delete_tree(self, prefix: str) -> None:
         for key in list(self.list(prefix)):
             self.delete(key)

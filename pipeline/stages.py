@@ -95,7 +95,8 @@ def prepare(plan: Plan, output: Output, ledger: Ledger, *, rebuild: bool) -> lis
     """
     stages = []
     for planned in plan.grids:
-        meta = store.read_meta(output.zarr(cube_key(planned.grid.name)))
+        key = cube_key(planned.grid.name)
+        meta = store.read_meta(output.zarr(key)) if output.holds(key) else {}
         stored = meta.get("observations", [])
         if meta and meta.get("cube", planned.cube) != planned.cube:
             what = f"[output] path = {output.path!r}"
