@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import signal
 import threading
@@ -15,13 +14,12 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 
 class Prepare(WorkerPlugin):
-    """Compile the kernels before the first task, and leave Ctrl-C to the client.
+    """Compile the kernels while the first slabs are built, and leave Ctrl-C to the client.
 
     Parameters
     ----------
     warm_up : callable
-        Called once in the worker; compiling in a task would count as the task's time, and several threads would do it
-        at once.
+        Called once in the worker, in a thread of its own.
     """
 
     name = "groundbreak-prepare"
@@ -29,12 +27,13 @@ class Prepare(WorkerPlugin):
     def __init__(self, warm_up: Callable[[], Any]) -> None:
         self.warm_up = warm_up
 
-    async def setup(self, worker: Worker) -> None:
+    def setup(self, worker: Worker) -> None:
         if threading.current_thread() is threading.main_thread():
             # Ctrl-C reaches the whole process group of a terminal; the client decides what becomes of the workers.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # In a thread, so that the worker keeps answering its scheduler meanwhile.
-        await asyncio.to_thread(self.warm_up)
+        # In a thread: the worker reads and writes meanwhile, and a task that needs a kernel waits for the compiler's
+        # own lock.
+        threading.Thread(target=self.warm_up, name="warm-up", daemon=True).start()
 
 
 def code_digest(folders: list[str]) -> str:

@@ -86,17 +86,29 @@ def site_chart(site: Site, series: SiteSeries | None) -> Markup:
     panels.append(_growth_panel(site, x, _top(len(panels)), last))
     bottom = _top(len(panels) - 1) + PANEL
     axis = [
-        Markup('<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>'
-               '<text class="tick" x="{0:.1f}" y="{3}" text-anchor="middle">{4}</text>').format(
-            x(day), LABELS, bottom, bottom + 16, label)
-        for day, label in ticks(first, last, 8) if LEFT + 14 <= x(day) <= WIDTH - RIGHT - 10
+        Markup(
+            '<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>'
+            '<text class="tick" x="{0:.1f}" y="{3}" text-anchor="middle">{4}</text>'
+        ).format(x(day), LABELS, bottom, bottom + 16, label)
+        for day, label in ticks(first, last, 8)
+        if LEFT + 14 <= x(day) <= WIDTH - RIGHT - 10
     ]
     return Markup(
         '<svg class="chart" viewBox="0 0 {0} {1}" role="img" aria-label="{2}" data-first="{3}" data-last="{4}" '
         'data-left="{5}" data-right="{6}">{7}{8}{9}{10}</svg>'
-    ).format(WIDTH, bottom + 22, f"Series of {text(site.id)}", first, last, LEFT, WIDTH - RIGHT,
-             _join(panel.frame for panel in panels), _join(axis), _join(_dates(site, x, bottom)),
-             _join(panel.body for panel in panels))
+    ).format(
+        WIDTH,
+        bottom + 22,
+        f"Series of {text(site.id)}",
+        first,
+        last,
+        LEFT,
+        WIDTH - RIGHT,
+        _join(panel.frame for panel in panels),
+        _join(axis),
+        _join(_dates(site, x, bottom)),
+        _join(panel.body for panel in panels),
+    )
 
 
 def _top(row: int) -> int:
@@ -125,8 +137,20 @@ def _dates(site: Site, x: _Scale, bottom: int) -> Iterable[Markup]:
             '<rect class="{0} band" x="{1:.1f}" y="{2}" width="{3:.1f}" height="{4}"/>'
             '<line class="{0}" x1="{5:.1f}" x2="{5:.1f}" y1="{6}" y2="{7}"/>'
             '<text class="{0} label" x="{8:.1f}" y="{9}" text-anchor="{10}">{0} {11}</text>'
-        ).format(name, left, LABELS, max(right - left, 1), bottom - LABELS, at, row - 8, bottom,
-                 at + shift, row, anchor, date)
+        ).format(
+            name,
+            left,
+            LABELS,
+            max(right - left, 1),
+            bottom - LABELS,
+            at,
+            row - 8,
+            bottom,
+            at + shift,
+            row,
+            anchor,
+            date,
+        )
 
 
 def _index_panel(name: str, days: np.ndarray, values: np.ndarray, x: _Scale, top: int) -> _Panel:
@@ -144,8 +168,10 @@ def _index_panel(name: str, days: np.ndarray, values: np.ndarray, x: _Scale, top
     for day, value in zip(at, _running_median(at, seen), strict=True):
         line.append(f"{'M' if day - before > BREAK_DAYS else 'L'}{x(day):.1f},{_height(value, low, high, top):.1f}")
         before = day
-    body = Markup('<path class="dots" d="{}" data-low="{:.5f}" data-high="{:.5f}" data-top="{}" data-bottom="{}"/>'
-                  '<path class="median" d="{}"/>').format(dots, low, high, top, top + PANEL, "".join(line))
+    body = Markup(
+        '<path class="dots" d="{}" data-low="{:.5f}" data-high="{:.5f}" data-top="{}" data-bottom="{}"/>'
+        '<path class="median" d="{}"/>'
+    ).format(dots, low, high, top, top + PANEL, "".join(line))
     # Adding 0 turns a rounded -0.0 into 0.0.
     title = f"{name}: {INDICES[name].meaning}" if name in INDICES else name
     return _panel(top, title, f"{round(high, 2) + 0:.2f}", f"{round(low, 2) + 0:.2f}", body)
@@ -165,7 +191,8 @@ def _growth_panel(site: Site, x: _Scale, top: int, last: int) -> _Panel:
 
 def _panel(top: int, name: object, high: str, low: str, body: Markup) -> _Panel:
     frame = Markup('<rect class="frame" x="{0}" y="{1}" width="{2}" height="{3}"/>').format(
-        LEFT, top, WIDTH - LEFT - RIGHT, PANEL)
+        LEFT, top, WIDTH - LEFT - RIGHT, PANEL
+    )
     words = Markup(
         '<text class="name" x="{0}" y="{1}">{2}</text><text class="tick" x="{3}" y="{4}" text-anchor="end">{5}</text>'
         '<text class="tick" x="{3}" y="{6}" text-anchor="end">{7}</text>'

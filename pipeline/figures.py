@@ -27,8 +27,16 @@ CLOSE_UP = 160
 
 RAMP = np.array(
     [
-        [68, 1, 84], [71, 39, 119], [62, 73, 137], [49, 104, 142], [38, 130, 142],
-        [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [241, 229, 29],
+        [68, 1, 84],
+        [71, 39, 119],
+        [62, 73, 137],
+        [49, 104, 142],
+        [38, 130, 142],
+        [31, 158, 137],
+        [53, 183, 121],
+        [110, 206, 88],
+        [181, 222, 43],
+        [241, 229, 29],
     ],
     np.float64,
 )
@@ -112,8 +120,15 @@ def date_range(views: Sequence[View], event: str, site: Site | None = None) -> t
     ----------
     site : the one whose pixels count; left out, all do
     """
-    dates = np.concatenate([np.empty(0), *(
-        getattr(view, event)[view.dated(event) & (True if site is None else view.inside(site))] for view in views)])
+    dates = np.concatenate(
+        [
+            np.empty(0),
+            *(
+                getattr(view, event)[view.dated(event) & (True if site is None else view.inside(site))]
+                for view in views
+            ),
+        ]
+    )
     if not len(dates):
         return None
     first, last = (int(d) for d in np.quantile(dates, [0.01, 0.99]))
@@ -160,8 +175,11 @@ def png(entries: np.ndarray) -> bytes:
     table = palette()
     rows = np.pad(np.ascontiguousarray(entries), ((0, 0), (1, 0)))
     chunks = {
-        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0), b"PLTE": table[:, :3].tobytes(),
-        b"tRNS": table[:, 3].tobytes(), b"IDAT": zlib.compress(rows.tobytes(), 9), b"IEND": b"",
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0),
+        b"PLTE": table[:, :3].tobytes(),
+        b"tRNS": table[:, 3].tobytes(),
+        b"IDAT": zlib.compress(rows.tobytes(), 9),
+        b"IEND": b"",
     }
     body = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks.items())
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)

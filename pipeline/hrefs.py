@@ -106,9 +106,7 @@ def _check_path(path: str, root: str | None) -> str | None:
 
 
 def _named(host: str, allow_hosts: Collection[str]) -> bool:
-    return host.strip("[]").rstrip(".").lower() in {
-        h.strip("[]").rstrip(".").lower() for h in allow_hosts
-    }
+    return host.strip("[]").rstrip(".").lower() in {h.strip("[]").rstrip(".").lower() for h in allow_hosts}
 
 
 def _check_host(host: str, allow_hosts: Collection[str]) -> str | None:
@@ -119,27 +117,17 @@ def _check_host(host: str, allow_hosts: Collection[str]) -> str | None:
     except ValueError:
         pass
     else:
-        carrier = any(
-            address in network for network in _EMBEDDING if network.version == address.version
-        )
+        carrier = any(address in network for network in _EMBEDDING if network.version == address.version)
         mapped = getattr(address, "ipv4_mapped", None) is not None
         public = address.is_global and not (address.is_multicast or carrier or mapped)
-        return (
-            None
-            if public or _named(name, allow_hosts)
-            else f"is at {name}, not a public host{remedy}"
-        )
+        return None if public or _named(name, allow_hosts) else f"is at {name}, not a public host{remedy}"
     if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
         return "has a host that is no plain name"
     if re.fullmatch(r"\d+|0x[0-9a-f]*", name.rpartition(".")[2]):
         # 2130706433, 0x7f.1 and 0177.0.0.1 are all 127.0.0.1 to a C library.
         return f"spells an address unusually ({name})"
     private = "." not in name or any(name.endswith("." + n) for n in _PRIVATE_NAMES)
-    return (
-        f"is at {name}, a private name{remedy}"
-        if private and not _named(name, allow_hosts)
-        else None
-    )
+    return f"is at {name}, a private name{remedy}" if private and not _named(name, allow_hosts) else None
 
 
 def redact(text: str) -> str:
@@ -216,11 +204,7 @@ def gdal_path(href: str) -> str:
     if not is_url(href):
         return href
     scheme, _, rest = href.partition("://")
-    return (
-        OBJECT_STORES[scheme.lower()] + rest
-        if scheme.lower() in OBJECT_STORES
-        else "/vsicurl/" + href
-    )
+    return OBJECT_STORES[scheme.lower()] + rest if scheme.lower() in OBJECT_STORES else "/vsicurl/" + href
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +245,6 @@ def gdal_options(source: Source, provider: Provider) -> dict[str, str]:
     options = {
         # Listing a folder of a store costs more than the pixels that are wanted.
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-        "CPL_VSIL_CURL_USE_HEAD": "NO",
         "GDAL_HTTP_MAX_RETRY": "3",
         "GDAL_HTTP_RETRY_DELAY": "0.5",
         "GDAL_HTTP_TIMEOUT": "60",

@@ -92,13 +92,9 @@ def footprint(item: Json) -> BaseGeometry:
     box = item.get("bbox")
     try:
         if item.get("geometry"):
-            shape = geo.fix_antimeridian(
-                shapely.make_valid(shapely.geometry.shape(item["geometry"]))
-            )
+            shape = geo.fix_antimeridian(shapely.make_valid(shapely.geometry.shape(item["geometry"])))
         elif box:
-            shape = geo.split_bbox(
-                *(float(n) for n in (box if len(box) == 4 else (*box[:2], *box[3:5])))
-            )
+            shape = geo.split_bbox(*(float(n) for n in (box if len(box) == 4 else (*box[:2], *box[3:5]))))
         else:
             raise Unusable("no_footprint", "has neither geometry nor bbox")
     except (TypeError, ValueError, AttributeError, KeyError, ShapelyError, BadInput) as error:

@@ -97,8 +97,11 @@ def _bounds(local: np.ndarray, count: int) -> np.ndarray:
 def _above(bottoms: dict[Block, np.ndarray], row: int, col: int, width: int) -> np.ndarray:
     """(width + 2,) labels of the row of pixels above a block, one more at either end."""
     line = np.zeros(width + 2, np.int64)
-    for offset, into, out in ((-1, slice(0, 1), slice(-1, None)), (0, slice(1, -1), slice(None)),
-                              (1, slice(-1, None), slice(0, 1))):
+    for offset, into, out in (
+        (-1, slice(0, 1), slice(-1, None)),
+        (0, slice(1, -1), slice(None)),
+        (1, slice(-1, None), slice(0, 1)),
+    ):
         edge = bottoms.get((row - 1, col + offset))
         if edge is not None:
             line[into] = edge[out]

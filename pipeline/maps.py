@@ -50,8 +50,19 @@ def draw_map(
         '<image x="{3:.1f}" y="{4}" width="{5:.1f}" height="{6:.1f}" preserveAspectRatio="none" '
         'href="data:image/png;base64,{7}"/>'
         '<svg x="{3:.1f}" y="{4}" width="{5:.1f}" height="{6:.1f}" viewBox="0 0 {5:.1f} {6:.1f}">{8}</svg>{9}{10}</svg>'
-    ).format(width, h + MARGIN + (MARGIN if width > SMALL else 2 * MARGIN), text(label), left, MARGIN, w, h, image,
-             _overlay(frame, outlines, scale), _corners(frame, width, h), _scale_bar(frame, scale, width, MARGIN + h))
+    ).format(
+        width,
+        h + MARGIN + (MARGIN if width > SMALL else 2 * MARGIN),
+        text(label),
+        left,
+        MARGIN,
+        w,
+        h,
+        image,
+        _overlay(frame, outlines, scale),
+        _corners(frame, width, h),
+        _scale_bar(frame, scale, width, MARGIN + h),
+    )
 
 
 def colour_bar(span: tuple[int, int], width: int) -> Markup:
@@ -60,12 +71,16 @@ def colour_bar(span: tuple[int, int], width: int) -> Markup:
     name = f"ramp-{first}-{last}-{width}"
     stops = Markup("").join(
         Markup('<stop offset="{:.4f}" stop-color="rgb({:.0f},{:.0f},{:.0f})"/>').format(i / (len(RAMP) - 1), *colour)
-        for i, colour in enumerate(RAMP.tolist()))
+        for i, colour in enumerate(RAMP.tolist())
+    )
     inner = width - 80
     labels = Markup("").join(
-        Markup('<path class="scale" d="M{0:.1f},14v5"/><text class="tick" x="{0:.1f}" y="31" text-anchor="middle">{1}'
-               "</text>").format(40 + (day - first) / (last - first) * inner, label)
-        for day, label in ticks(first, last, max(2, inner // 90)))
+        Markup(
+            '<path class="scale" d="M{0:.1f},14v5"/><text class="tick" x="{0:.1f}" y="31" text-anchor="middle">{1}'
+            "</text>"
+        ).format(40 + (day - first) / (last - first) * inner, label)
+        for day, label in ticks(first, last, max(2, inner // 90))
+    )
     return Markup(
         '<svg class="bar" viewBox="0 0 {0} 36" role="img" aria-label="Colours by date"><defs>'
         '<linearGradient id="{1}">{2}</linearGradient></defs>'
@@ -125,8 +140,10 @@ def _corners(frame: Frame, width: int, height: float) -> Markup:
         places += [(right, top, width, MARGIN - 7.0, "end"), (left, bottom, 0, MARGIN + height + 15, "start")]
     return Markup("").join(
         Markup('<text class="corner" x="{}" y="{:.1f}" text-anchor="{}">{}</text>').format(
-            at, row, anchor, format_lonlat(*geo.point_lonlat(x, y, frame.epsg)))
-        for x, y, at, row, anchor in places)
+            at, row, anchor, format_lonlat(*geo.point_lonlat(x, y, frame.epsg))
+        )
+        for x, y, at, row, anchor in places
+    )
 
 
 def _scale_bar(frame: Frame, scale: float, width: int, bottom: float) -> Markup:
@@ -137,6 +154,6 @@ def _scale_bar(frame: Frame, scale: float, width: int, bottom: float) -> Markup:
     size = length / frame.resolution * scale
     name = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
     left, y = (width - size) / 2 - 20, bottom + (8 if width > SMALL else 28)
-    return Markup('<path class="scale" d="M{0:.1f},{1:.1f}v5h{2:.1f}v-5"/>'
-                  '<text class="corner" x="{3:.1f}" y="{4:.1f}">{5}</text>').format(
-        left, y, size, left + size + 6, y + 7, name)
+    return Markup(
+        '<path class="scale" d="M{0:.1f},{1:.1f}v5h{2:.1f}v-5"/><text class="corner" x="{3:.1f}" y="{4:.1f}">{5}</text>'
+    ).format(left, y, size, left + size + 6, y + 7, name)

@@ -33,8 +33,18 @@ EDGE = 3
 """Pixels from unowned ground within which a piece may go on in another zone."""
 SAMPLE = 200
 """Pixel centres kept of a piece."""
-COUNTED = ("status", "onset", "onset_earliest", "onset_latest", "halt", "halt_earliest", "halt_latest", "confidence",
-           "n_changes", "quality")
+COUNTED = (
+    "status",
+    "onset",
+    "onset_earliest",
+    "onset_latest",
+    "halt",
+    "halt_earliest",
+    "halt_latest",
+    "confidence",
+    "n_changes",
+    "quality",
+)
 
 
 @dataclass
@@ -88,7 +98,11 @@ def fill_holes(geometry: BaseGeometry, min_area_m2: float) -> BaseGeometry:
 
 
 def _add_block(
-    mosaic: _Mosaic, components: Components, wanted: np.ndarray, block: Block, outlines: dict[int, list[Polygon]],
+    mosaic: _Mosaic,
+    components: Components,
+    wanted: np.ndarray,
+    block: Block,
+    outlines: dict[int, list[Polygon]],
     pieces: dict[int, Piece],
 ) -> None:
     """Add one block's outlines, counts and sample to the pieces that reach into it."""
@@ -145,7 +159,8 @@ def _tidy(values: dict[str, np.ndarray]) -> None:
         for end, limit in (("earliest", np.minimum), ("latest", np.maximum)):
             ends = values[f"{event}_{end}"]
             values[f"{event}_{end}"] = np.where(
-                date == NO_DATE, NO_DATE, np.where(ends == NO_DATE, date, limit(ends, date))).astype(np.int16)
+                date == NO_DATE, NO_DATE, np.where(ends == NO_DATE, date, limit(ends, date))
+            ).astype(np.int16)
 
 
 class _Mosaic:

@@ -98,18 +98,14 @@ def declared_offset(properties: Mapping[str, Any], declared: float | None, basel
     return expected
 
 
-def earth_search_offset(
-    properties: Mapping[str, Any], declared: float | None, baseline: str
-) -> float:
+def earth_search_offset(properties: Mapping[str, Any], declared: float | None, baseline: str) -> float:
     """Earth Search took the offset out of the pixels where it says so, but not of raster:bands."""
     if properties.get("earthsearch:boa_offset_applied") is True:
         return 0.0
     return declared_offset(properties, declared, baseline)
 
 
-def plain_offset(
-    fixed: float | None, properties: Mapping[str, Any], declared: float | None, baseline: str
-) -> float:
+def plain_offset(fixed: float | None, properties: Mapping[str, Any], declared: float | None, baseline: str) -> float:
     """For a configured provider: the configuration's offset, else the asset's, else none."""
     return next((o for o in (fixed, declared) if o is not None), 0.0)
 

@@ -114,19 +114,17 @@ def site_series(plan: Plan, output: Output, site: Site) -> report.SiteSeries | N
     if best is None:
         return None
     _, planned, row, col = best
-    frame = planned.grid.frame
-    window = (
-        slice(row * WINDOW, min((row + 1) * WINDOW, frame.height)),
-        slice(col * WINDOW, min((col + 1) * WINDOW, frame.width)),
-    )
-    times = np.array([o.time for o in planned.observations], "datetime64[ms]")
-    indices = plan.config.detect.indices
-    days, values, _ = detection.read_indices(
-        output.zarr(cube_key(planned.grid.name)), planned.grid, plan.mask, indices, times, *window
-    )
+    grid = planned.grid
     rows, cols = _lookup(planned, xy)
     mine = (rows // WINDOW == row) & (cols // WINDOW == col)
-    pixels = values[:, :, rows[mine] - window[0].start, cols[mine] - window[1].start]
+    rows, cols = rows[mine], cols[mine]
+    coarse = round(max(grid.bands.values()) / grid.frame.resolution)
+    window = [slice(int(v.min()) // coarse * coarse, int(v.max()) + 1) for v in (rows, cols)]
+    times = np.array([o.time for o in planned.observations], "datetime64[ms]")
+    indices = plan.config.detect.indices
+    cube = output.zarr(cube_key(grid.name))
+    days, values, _ = detection.read_indices(cube, grid, plan.mask, indices, times, window[0], window[1])
+    pixels = values[:, :, rows - window[0].start, cols - window[1].start]
     clear = ~np.isnan(pixels).all(axis=2)
     medians = np.full(pixels.shape[:2], np.nan, np.float32)
     medians[clear] = np.nanmedian(pixels[clear], axis=1)

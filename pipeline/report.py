@@ -61,8 +61,15 @@ class _Card:
 
 
 def write_report(
-    output: Output, *, title: str, area: BaseGeometry, sites: Sequence[Site], epsgs: Sequence[int],
-    series: Mapping[str, SiteSeries], summary: Mapping[str, str | int | float], faults: Sequence[Fault],
+    output: Output,
+    *,
+    title: str,
+    area: BaseGeometry,
+    sites: Sequence[Site],
+    epsgs: Sequence[int],
+    series: Mapping[str, SiteSeries],
+    summary: Mapping[str, str | int | float],
+    faults: Sequence[Fault],
 ) -> None:
     """Write `report.html`.
 
@@ -77,19 +84,32 @@ def write_report(
     folder = resources.files("pipeline") / "templates"
     css, script = ((folder / name).read_text("utf-8") for name in ("report.css", "report.js"))
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline", "templates"), autoescape=True, finalize=_shown,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        loader=jinja2.PackageLoader("pipeline", "templates"),
+        autoescape=True,
+        finalize=_shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"area": format_area, "number": _number}
     page = environment.get_template("report.html.j2").render(
         title=title,
-        css=_trusted(css), css_hash=_hash(css), script=_trusted(script), script_hash=_hash(script),
-        tiles=_tiles(area, sites, summary, faults), verdict=_verdict(sites),
+        css=_trusted(css),
+        css_hash=_hash(css),
+        script=_trusted(script),
+        script_hash=_hash(script),
+        tiles=_tiles(area, sites, summary, faults),
+        verdict=_verdict(sites),
         maps=_overviews(output, epsgs, sites),
         rows=[(n, site, _place(site), _flags(site)) for n, site in enumerate(sites[:ROWS], 1)],
         cards=[_card(output, n, site, series.get(site.id)) for n, site in enumerate(sites[:CARDS], 1)],
-        n_sites=len(sites), onset_share=round(100 * ONSET_QUANTILE),
-        halt_share=round(100 * HALT_QUANTILE), ongoing_share=round(100 * ONGOING_SHARE),
-        faults=faults[:FAULTS], n_faults=len(faults), errors=Counter(f.error for f in faults).most_common(10),
+        n_sites=len(sites),
+        onset_share=round(100 * ONSET_QUANTILE),
+        halt_share=round(100 * HALT_QUANTILE),
+        ongoing_share=round(100 * ONGOING_SHARE),
+        faults=faults[:FAULTS],
+        n_faults=len(faults),
+        errors=Counter(f.error for f in faults).most_common(10),
     )
     output.put(REPORT, page.encode())
 
@@ -120,9 +140,13 @@ def _tiles(
 ) -> list[tuple[str, str]]:
     """(label, figure) of the headline."""
     changed = sum(site.area_m2 for site in sites)
-    return [("Area looked at", format_area(geo.ground_area(area))), ("Sites", f"{len(sites):,}"),
-            ("Changed ground", format_area(changed)), *((label, _number(value)) for label, value in summary.items()),
-            ("Faults", f"{len(faults):,}")]
+    return [
+        ("Area looked at", format_area(geo.ground_area(area))),
+        ("Sites", f"{len(sites):,}"),
+        ("Changed ground", format_area(changed)),
+        *((label, _number(value)) for label, value in summary.items()),
+        ("Faults", f"{len(faults):,}"),
+    ]
 
 
 def _verdict(sites: Sequence[Site]) -> str:
@@ -162,14 +186,21 @@ def _overviews(output: Output, epsgs: Sequence[int], sites: Sequence[Site]) -> l
             for epsg, view in views
         ]
         bar = colour_bar(span, 640) if span else None
-        found.append({"event": event, "pictures": pictures, "bar": bar,
-                      "classes": [(name, _swatch(colour)) for name, colour in classes(every, event)]})
+        found.append(
+            {
+                "event": event,
+                "pictures": pictures,
+                "bar": bar,
+                "classes": [(name, _swatch(colour)) for name, colour in classes(every, event)],
+            }
+        )
     return found
 
 
 def _swatch(colour: str) -> Markup:
-    return Markup('<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill="{}"/>'
-                  "</svg>").format(colour)
+    return Markup(
+        '<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill="{}"/></svg>'
+    ).format(colour)
 
 
 def _card(output: Output, number: int, site: Site, series: SiteSeries | None) -> _Card:

@@ -32,9 +32,7 @@ _DRIVERS = {
 }
 
 
-def normalise(
-    raw: RawItem, provider: Provider, bands: Sequence[str], source: Source
-) -> Scene | Rejection:
+def normalise(raw: RawItem, provider: Provider, bands: Sequence[str], source: Source) -> Scene | Rejection:
     """The scene that an item is, with the assets of the named bands.
 
     Parameters
@@ -66,19 +64,14 @@ def normalise(
         return items.rejection(item, error)
 
 
-def _assets(
-    raw: RawItem, provider: Provider, bands: Sequence[str], source: Source
-) -> Iterator[Asset]:
+def _assets(raw: RawItem, provider: Provider, bands: Sequence[str], source: Source) -> Iterator[Asset]:
     found: dict[str, Json] = {}
     for band in bands:
         keys = [k for k in provider.bands.get(band, ()) if k in raw.item["assets"]]
         if keys:
             found[band] = raw.item["assets"][keys[0]]
     if missing := [b for b in bands if b not in found]:
-        keys = [
-            " or ".join(provider.bands.get(b, ())) or "a name for it in the provider"
-            for b in missing
-        ]
+        keys = [" or ".join(provider.bands.get(b, ())) or "a name for it in the provider" for b in missing]
         wanted = ", ".join(f"{band} ({key})" for band, key in zip(missing, keys, strict=True))
         raise Unusable("missing_band", f"has no {wanted}")
     for band, asset in found.items():
@@ -96,9 +89,7 @@ def _asset(raw: RawItem, provider: Provider, band: str, asset: Json, source: Sou
         nodata: float | None = float(provider.mask.nodata)
     else:
         declared = says.number("scale"), says.number("offset")
-        scale = next(
-            (s for s in (provider.fixed_scale, declared[0], provider.scale) if s is not None), 0.0
-        )
+        scale = next((s for s in (provider.fixed_scale, declared[0], provider.scale) if s is not None), 0.0)
         offset = provider.offset(raw.item["properties"], declared[1], items.baseline(raw.item))
         if not (scale > 0 and math.isfinite(scale) and math.isfinite(offset)):
             detail = f"{band} declares scale {declared[0]} and offset {declared[1]}"
@@ -120,9 +111,7 @@ class _Says:
         self.levels: tuple[Json, ...] = (*(p[0] for p in lists), asset, item["properties"])
 
     def get(self, *keys: str) -> Any:
-        return next(
-            (v for level in self.levels for k in keys if (v := level.get(k)) is not None), None
-        )
+        return next((v for level in self.levels for k in keys if (v := level.get(k)) is not None), None)
 
     def number(self, name: str) -> float | None:
         """scale, offset or nodata; raster:bands writes them bare."""
@@ -149,8 +138,6 @@ def _driver(asset: Json, href: str, band: str) -> str:
     suffix = PurePosixPath(urlsplit(href).path).suffix.lower()
     driver = _DRIVERS.get(kind) or _DRIVERS.get(suffix)
     if driver is None:
-        detail = (
-            f"{band}: of type {kind or 'untold'!r} and name *{suffix}; must be GeoTIFF or JPEG 2000"
-        )
+        detail = f"{band}: of type {kind or 'untold'!r} and name *{suffix}; must be GeoTIFF or JPEG 2000"
         raise Unusable("unknown_format", detail)
     return driver

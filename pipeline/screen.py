@@ -221,9 +221,7 @@ def _one_access(kept: Sequence[_Candidate]) -> Provider:
     if len(ways) > 1:
         names = " and ".join(p.name for p in ways.values())
         rule = f"holds items of {names}, which are read in different ways"
-        raise BadInput(
-            "[source]", rule, "Name one collection with [source] collection, or split it"
-        )
+        raise BadInput("[source]", rule, "Name one collection with [source] collection, or split it")
     return next(iter(ways.values()))
 
 

@@ -130,8 +130,8 @@ def _site(pieces: Sequence[Piece]) -> Site:
     active, resumed = status[Status.ACTIVE], status[Status.RESUMED]
     ongoing = active + resumed >= ONGOING_SHARE * n
     halt, halt_earliest, halt_latest = (
-        None if ongoing else _quantile(layers[name], HALT_QUANTILE)
-        for name in ("halt", "halt_earliest", "halt_latest"))
+        None if ongoing else _quantile(layers[name], HALT_QUANTILE) for name in ("halt", "halt_earliest", "halt_latest")
+    )
     bits = {bit: sum(count for value, count in layers["quality"].items() if value & bit) for bit in Quality}
     flags = [bit for bit, count in bits.items() if count > n / 2 or (bit == Quality.FAULTS_IN_REGION and count)]
     sample = least_ranked(np.concatenate([p.sample for p in pieces if p.epsg == epsg]))
@@ -143,8 +143,12 @@ def _site(pieces: Sequence[Piece]) -> Site:
         geometry=shapely.orient_polygons(shapely.union_all([geo.to_lonlat(p.polygon, p.epsg) for p in pieces])),
         epsg=epsg,
         status=("active" if active >= resumed else "resumed") if ongoing else "halted",
-        onset=onset, onset_earliest=earliest, onset_latest=latest,
-        halt=halt, halt_earliest=halt_earliest, halt_latest=halt_latest,
+        onset=onset,
+        onset_earliest=earliest,
+        onset_latest=latest,
+        halt=halt,
+        halt_earliest=halt_earliest,
+        halt_latest=halt_latest,
         area_m2=float(sum(p.polygon.area for p in pieces)),
         n_pixels=n,
         confidence=_value_at(layers["confidence"], 0.5) or 0,

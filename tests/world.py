@@ -51,47 +51,84 @@ def plain(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> A
     return level + 20 * np.sin(12.9898 * number + len(band))
 
 
-def write_tif(path: Path, values: np.ndarray, frame: Frame, *, block: int = 64, nodata: int | None = 0,
-              **options: Any) -> None:
+def write_tif(
+    path: Path, values: np.ndarray, frame: Frame, *, block: int = 64, nodata: int | None = 0, **options: Any
+) -> None:
     """A tiled, deflated GeoTIFF with predictor 2."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    profile = {"driver": "GTiff", "dtype": values.dtype, "count": 1, "height": frame.height, "width": frame.width,
-               "crs": f"EPSG:{frame.epsg}", "transform": Affine(*frame.transform), "nodata": nodata, "tiled": True,
-               "blockxsize": block, "blockysize": block, "compress": "deflate", "predictor": 2, **options}
+    profile = {
+        "driver": "GTiff",
+        "dtype": values.dtype,
+        "count": 1,
+        "height": frame.height,
+        "width": frame.width,
+        "crs": f"EPSG:{frame.epsg}",
+        "transform": Affine(*frame.transform),
+        "nodata": nodata,
+        "tiled": True,
+        "blockxsize": block,
+        "blockysize": block,
+        "compress": "deflate",
+        "predictor": 2,
+        **options,
+    }
     with rasterio.open(path, "w", **profile) as target:
         target.write(values, 1)
 
 
-def item(tile: Tile, date: str, *, suffix: str = "0", baseline: str = "05.00", datatake: str | None = None,
-         **properties: Any) -> dict[str, Any]:
+def item(
+    tile: Tile, date: str, *, suffix: str = "0", baseline: str = "05.00", datatake: str | None = None, **properties: Any
+) -> dict[str, Any]:
     """An item as Earth Search writes them, with relative hrefs."""
-    name = f"S2A_{tile.code}_{date.replace('-', '')}_{suffix}_L2A"
+    day = date.replace("-", "")
+    name = f"S2A_{tile.code}_{day}_{suffix}_L2A"
     box = tile.footprint.bounds
     return {
-        "type": "Feature", "stac_version": "1.0.0", "stac_extensions": [], "id": name, "collection": "sentinel-2-l2a",
-        "geometry": json.loads(shapely.to_geojson(tile.footprint)), "bbox": list(box), "links": [],
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "stac_extensions": [],
+        "id": name,
+        "collection": "sentinel-2-l2a",
+        "geometry": json.loads(shapely.to_geojson(tile.footprint)),
+        "bbox": list(box),
+        "links": [],
         "properties": {
-            "datetime": f"{date}T07:47:00.000Z", "platform": "sentinel-2a", "constellation": "sentinel-2",
-            "proj:epsg": tile.epsg, "grid:code": f"MGRS-{tile.code}", "s2:processing_baseline": baseline,
-            "s2:datatake_id": f"GS2A_{datatake or date.replace('-', '') + 'T074700'}_012345_N{baseline}",
-            "s2:datastrip_id": f"S2A_OPER_MSI_L2A_DS_X_{date.replace('-', '')}T090000_S{date.replace('-', '')}T074700_N{baseline}",
-            "s2:generation_time": f"{date}T12:00:00Z", "s2:nodata_pixel_percentage": 0.0,
-            "earthsearch:boa_offset_applied": True, **properties,
+            "datetime": f"{date}T07:47:00.000Z",
+            "platform": "sentinel-2a",
+            "constellation": "sentinel-2",
+            "proj:epsg": tile.epsg,
+            "grid:code": f"MGRS-{tile.code}",
+            "s2:processing_baseline": baseline,
+            "s2:datatake_id": f"GS2A_{datatake or day + 'T074700'}_012345_N{baseline}",
+            "s2:datastrip_id": f"S2A_OPER_MSI_L2A_DS_X_{day}T090000_S{day}T074700_N{baseline}",
+            "s2:generation_time": f"{date}T12:00:00Z",
+            "s2:nodata_pixel_percentage": 0.0,
+            "earthsearch:boa_offset_applied": True,
+            **properties,
         },
         "assets": {
             band: {
                 "href": f"./{tile.code}/{date}_{suffix}/{band}.tif",
-                "type": "image/tiff; application=geotiff; profile=cloud-optimized", "roles": ["data"],
-                "proj:shape": [tile.size * 10 // side] * 2, "proj:transform": list(tile.frame(side).transform),
-                "raster:bands": [{"nodata": 0, "data_type": "uint8" if band == "scl" else "uint16",
-                                  **({} if band == "scl" else {"scale": 1e-4, "offset": -0.1})}],
-            } for band, side in SIDES.items()
+                "type": "image/tiff; application=geotiff; profile=cloud-optimized",
+                "roles": ["data"],
+                "proj:shape": [tile.size * 10 // side] * 2,
+                "proj:transform": list(tile.frame(side).transform),
+                "raster:bands": [
+                    {
+                        "nodata": 0,
+                        "data_type": "uint8" if band == "scl" else "uint16",
+                        **({} if band == "scl" else {"scale": 1e-4, "offset": -0.1}),
+                    }
+                ],
+            }
+            for band, side in SIDES.items()
         },
     }
 
 
-def write_source(folder: Path, tiles: Sequence[Tile], dates: Sequence[str], pixels: Pixels = plain, *,
-                 block: int = 64) -> Path:
+def write_source(
+    folder: Path, tiles: Sequence[Tile], dates: Sequence[str], pixels: Pixels = plain, *, block: int = 64
+) -> Path:
     """Write the rasters and items.json of all tiles on all dates; returns the path of items.json."""
     features = []
     for number, date in enumerate(dates):
@@ -100,8 +137,12 @@ def write_source(folder: Path, tiles: Sequence[Tile], dates: Sequence[str], pixe
                 frame = tile.frame(side)
                 x, y = frame.centres()
                 dtype = np.uint8 if band == "scl" else np.uint16
-                values = np.broadcast_to(pixels(band, tile, number, x[None, :], y[:, None]), (frame.height, frame.width))
-                write_tif(folder / tile.code / f"{date}_0" / f"{band}.tif", np.rint(values).astype(dtype), frame, block=block)
+                values = np.broadcast_to(
+                    pixels(band, tile, number, x[None, :], y[:, None]), (frame.height, frame.width)
+                )
+                write_tif(
+                    folder / tile.code / f"{date}_0" / f"{band}.tif", np.rint(values).astype(dtype), frame, block=block
+                )
             features.append(item(tile, date))
     return write_items(folder, features)
 
@@ -112,11 +153,19 @@ def write_items(folder: Path, features: Sequence[Mapping[str, Any]]) -> Path:
     return path
 
 
-def configure(folder: Path, bbox: Sequence[float], datetime: str, *, items: str = "source/items.json",
-              **sections: Mapping[str, Any]) -> Config:
+def configure(
+    folder: Path,
+    bbox: Sequence[float],
+    datetime: str,
+    *,
+    items: str = "source/items.json",
+    **sections: Mapping[str, Any],
+) -> Config:
     """A configuration over `folder`, with further sections as given."""
     data: dict[str, Any] = {
-        "area": {"bbox": list(bbox)}, "source": {"items": items, "datetime": datetime}, "output": {"path": "out"},
+        "area": {"bbox": list(bbox)},
+        "source": {"items": items, "datetime": datetime},
+        "output": {"path": "out"},
         "cube": {"region": 64, "slab": 12},
     }
     for name, values in sections.items():

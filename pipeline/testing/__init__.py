@@ -1,9 +1,9 @@
 """Simulated Sentinel-2 archives with known truth, a loopback server with faults, and scoring.
 
-    truth = write_archive(folder, seed=0)
-    with ArchiveServer(folder) as server:
-        ...
-    print(render(score(truth, found)))
+truth = write_archive(folder, seed=0)
+with ArchiveServer(folder) as server:
+    ...
+print(render(score(truth, found)))
 """
 
 from pipeline.testing.archive import write_archive

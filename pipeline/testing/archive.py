@@ -1,10 +1,10 @@
 """Writes a simulated archive: COGs, an item collection and the truth beside them.
 
-    folder/
-      items.json                 FeatureCollection of STAC items, hrefs relative to it
-      truth.json                 sites with dates, and the ground that never changed
-      38TPK/2022/<item id>/*.tif blue, red, nir (10 m), swir16, scl (20 m)
-      .complete.json             what the archive was made from; written last
+folder/
+  items.json                 FeatureCollection of STAC items, hrefs relative to it
+  truth.json                 sites with dates, and the ground that never changed
+  38TPK/2022/<item id>/*.tif blue, red, nir (10 m), swir16, scl (20 m)
+  .complete.json             what the archive was made from; written last
 """
 
 from __future__ import annotations
@@ -91,9 +91,7 @@ def write_archive(
         The same as `Truth.load(folder)`.
     """
     folder, layout = Path(folder), LAYOUTS[scale]
-    recipe = _Recipe(
-        seed, scale, start or layout.start.isoformat(), end or layout.end.isoformat()
-    )
+    recipe = _Recipe(seed, scale, start or layout.start.isoformat(), end or layout.end.isoformat())
     if _finished(folder, recipe):
         return Truth.load(folder)
     _clear(folder, layout)
@@ -104,9 +102,7 @@ def write_archive(
     if count == 1:
         items = [_write(scene, traps, folder, number) for number in numbers]
     else:
-        with ProcessPoolExecutor(
-            count, get_context("spawn"), _start_worker, (recipe, traps, folder)
-        ) as pool:
+        with ProcessPoolExecutor(count, get_context("spawn"), _start_worker, (recipe, traps, folder)) as pool:
             items = list(pool.map(_work, numbers, chunksize=4))
     features = [item for some in items for item in some]
     collection = {"type": "FeatureCollection", "features": features}
@@ -157,17 +153,13 @@ def _write(scene: Scene, traps: Traps, folder: Path, number: int) -> list[dict[s
         # Without .aux.xml files beside the COGs.
         with rasterio.Env(GDAL_PAM_ENABLED=False):
             for key, values in pixels.items():
-                write_cog(
-                    folder / place / f"{key}.tif", values, granule.frame, scene.layout.block
-                )
+                write_cog(folder / place / f"{key}.tif", values, granule.frame, scene.layout.block)
         scl = np.asarray(pixels["scl"], dtype=np.uint8)
         items.append(make_item(scene.layout, granule, f"./{place}", scl))
     return items
 
 
-def write_cog(
-    path: Path, values: NDArray[np.uint16] | NDArray[np.uint8], frame: Frame, block: int
-) -> None:
+def write_cog(path: Path, values: NDArray[np.uint16] | NDArray[np.uint8], frame: Frame, block: int) -> None:
     """Write one band as a Cloud-Optimized GeoTIFF with nodata 0.
 
     Parameters

@@ -84,9 +84,7 @@ def overpasses(layout: Layout, seed: int, start: date, end: date) -> list[Overpa
     return sorted(found, key=lambda o: o.time)
 
 
-def _overpass(
-    layout: Layout, seed: int, start: date, day: date, offset: int, *, side: bool, minute: int
-) -> Overpass:
+def _overpass(layout: Layout, seed: int, start: date, day: date, offset: int, *, side: bool, minute: int) -> Overpass:
     rng = stream(seed, 4, day.toordinal(), int(side))
     time = datetime(day.year, day.month, day.day, 7, minute, tzinfo=UTC)
     time += timedelta(seconds=int(rng.integers(0, 50)), milliseconds=int(rng.integers(0, 999)))

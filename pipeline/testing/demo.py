@@ -22,9 +22,6 @@ bbox = {bbox}
 items = "archive/items.json"
 datetime = "{start}/{end}"
 
-[cube]
-region = 256
-
 [output]
 path = "out"
 """

@@ -56,9 +56,7 @@ def _kernel(rng: np.random.Generator, n: int, cell: float) -> Floats:
     return weight.astype(np.float32)
 
 
-def wander(
-    rng: np.random.Generator, days: int, series: int, memory: float
-) -> NDArray[np.float64]:
+def wander(rng: np.random.Generator, days: int, series: int, memory: float) -> NDArray[np.float64]:
     """Daily series of mean 0 and variance 1 whose correlation falls to 1/e in `memory` days.
 
     Returns

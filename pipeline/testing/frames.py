@@ -125,9 +125,7 @@ def to_utm() -> Transformer:
     return Transformer.from_crs(4326, EPSG, always_xy=True)
 
 
-def _frames(
-    left: float, top: float, *, width: int, height: int, overlap: int
-) -> tuple[Frame, Frame]:
+def _frames(left: float, top: float, *, width: int, height: int, overlap: int) -> tuple[Frame, Frame]:
     east = width - overlap
     first = Frame("38TPK", 0, 0, width, height, left, top)
     return first, Frame("38TQK", east, 0, width, height, left + PIXEL_M * east, top)

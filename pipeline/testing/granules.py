@@ -87,7 +87,6 @@ class Granule:
         return np.asarray(north if self.part == "north" else ~north)
 
 
-
 @dataclass(frozen=True, slots=True)
 class Traps:
     """Which acquisitions are processed twice, and which are split, by day of the record."""
@@ -146,9 +145,7 @@ def granules(layout: Layout, overpass: Overpass, traps: Traps) -> list[Granule]:
     return found
 
 
-def digital_numbers(
-    scene: Scene, view: View, granule: Granule
-) -> dict[str, NDArray[np.uint16] | NDArray[np.uint8]]:
+def digital_numbers(scene: Scene, view: View, granule: Granule) -> dict[str, NDArray[np.uint16] | NDArray[np.uint8]]:
     """Pixels of one item, band by band, 0 where it has no data.
 
     Returns
@@ -162,8 +159,7 @@ def digital_numbers(
         visible, swir, scl = _older(scene, granule, visible, swir, scl)
     valid = granule.mask() & (scl > 0)
     bands = {
-        name: _quantise(visible[i], double(valid), granule.shifted)
-        for i, name in enumerate(("blue", "red", "nir"))
+        name: _quantise(visible[i], double(valid), granule.shifted) for i, name in enumerate(("blue", "red", "nir"))
     }
     return {
         **bands,
@@ -186,9 +182,7 @@ def _older(
     return worse[0], worse[1], np.where(missed, 5, scl).astype(np.uint8)
 
 
-def _quantise(
-    reflectance: Floats, valid: NDArray[np.bool_], shifted: bool
-) -> NDArray[np.uint16]:
+def _quantise(reflectance: Floats, valid: NDArray[np.bool_], shifted: bool) -> NDArray[np.uint16]:
     """DN = reflectance x 10000, + 1000 from baseline 04.00; never 0 where there is data."""
     number = np.rint(reflectance * np.float32(SCALE / _DN_STEP)).astype(np.int32) * _DN_STEP
     bright = number > _BRIGHT_DN

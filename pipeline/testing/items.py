@@ -18,8 +18,13 @@ COLLECTION = "sentinel-2-l2a"
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 _EXTENSIONS = {
-    "raster": "1.1.0", "mgrs": "1.0.0", "eo": "1.1.0", "grid": "1.0.0", "view": "1.0.0",
-    "processing": "1.1.0", "projection": "1.1.0",
+    "raster": "1.1.0",
+    "mgrs": "1.0.0",
+    "eo": "1.1.0",
+    "grid": "1.0.0",
+    "view": "1.0.0",
+    "processing": "1.1.0",
+    "projection": "1.1.0",
 }
 # Asset key: title, band description, centre wavelength and width (micrometres), resolution (m).
 _BANDS: dict[str, tuple[str, float, float, int]] = {
@@ -30,9 +35,7 @@ _BANDS: dict[str, tuple[str, float, float, int]] = {
 }
 
 
-def make_item(
-    layout: Layout, granule: Granule, folder: str, scl: NDArray[np.uint8]
-) -> dict[str, Any]:
+def make_item(layout: Layout, granule: Granule, folder: str, scl: NDArray[np.uint8]) -> dict[str, Any]:
     """One STAC 1.0.0 item.
 
     Parameters
@@ -46,9 +49,7 @@ def make_item(
     scl
         (row, col) uint8 scene classification, for the percentages.
     """
-    utm = [
-        layout.utm(col, row) for col, row in orient(granule.footprint, -1.0).exterior.coords
-    ]
+    utm = [layout.utm(col, row) for col, row in orient(granule.footprint, -1.0).exterior.coords]
     outline = transform(Polygon(utm), to_lonlat().transform, interleaved=False)
     geometry = mapping(transform(outline, lambda xy: np.round(xy, 7)))
     return {
@@ -61,8 +62,7 @@ def make_item(
         "assets": _assets(granule, folder),
         "bbox": [round(float(v), 7) for v in outline.bounds],
         "stac_extensions": [
-            f"https://stac-extensions.github.io/{name}/v{version}/schema.json"
-            for name, version in _EXTENSIONS.items()
+            f"https://stac-extensions.github.io/{name}/v{version}/schema.json" for name, version in _EXTENSIONS.items()
         ],
         "collection": COLLECTION,
     }
@@ -80,9 +80,7 @@ def _properties(granule: Granule, scl: NDArray[np.uint8]) -> dict[str, Any]:
     stamp, sensed = made.strftime("%Y%m%dT%H%M%S"), o.time.replace(second=11)
     start = sensed.strftime("%Y%m%dT%H%M%S")
     # A split datatake's second strip begins where the first ends.
-    strip = (sensed + timedelta(seconds=124 if granule.part == "north" else 95)).strftime(
-        "%Y%m%dT%H%M%S"
-    )
+    strip = (sensed + timedelta(seconds=124 if granule.part == "north" else 95)).strftime("%Y%m%dT%H%M%S")
     level, compact = f"N{granule.baseline}", f"N{granule.baseline.replace('.', '')}"
     station = "S2RP" if granule.flavour == "reprocessed" else "SGS_"
     if granule.baseline >= "03.00" and granule.flavour == "plain":
@@ -117,14 +115,12 @@ def _properties(granule: Granule, scl: NDArray[np.uint8]) -> dict[str, Any]:
         "s2:snow_ice_percentage": share[11],
         "s2:product_type": "S2MSI2A",
         "s2:processing_baseline": granule.baseline,
-        "s2:product_uri": f"{o.platform}_MSIL2A_{start}_{compact}_R{o.relative_orbit:03d}"
-        f"_T{code}_{stamp}.SAFE",
+        "s2:product_uri": f"{o.platform}_MSIL2A_{start}_{compact}_R{o.relative_orbit:03d}_T{code}_{stamp}.SAFE",
         "s2:generation_time": _iso(made, 6),
         "s2:datatake_id": f"G{o.platform}_{start}_{o.absolute_orbit:06d}_{level}",
         "s2:datatake_type": "INS-NOBS",
         "s2:datastrip_id": f"{o.platform}_OPER_MSI_L2A_DS_{station}_{stamp}_S{strip}_{level}",
-        "s2:granule_id": f"{o.platform}_OPER_MSI_L2A_TL_{station}_{stamp}"
-        f"_A{o.absolute_orbit:06d}_T{code}_{level}",
+        "s2:granule_id": f"{o.platform}_OPER_MSI_L2A_TL_{station}_{stamp}_A{o.absolute_orbit:06d}_T{code}_{level}",
         "datetime": _iso(time, 6),
         "s2:sequence": str(granule.sequence),
         "earthsearch:boa_offset_applied": granule.boa_offset_applied,

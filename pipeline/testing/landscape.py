@@ -40,7 +40,12 @@ _ANCHORS: tuple[tuple[str, float, float], ...] = (
     ("crops", 0.95, 0.93),
 )
 _PARCEL_PX: dict[str, float] = {
-    "crops": 18, "grass": 30, "forest": 24, "reservoir": 60, "suburb": 4, "desert": 40,
+    "crops": 18,
+    "grass": 30,
+    "forest": 24,
+    "reservoir": 60,
+    "suburb": 4,
+    "desert": 40,
 }
 
 
@@ -120,8 +125,14 @@ def build_landscape(layout: Layout, seed: int, start: date, days: int) -> Landsc
         green = np.where(kinds == name, np.array(SPECTRA[cover])[:, None], green)
     other = ~np.isin(kinds, ("crops", "forest"))
     green = np.where(other, np.array(SPECTRA["herb"])[:, None], green)
-    names = {"crops": "loam", "grass": "loam", "forest": "litter", "reservoir": "silt",
-             "suburb": "roofs", "desert": "sand"}
+    names = {
+        "crops": "loam",
+        "grass": "loam",
+        "forest": "litter",
+        "reservoir": "silt",
+        "suburb": "roofs",
+        "desert": "sand",
+    }
     ground = np.array([SPECTRA[names[k]] for k in kinds]).T
     # Parcels differ in brightness and slightly in colour; a suburb is a patchwork.
     spread = np.where(kinds == "suburb", 0.30, 0.10)
@@ -163,9 +174,7 @@ def _zones(layout: Layout, seed: int, rng: np.random.Generator) -> NDArray[np.ui
     return np.asarray(codes[nearest])
 
 
-def _parcels(
-    zone: NDArray[np.uint8], rng: np.random.Generator
-) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+def _parcels(zone: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     height, width = zone.shape
     label = np.zeros(zone.shape, dtype=np.int64)
     for code, kind in enumerate(KINDS):

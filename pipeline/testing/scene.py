@@ -62,18 +62,14 @@ class Scene:
         Record; the layout's own by default.
     """
 
-    def __init__(
-        self, layout: Layout, seed: int = 0, *, start: date | None = None, end: date | None = None
-    ) -> None:
+    def __init__(self, layout: Layout, seed: int = 0, *, start: date | None = None, end: date | None = None) -> None:
         self.layout, self.seed = layout, seed
         self.start, self.end = start or layout.start, end or layout.end
         days = (self.end - self.start).days + 1
         if days < 1:
             raise ValueError(f"the record ends ({self.end}) before it starts ({self.start})")
         self.landscape: Landscape = build_landscape(layout, seed, self.start, days)
-        self.sites: tuple[Site, ...] = build_sites(
-            layout, self.landscape.zone, seed, self.start, days
-        )
+        self.sites: tuple[Site, ...] = build_sites(layout, self.landscape.zone, seed, self.start, days)
         self.weather = Weather(seed, self.start, days)
         self.overpasses: list[Overpass] = overpasses(layout, seed, self.start, self.end)
         rng = stream(seed, 7)

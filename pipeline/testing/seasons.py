@@ -70,8 +70,11 @@ def grow(kinds: list[str], start: date, days: int, rng: np.random.Generator) -> 
     for parcel, kind in enumerate(kinds):
         own = rng.normal(0, 8)
         floors[parcel] = {
-            "crops": 0.04, "grass": rng.uniform(0.10, 0.18), "forest": 0.30,
-            "suburb": rng.uniform(0.08, 0.35), "desert": rng.uniform(0.02, 0.05),
+            "crops": 0.04,
+            "grass": rng.uniform(0.10, 0.18),
+            "forest": 0.30,
+            "suburb": rng.uniform(0.08, 0.35),
+            "desert": rng.uniform(0.02, 0.05),
         }.get(kind, 0.03)
         rotation = rng.choice(["wheat", "summer", "double", "alfalfa"], p=[0.45, 0.25, 0.2, 0.1])
         for year in years:
@@ -87,9 +90,7 @@ def grow(kinds: list[str], start: date, days: int, rng: np.random.Generator) -> 
     return Cycles(parcel=table[:, 0].astype(np.int64), floor=floors, **named)
 
 
-def _year(
-    kind: str, rotation: str, rain: float, rng: np.random.Generator
-) -> list[tuple[float, ...]]:
+def _year(kind: str, rotation: str, rain: float, rng: np.random.Generator) -> list[tuple[float, ...]]:
     """One parcel's cycles of one year, fields as in `_FIELDS`, days of the year."""
     if kind == "crops":
         return _crop_year(rotation, rain, rng)
@@ -110,9 +111,7 @@ def _year(
     return []
 
 
-def _crop_year(
-    rotation: str, rain: float, rng: np.random.Generator
-) -> list[tuple[float, ...]]:
+def _crop_year(rotation: str, rain: float, rng: np.random.Generator) -> list[tuple[float, ...]]:
     def days(mean: float, spread: float) -> float:
         return float(rng.normal(mean, spread))
 
@@ -132,7 +131,4 @@ def _crop_year(
     # Alfalfa: cut every five weeks or so and green again within two.
     cuts = 125 + days(0, 6) + np.cumsum(rng.normal(37, 4, 5))
     starts = np.r_[70 + days(0, 6), cuts[:-1] + 10]
-    return [
-        (float(a), 5, float(b), 2, 0.8 * high, 0.15, float(b) + 8, 3)
-        for a, b in zip(starts, cuts, strict=True)
-    ]
+    return [(float(a), 5, float(b), 2, 0.8 * high, 0.15, float(b) + 8, 3) for a, b in zip(starts, cuts, strict=True)]

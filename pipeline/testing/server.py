@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from fnmatch import fnmatchcase
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pipeline.testing.handler import Answer, Archive, Handler
@@ -42,6 +43,14 @@ class Request:
     """Range header as sent."""
     outcome: str
     """Status sent, or the fault's name."""
+
+
+class _QuietServer(ThreadingHTTPServer):
+    """Says nothing of clients that hang up: GDAL does so as soon as it has what it wants."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @dataclass(slots=True)
@@ -64,9 +73,7 @@ class ArchiveServer:
         Seconds that a "slow" fault adds.
     """
 
-    def __init__(
-        self, folder: Path | str, *, latency_s: float = 0.0, slow_s: float = 5.0
-    ) -> None:
+    def __init__(self, folder: Path | str, *, latency_s: float = 0.0, slow_s: float = 5.0) -> None:
         self.folder = Path(folder).resolve()
         self.latency_s, self.slow_s = latency_s, slow_s
         self._rules: list[_Rule] = []
@@ -85,13 +92,11 @@ class ArchiveServer:
             archive: Archive = outer
 
         self._closing.clear()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
+        self._server = _QuietServer(("127.0.0.1", 0), Bound)
         # Keep-alive connections outlive a request; daemon threads, or exit would wait for clients.
         self._server.daemon_threads = True
         self._server.block_on_close = False
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
         return self
 
@@ -128,9 +133,7 @@ class ArchiveServer:
 
     def count(self, pattern: str = "*", method: str | None = None) -> int:
         """Count the logged requests whose path matches a shell pattern (`*` crosses slashes)."""
-        return sum(
-            fnmatchcase(r.path, pattern) and method in (None, r.method) for r in self.requests
-        )
+        return sum(fnmatchcase(r.path, pattern) and method in (None, r.method) for r in self.requests)
 
     def clear_log(self) -> None:
         """Forget the requests so far."""
@@ -180,9 +183,7 @@ class ArchiveServer:
             answer.fault = fault
         outcome = answer.resolve(range_header)
         with self._lock:
-            self._log.append(
-                Request(method, path, range_header, str(answer.fault or outcome))
-            )
+            self._log.append(Request(method, path, range_header, str(answer.fault or outcome)))
         return answer
 
     def _fault(self, path: str) -> Fault | None:

@@ -71,9 +71,7 @@ _APART_PX = 16
 """Sites keep 150 m between them, and from water; one pixel for rounding."""
 
 
-def build_sites(
-    layout: Layout, zone: NDArray[np.uint8], seed: int, start: date, days: int
-) -> tuple[Site, ...]:
+def build_sites(layout: Layout, zone: NDArray[np.uint8], seed: int, start: date, days: int) -> tuple[Site, ...]:
     """Place the sites of one world and write their histories.
 
     Seed 0 keeps the planned places and dates; other seeds draw both. Sites that would begin after
@@ -100,17 +98,13 @@ def build_sites(
         rows, cols = (np.asarray(a, dtype=np.int64) for a in np.nonzero(where))
         u, v = _along(plan, corners, rows, cols)
         write = pave if plan.kind == "road" else work
-        history = write(
-            stream(seed, 3, number), u, v, (onset - start).days, (halt - start).days, days
-        )
+        history = write(stream(seed, 3, number), u, v, (onset - start).days, (halt - start).days, days)
         still = halt > end
         sites.append(Site(plan.kind, onset, None if still else halt, corners, rows, cols, history))
     return tuple(sites)
 
 
-def _dates(
-    plan: _Plan, layout: Layout, seed: int, rng: np.random.Generator
-) -> tuple[date, date]:
+def _dates(plan: _Plan, layout: Layout, seed: int, rng: np.random.Generator) -> tuple[date, date]:
     if not seed:
         return plan.onset, plan.halt
     if layout.name == "full":

@@ -135,8 +135,13 @@ def score(truth: Truth, found: Iterable[FoundSite]) -> list[ScoreRow]:
             pieces[site.name].append(candidate)
             continue
         row = ScoreRow(
-            _zone(ground, zones), "false", True, found_onset=candidate.onset,
-            found_halt=candidate.halt, status=candidate.status, pieces=1,
+            _zone(ground, zones),
+            "false",
+            True,
+            found_onset=candidate.onset,
+            found_halt=candidate.halt,
+            status=candidate.status,
+            pieces=1,
         )
         false.append((candidate.area_m2, row))
     rows = [_row(site, pieces[site.name]) for site in truth.sites]
@@ -148,12 +153,9 @@ def _metres(geometry: BaseGeometry) -> BaseGeometry:
     return moved if moved.is_valid else union_all(moved.buffer(0))
 
 
-def _owner(
-    ground: BaseGeometry, sites: list[tuple[TrueSite, BaseGeometry]]
-) -> TrueSite | None:
+def _owner(ground: BaseGeometry, sites: list[tuple[TrueSite, BaseGeometry]]) -> TrueSite | None:
     shares = [
-        (ground.intersection(place).area / max(min(ground.area, place.area), 1e-9), site)
-        for site, place in sites
+        (ground.intersection(place).area / max(min(ground.area, place.area), 1e-9), site) for site, place in sites
     ]
     share, owner = max(shares, key=lambda pair: pair[0], default=(0.0, None))
     return owner if share >= 0.2 else None
@@ -218,22 +220,25 @@ def _compound(row: ScoreRow) -> list[str]:
 
 def render(rows: list[ScoreRow]) -> str:
     """Rows as a plain text table."""
-    head = ("site", "kind", "found", "onset", "true", "days", "halt", "true", "days", "area",
-            "status")
+    head = ("site", "kind", "found", "onset", "true", "days", "halt", "true", "days", "area", "status")
     lines = [head] + [
         (
-            row.name, row.kind, "yes" if row.found else "no",
-            _text(row.found_onset), _text(row.true_onset), _signed(row.onset_error),
-            _text(row.found_halt), _text(row.true_halt), _signed(row.halt_error),
-            "-" if row.area_ratio is None else f"{row.area_ratio:.2f}", row.status or "-",
+            row.name,
+            row.kind,
+            "yes" if row.found else "no",
+            _text(row.found_onset),
+            _text(row.true_onset),
+            _signed(row.onset_error),
+            _text(row.found_halt),
+            _text(row.true_halt),
+            _signed(row.halt_error),
+            "-" if row.area_ratio is None else f"{row.area_ratio:.2f}",
+            row.status or "-",
         )
         for row in rows
     ]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
 def _text(value: Any) -> str:

@@ -64,11 +64,15 @@ class Truth:
     def of(cls, scene: Scene) -> Truth:
         """Truth of a scene."""
         sites = tuple(
-            TrueSite(s.kind, s.kind, _outline(scene.layout, s.corners), s.onset, s.halt, s.area_m2)
-            for s in scene.sites
+            TrueSite(s.kind, s.kind, _outline(scene.layout, s.corners), s.onset, s.halt, s.area_m2) for s in scene.sites
         )
         return cls(
-            scene.seed, scene.layout.name, scene.start, scene.end, scene.layout.bbox, sites,
+            scene.seed,
+            scene.layout.name,
+            scene.start,
+            scene.end,
+            scene.layout.bbox,
+            sites,
             _negatives(scene),
         )
 
@@ -88,7 +92,12 @@ class Truth:
                 sites.append(TrueSite(p["name"], p["kind"], geometry, onset, halt, p["area_m2"]))
         start, end = (date.fromisoformat(d) for d in data["record"])
         return cls(
-            data["seed"], data["scale"], start, end, tuple(data["bbox"]), tuple(sites),
+            data["seed"],
+            data["scale"],
+            start,
+            end,
+            tuple(data["bbox"]),
+            tuple(sites),
             tuple(negatives),
         )
 
@@ -96,8 +105,12 @@ class Truth:
         """Write a GeoJSON FeatureCollection."""
         features = [
             _feature(
-                s.geometry, name=s.name, kind=s.kind, onset=s.onset.isoformat(),
-                halt=s.halt.isoformat() if s.halt else None, area_m2=s.area_m2,
+                s.geometry,
+                name=s.name,
+                kind=s.kind,
+                onset=s.onset.isoformat(),
+                halt=s.halt.isoformat() if s.halt else None,
+                area_m2=s.area_m2,
             )
             for s in self.sites
         ]
@@ -133,11 +146,7 @@ def _negatives(scene: Scene) -> tuple[NegativeZone, ...]:
     for code, name in enumerate(KINDS):
         # Opening drops slivers of the winding borders, which belong to either side.
         mask = binary_opening((zone == code) & far, iterations=1)
-        pieces = [
-            shape(outline)
-            for outline, value in shapes(mask.astype(np.uint8), mask=mask)
-            if value == 1
-        ]
+        pieces = [shape(outline) for outline, value in shapes(mask.astype(np.uint8), mask=mask) if value == 1]
         if not pieces:
             continue
         scenic = union_all(pieces)

@@ -99,11 +99,7 @@ class Weather:
         cell = float(rng.choice([18.0, 30.0, 60.0]))
         # Clouds beyond the border cast shadows into the scene too.
         wide = (shape[0] + _BEYOND, shape[1] + _BEYOND)
-        lumps = (
-            0.80 * smooth(rng, wide, cell)
-            + 0.50 * smooth(rng, wide, cell / 3)
-            + 0.30 * smooth(rng, wide, cell / 9)
-        )
+        lumps = 0.80 * smooth(rng, wide, cell) + 0.50 * smooth(rng, wide, cell / 3) + 0.30 * smooth(rng, wide, cell / 9)
         clouds = np.clip((lumps + ndtri(share)) * 0.75, 0, 1).astype(np.float32)
         opacity = clouds[: shape[0], : shape[1]]
         # The sun stands in the south-south-east: shadows fall to the north-north-west.
@@ -119,9 +115,7 @@ class Weather:
         flagged = _classify(rng, opacity, shadow, snow, brightness)
         return Sky(opacity, shadow.astype(np.float32), snow, flagged)
 
-    def _snow_cover(
-        self, rng: np.random.Generator, day: int, shape: tuple[int, int]
-    ) -> Floats:
+    def _snow_cover(self, rng: np.random.Generator, day: int, shape: tuple[int, int]) -> Floats:
         depth = float(self.snow[day])
         if depth <= 0.02:
             return np.zeros(shape, dtype=np.float32)

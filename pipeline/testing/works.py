@@ -182,9 +182,7 @@ def _standing(block: int, raised: float, day: NDArray[np.float64]) -> NDArray[np
     return np.asarray(stages[np.searchsorted([raised - 45, raised - 25, raised], day, "right")])
 
 
-def _disturbances(
-    rng: np.random.Generator, count: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _disturbances(rng: np.random.Generator, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(event,) share of a patch that each disturbance covers, and its (event, band) surface."""
     names = ("subsoil", "machines", "gravel", "concrete", "sand", "metal")
     pick = rng.choice(len(names), count, p=[0.25, 0.20, 0.15, 0.15, 0.15, 0.10])

@@ -125,7 +125,9 @@ def test_appending_equals_building_at_once(world: Path, whole: Path, client: Cli
     first = api.run(config(world, "grown", "2021-01-01/2022-03-01"), client)
     cube = "38TPK/cube.zarr"
     full_slabs = len([d for d in DATES if d <= "2022-03-01"]) // 12
-    before = {k: v for k, v in zarr_bytes(world / "grown").items() if k.startswith(cube) and re.search(r"m/(red|scl)/c/", k)}
+    before = {
+        k: v for k, v in zarr_bytes(world / "grown").items() if k.startswith(cube) and re.search(r"m/(red|scl)/c/", k)
+    }
     second = api.run(config(world, "grown"), client)
     assert second.outcome.skipped > 0
     assert second.outcome.done < len(second.outcome.tasks)
@@ -141,7 +143,11 @@ def test_other_detection_parameters_redo_detection_alone(world: Path, whole: Pat
     shutil.copytree(whole, world / "copied")
     done: list[Record] = []
     listener = Listener(lambda total, skipped: None, done.append)
-    api.run(config(world, "copied", cube={"bands": ["blue"]}, detect={"indices": ["ndvi", "swir"]}), client, listener=listener)
+    api.run(
+        config(world, "copied", cube={"bands": ["blue"]}, detect={"indices": ["ndvi", "swir"]}),
+        client,
+        listener=listener,
+    )
     assert done
     assert {r.task.split("/")[0] for r in done} == {"detect"}
     cubes = {k: v for k, v in zarr_bytes(whole).items() if "cube.zarr" in k}
@@ -150,8 +156,9 @@ def test_other_detection_parameters_redo_detection_alone(world: Path, whole: Pat
 
 def test_detect_needs_no_source(world: Path, whole: Path, client: Client) -> None:
     shutil.copytree(whole, world / "alone")
-    gone = dataclasses.replace(config(world, "alone"), source=dataclasses.replace(
-        config(world, "alone").source, items="no such file.json"))
+    gone = dataclasses.replace(
+        config(world, "alone"), source=dataclasses.replace(config(world, "alone").source, items="no such file.json")
+    )
     result = api.redetect(gone, client)
     assert result.outcome.done == len([t for t in result.outcome.tasks if t.startswith("detect/")])
     assert zarr_bytes(world / "alone") == zarr_bytes(whole)
@@ -174,7 +181,8 @@ def test_a_late_item_in_a_finished_slab_is_reported_and_rebuild_applies_it(
     assert "late" in result.outcome.ignored["38TPK"][0]
     assert json.loads((tmp_path / "out/run.json").read_text())["ignored"]["38TPK"]
     assert {k: v for k, v in zarr_bytes(tmp_path / "out").items() if "/c/" in k} == {
-        k: v for k, v in zarr_bytes(whole).items() if "/c/" in k}
+        k: v for k, v in zarr_bytes(whole).items() if "/c/" in k
+    }
     rebuilt = api.run(settings, client, rebuild=True)
     assert rebuilt.outcome.done > 0
     with xr.open_zarr(tmp_path / "out/38TPK/cube.zarr/10m", consolidated=False) as cube:
@@ -245,8 +253,9 @@ def test_ctrl_c_and_again_equals_an_uninterrupted_run(world: Path, whole: Path, 
         "[output]\npath = 'stopped'\n[cube]\nregion = 64\nslab = 12\n[cluster]\nworkers = 2\n"
     )
     command = [sys.executable, "-m", "pipeline.cli", "run", str(file), "--log", "json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     records = world / "stopped/ledger/records"
     deadline = time.monotonic() + 240
     while len(list(records.rglob("*.json"))) < 5:

@@ -21,7 +21,14 @@ def day(text: str) -> int:
 
 
 def stable_grid(
-    name: str, epsg: int, x0: float, height: int, width: int, *, y0: float = NORTH, resolution: float = 10.0,
+    name: str,
+    epsg: int,
+    x0: float,
+    height: int,
+    width: int,
+    *,
+    y0: float = NORTH,
+    resolution: float = 10.0,
     region: int = 128,
 ) -> Painted:
     """A grid all of whose pixels are owned and stable."""
@@ -35,8 +42,15 @@ def stable_grid(
 
 
 def change(
-    layers: Layers, where: object, onset: int | np.ndarray, halt: int | np.ndarray | None = None, *,
-    status: Status | None = None, confidence: int = 90, quality: int = 0, width: int = 5,
+    layers: Layers,
+    where: object,
+    onset: int | np.ndarray,
+    halt: int | np.ndarray | None = None,
+    *,
+    status: Status | None = None,
+    confidence: int = 90,
+    quality: int = 0,
+    width: int = 5,
 ) -> None:
     """Paint changed ground: dates in days, their intervals `width` days to either side."""
     layers.status[where] = status if status is not None else Status.ACTIVE if halt is None else Status.HALTED
@@ -60,9 +74,17 @@ def regions_of(grid: Grid) -> list[Region]:
     """All regions of a grid."""
     frame, side = grid.frame, grid.region
     return [
-        Region(grid.name, row, col, frame.window(row * side, col * side, min(side, frame.height - row * side),
-                                                 min(side, frame.width - col * side)), 1)
-        for row in range(-(-frame.height // side)) for col in range(-(-frame.width // side))
+        Region(
+            grid.name,
+            row,
+            col,
+            frame.window(
+                row * side, col * side, min(side, frame.height - row * side), min(side, frame.width - col * side)
+            ),
+            1,
+        )
+        for row in range(-(-frame.height // side))
+        for col in range(-(-frame.width // side))
     ]
 
 

@@ -29,8 +29,18 @@ def access(attempts: int = 1) -> Access:
 
 
 def asset(path: Path, frame: Frame | None, **changes: Any) -> Asset:
-    return Asset(**{"band": "red", "href": str(path), "driver": "GTiff", "scale": 1e-4, "offset": 0.0, "nodata": 0.0,
-                    "frame": frame, **changes})
+    return Asset(
+        **{
+            "band": "red",
+            "href": str(path),
+            "driver": "GTiff",
+            "scale": 1e-4,
+            "offset": 0.0,
+            "nodata": 0.0,
+            "frame": frame,
+            **changes,
+        }
+    )
 
 
 def textured(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
@@ -84,8 +94,7 @@ def test_what_is_no_raster_of_its_type_is_a_read_error(tmp_path: Path, content: 
 
 def test_harmonised_numbers_are_reflectance_in_ten_thousandths() -> None:
     numbers = np.array([1, 1000, 1001, 11_000, 65_535], np.float32)
-    np.testing.assert_array_equal(harmonise(numbers, asset(Path("x"), None, offset=-0.1)),
-                                  [-999, 0, 1, 10_000, 32_767])
+    np.testing.assert_array_equal(harmonise(numbers, asset(Path("x"), None, offset=-0.1)), [-999, 0, 1, 10_000, 32_767])
     np.testing.assert_array_equal(harmonise(numbers[:3], asset(Path("x"), None, scale=2e-4)), [2, 2000, 2002])
     exact = np.arange(1, 32_767, dtype=np.float32)
     np.testing.assert_array_equal(harmonise(exact, asset(Path("x"), None)), exact.astype(int))
@@ -121,7 +130,7 @@ def test_split_parts_fill_each_other_and_the_first_wins(tmp_path: Path, client: 
         frame = TILE.frame(side)
         dtype = np.uint8 if band == "scl" else np.uint16
         left = np.full((frame.height, frame.width), 4, dtype)
-        left[:, frame.width // 2:] = 0
+        left[:, frame.width // 2 :] = 0
         write_tif(source / f"38TPK/{dates[0]}_0/{band}.tif", left, frame)
         write_tif(source / f"38TPK/{dates[0]}_1/{band}.tif", np.full_like(left, 6), frame)
     write_items(source, [first, second, item(TILE, dates[1])])
@@ -149,8 +158,12 @@ def test_bit_flags_and_another_sensor(tmp_path: Path, client: Client) -> None:
     for number, date in enumerate(days("2023-01-01", 3, 5)):
         feature = item(TILE, date)
         feature["collection"] = "HLSS30_2.0"
-        feature["properties"] = {"datetime": f"{date}T07:47:00Z", "platform": "sentinel-2a",
-                                 "proj:epsg": 32638, "grid:code": "MGRS-38TPK"}
+        feature["properties"] = {
+            "datetime": f"{date}T07:47:00Z",
+            "platform": "sentinel-2a",
+            "proj:epsg": 32638,
+            "grid:code": "MGRS-38TPK",
+        }
         feature["assets"] = {}
         for key, value, dtype in (("B04", 800, "int16"), ("B8A", 2500, "int16"), ("Fmask", 0, "uint8")):
             values = np.full((128, 128), value, dtype)
@@ -161,14 +174,29 @@ def test_bit_flags_and_another_sensor(tmp_path: Path, client: Client) -> None:
                 values[:, 100:] = -9999
             name = f"{date}.{key}.tif"
             write_tif(tmp_path / "source" / name, values, frame, nodata=255 if key == "Fmask" else -9999)
-            feature["assets"][key] = {"href": f"./{name}", "type": "image/tiff; application=geotiff",
-                                      "proj:shape": [128, 128], "proj:transform": list(frame.transform)}
+            feature["assets"][key] = {
+                "href": f"./{name}",
+                "type": "image/tiff; application=geotiff",
+                "proj:shape": [128, 128],
+                "proj:transform": list(frame.transform),
+            }
         features.append(feature)
     write_items(tmp_path / "source", features)
     config = configure(
-        tmp_path, BOX, "2023-01-01/2024-12-31", detect={"indices": ["ndvi"]},
-        source={"provider": {"bands": {"red": "B04", "nir": "B8A"}, "scale": 1e-4, "offset": 0.0, "nodata": -9999.0,
-                             "mask": {"asset": "Fmask", "bits": [1, 2, 3, 4], "snow_bits": [4], "nodata": 255}}})
+        tmp_path,
+        BOX,
+        "2023-01-01/2024-12-31",
+        detect={"indices": ["ndvi"]},
+        source={
+            "provider": {
+                "bands": {"red": "B04", "nir": "B8A"},
+                "scale": 1e-4,
+                "offset": 0.0,
+                "nodata": -9999.0,
+                "mask": {"asset": "Fmask", "bits": [1, 2, 3, 4], "snow_bits": [4], "nodata": 255},
+            }
+        },
+    )
     api.run(config, client)
     out = tmp_path / "out/38TPK/cube.zarr/10m"
     with xr.open_zarr(out, consolidated=False) as cube:

@@ -135,9 +135,7 @@ def test_a_static_catalogue_over_http_needs_no_leave_for_its_own_host(tmp_path: 
         assert len(server.asked) == 5
 
 
-@pytest.mark.parametrize(
-    "href", ["../secret.json", "/etc/passwd", "http://127.0.0.1:1/x", "https://10.0.0.1/x"]
-)
+@pytest.mark.parametrize("href", ["../secret.json", "/etc/passwd", "http://127.0.0.1:1/x", "https://10.0.0.1/x"])
 def test_a_catalogue_does_not_lead_where_nothing_may_be_read(tmp_path: Path, href: str) -> None:
     (tmp_path / "secret.json").write_text(json.dumps(pc_item()))
     root = tmp_path / "archive"

@@ -55,9 +55,7 @@ def offsets(got: Screened) -> set[float]:
         ("pc_s2l2a_tile35MNM_2020_odcstac.json", "planetary-computer", 13, 13, 1, 0.0),
     ],
 )
-def test_archives(
-    name: str, provider: str, scenes: int, datatakes: int, tiles: int, offset: float
-) -> None:
+def test_archives(name: str, provider: str, scenes: int, datatakes: int, tiles: int, offset: float) -> None:
     got = of_file(FIXTURES / name)
     assert {s.provider for s in got.scenes} == {provider}
     assert len(got.scenes) == scenes

@@ -54,7 +54,7 @@ def test_ownership_does_not_depend_on_the_window_asked_for(row: int, col: int) -
     area = areas.project(geo.to_lonlat(shapely.box(499_000, 4_398_000, 502_000, 4_401_000), 32638), 32638)
     whole = owned(a, a.frame, [a, b], area)
     part = owned(a, a.frame.window(row, col, 20, 15), [a, b], area)
-    np.testing.assert_array_equal(part, whole[row:row + 20, col:col + 15])
+    np.testing.assert_array_equal(part, whole[row : row + 20, col : col + 15])
 
 
 def test_two_zones_own_the_ground_once() -> None:
@@ -177,5 +177,3 @@ def test_a_remote_raster_that_is_really_a_vrt_is_not_opened(tmp_path: Path) -> N
 def plain_values(tile: Tile) -> np.ndarray:
     x, y = tile.frame().centres()
     return np.full((tile.size, tile.size), int(plain("red", tile, 0, x, y)), np.uint16)
-
-

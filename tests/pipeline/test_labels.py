@@ -27,7 +27,8 @@ def _label(raster: np.ndarray, side: int, blocks: list[tuple[int, int]] | None =
 @settings(max_examples=60, deadline=None)
 @given(
     raster=st.tuples(st.integers(1, 16), st.integers(1, 16)).flatmap(
-        lambda shape: arrays(np.uint8, shape, elements=st.sampled_from([0, 0, 1, 2]))),
+        lambda shape: arrays(np.uint8, shape, elements=st.sampled_from([0, 0, 1, 2]))
+    ),
     side=st.integers(2, 9),
 )
 def test_blocks_give_the_components_of_the_whole(raster, side):

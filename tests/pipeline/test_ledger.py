@@ -20,7 +20,9 @@ FAULT = Fault("38TPK/r000c000", "take", "item", "red", "https://x/red.tif", "404
 
 
 def record(task: str, identity: str = "a", state: str = "done", faults: tuple[Fault, ...] = ()) -> Record:
-    return Record(task, state, identity, 1, ledgers.now(), {"total": 1.5}, 10, 20, {"k": "v"}, faults, "", {"stable": 3})
+    return Record(
+        task, state, identity, 1, ledgers.now(), {"total": 1.5}, 10, 20, {"k": "v"}, faults, "", {"stable": 3}
+    )
 
 
 def test_records_survive_compaction_and_only_their_identity_counts(tmp_path: Path) -> None:

@@ -91,9 +91,7 @@ def test_the_offset_of_a_baseline(baseline: str, offset: float | None) -> None:
         (None, None, "", "offset_unknown"),
     ],
 )
-def test_earth_search_offsets(
-    declared: float | None, applied: bool | None, baseline: str, offset: float | str
-) -> None:
+def test_earth_search_offsets(declared: float | None, applied: bool | None, baseline: str, offset: float | str) -> None:
     provider = next(p for p in PROVIDERS if p.name == "earth-search")
     properties = {} if applied is None else {"earthsearch:boa_offset_applied": applied}
     try:

@@ -45,8 +45,16 @@ def _series(site):
 def _write(published, tmp_path, sites=None, **changes):
     output, epsgs, found = published
     sites = found if sites is None else sites
-    arguments = {"title": "Compound", "area": AREA, "sites": sites, "epsgs": epsgs, "faults": [],
-                 "series": {s.id: _series(s) for s in sites}, "summary": {"Observations": 1234}, **changes}
+    arguments = {
+        "title": "Compound",
+        "area": AREA,
+        "sites": sites,
+        "epsgs": epsgs,
+        "faults": [],
+        "series": {s.id: _series(s) for s in sites},
+        "summary": {"Observations": 1234},
+        **changes,
+    }
     write_report(output, **arguments)
     return output.get("report.html").decode()
 
@@ -86,8 +94,15 @@ def test_hostile_texts_are_escaped_and_signatures_dropped(published, tmp_path):
     signed = "https://x.example/a.tif?sig=SECRET"
     fault = Fault("A/r000c000", HOSTILE, HOSTILE, "red", signed, f"HTTP 403 for {signed}", 3)
     hostile = [replace(published[2][0], quality=(HOSTILE,), id=HOSTILE)]
-    page = _write(published, tmp_path, sites=hostile, title=HOSTILE, faults=[fault], summary={HOSTILE: HOSTILE},
-                  series={HOSTILE: SiteSeries(_series(None).dates, {HOSTILE: _series(None).values["ndvi"]})})
+    page = _write(
+        published,
+        tmp_path,
+        sites=hostile,
+        title=HOSTILE,
+        faults=[fault],
+        summary={HOSTILE: HOSTILE},
+        series={HOSTILE: SiteSeries(_series(None).dates, {HOSTILE: _series(None).values["ndvi"]})},
+    )
     assert "<script>alert" not in page and "<img" not in page
     assert "&lt;script&gt;alert" in page and "{{7*7}}" in page
     assert "SECRET" not in page and "https://x.example/a.tif" in page
@@ -116,7 +131,8 @@ def test_in_a_browser(published, tmp_path, hostile):
     asked, said = [], []
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"])
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         page = browser.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda message: said.append(message.text))
@@ -172,7 +188,8 @@ def test_an_overview_is_thinned_by_nearest_and_cropped_to_what_is_owned(tmp_path
 
 
 @pytest.mark.parametrize(
-    "span", [("2020-01-05", "2024-12-30"), ("2022-06-20", "2022-09-10"), ("2022-06-02", "2022-06-20")])
+    "span", [("2020-01-05", "2024-12-30"), ("2022-06-20", "2022-09-10"), ("2022-06-02", "2022-06-20")]
+)
 def test_ticks_lie_within_and_ascend(span):
     first, last = day(span[0]), day(span[1])
     found = ticks(first, last, 8)

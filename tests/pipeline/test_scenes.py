@@ -151,9 +151,7 @@ def test_times_are_utc(properties: Item, time: str | None) -> None:
         ("application/xml", "a.vrt", None),
     ],
 )
-def test_the_driver_comes_from_the_type_and_else_from_the_name(
-    kind: str | None, name: str, driver: str | None
-) -> None:
+def test_the_driver_comes_from_the_type_and_else_from_the_name(kind: str | None, name: str, driver: str | None) -> None:
     item = pc_item()
     item["assets"]["B04"].update(type=kind, href=f"https://h.org/{name}")
     if driver is None:
@@ -291,9 +289,7 @@ def test_several_bands_in_one_file_are_not_guessed_at() -> None:
         assert reason(item) == "several_bands"
 
 
-HLS = ProviderSpec(
-    bands={"red": "B04", "nir": "B08"}, mask=MaskSpec("SCL", bits=(1, 2), nodata=255)
-)
+HLS = ProviderSpec(bands={"red": "B04", "nir": "B08"}, mask=MaskSpec("SCL", bits=(1, 2), nodata=255))
 
 
 def test_a_configured_provider_takes_what_the_item_declares() -> None:
@@ -328,9 +324,7 @@ JUNK = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(_places(EXAMPLE)[1:]), JUNK)
-def test_whatever_stands_in_an_item_it_becomes_a_scene_or_a_rejection(
-    path: tuple[Any, ...], junk: Any
-) -> None:
+def test_whatever_stands_in_an_item_it_becomes_a_scene_or_a_rejection(path: tuple[Any, ...], junk: Any) -> None:
     provider = recognise(EXAMPLE)
     item = copy.deepcopy(EXAMPLE)
     node = item

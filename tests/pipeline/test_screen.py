@@ -19,9 +19,7 @@ Item = dict[str, Any]
 BANDS = ("nir", "red")
 
 
-def screened(
-    given: Iterable[Any], area: Any = AREA, datetime: str = "2024-07-01/2024-07-31", **more: Any
-) -> Screened:
+def screened(given: Iterable[Any], area: Any = AREA, datetime: str = "2024-07-01/2024-07-31", **more: Any) -> Screened:
     source = Source(datetime=datetime, items="items.json", **more)
     raws = [RawItem(item, "https://h.org/items.json", None) for item in given]
     return screen(raws, area=area, span=parse_span(datetime), bands=BANDS, source=source)
@@ -106,9 +104,7 @@ def _nameless(time: str, west: float, name: str, platform: str = "landsat-8") ->
     return item | {"id": name, "properties": properties, "collection": "any"}
 
 
-SPEC = ProviderSpec(
-    bands={"red": "B04", "nir": "B08"}, mask=MaskSpec("SCL", bits=(1, 3), snow_bits=(4,)), scale=1e-4
-)
+SPEC = ProviderSpec(bands={"red": "B04", "nir": "B08"}, mask=MaskSpec("SCL", bits=(1, 3), snow_bits=(4,)), scale=1e-4)
 
 
 def test_where_only_time_tells_items_of_one_pass_share_a_key() -> None:

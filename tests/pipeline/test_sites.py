@@ -20,6 +20,7 @@ ONSET, HALT = day("2022-07-01"), day("2023-09-01")
 @pytest.fixture
 def find(tmp_path):
     """Paint, publish, find."""
+
     def run(*painted, min_area_m2=2000.0):
         output = Output(str(tmp_path))
         epsgs = publish_mosaics(output, *store_grids(output, painted), {})
@@ -109,7 +110,7 @@ def test_speckle_within_a_site_belongs_to_it_and_speckle_outside_does_not(find):
     where = np.zeros((200, 200), bool)
     where[80:120, 80:120] = rng.random((40, 40)) > 0.15
     where[80, 80:120] = where[119, 80:120] = where[80:120, 80] = where[80:120, 119] = True
-    noise = (rng.random((200, 200)) < 0.01)
+    noise = rng.random((200, 200)) < 0.01
     noise[70:130, 70:130] = False
     change(grid[1], where, ONSET, HALT)
     change(grid[1], noise, ONSET + 100)
@@ -148,9 +149,18 @@ def test_dates_are_quantiles_that_stray_pixels_do_not_move(find):
     assert all((day + dt.timedelta(1)).day == 1 for day, _ in site.growth)
 
 
-@pytest.mark.parametrize(("active", "resumed", "expected"), [
-    (0, 0, "halted"), (3, 0, "halted"), (4, 0, "active"), (2, 2, "active"), (1, 3, "resumed"), (10, 0, "active"),
-    (0, 10, "resumed")])
+@pytest.mark.parametrize(
+    ("active", "resumed", "expected"),
+    [
+        (0, 0, "halted"),
+        (3, 0, "halted"),
+        (4, 0, "active"),
+        (2, 2, "active"),
+        (1, 3, "resumed"),
+        (10, 0, "active"),
+        (0, 10, "resumed"),
+    ],
+)
 def test_status_by_share(find, active, resumed, expected):
     grid = one()
     change(grid[1], np.s_[50:60, 50:60], ONSET, HALT)

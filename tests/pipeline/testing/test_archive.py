@@ -19,10 +19,7 @@ from shapely.geometry import shape
 from pipeline.testing import Truth, write_archive
 from pipeline.testing.frames import EPSG, LAYOUTS
 
-REAL = (
-    Path(__file__).parents[4]
-    / "shared/data/stac_fixtures/earthsearch_v1_s2l2a_mixed_baselines_xcube.json"
-)
+REAL = Path(__file__).parents[4] / "shared/data/stac_fixtures/earthsearch_v1_s2l2a_mixed_baselines_xcube.json"
 Item = dict[str, Any]
 Archive = tuple[Path, Truth]
 
@@ -110,8 +107,13 @@ def test_items_have_the_keys_of_a_real_one(items: list[Item]) -> None:
     ours = items[0]
     assert set(ours) == set(real)
     # Sun angles and the archive's own paths have no meaning here; nothing else may be missing.
-    left_out = {"view:sun_azimuth", "view:sun_elevation", "s2:reflectance_conversion_factor",
-                "earthsearch:s3_path", "earthsearch:payload_id"}
+    left_out = {
+        "view:sun_azimuth",
+        "view:sun_elevation",
+        "s2:reflectance_conversion_factor",
+        "earthsearch:s3_path",
+        "earthsearch:payload_id",
+    }
     assert set(real["properties"]) - set(ours["properties"]) == left_out
     assert set(ours["properties"]) <= set(real["properties"])
     for key, asset in ours["assets"].items():
@@ -120,9 +122,7 @@ def test_items_have_the_keys_of_a_real_one(items: list[Item]) -> None:
         assert set(asset["raster:bands"][0]) == set(real["assets"][key]["raster:bands"][0])
 
 
-def test_offset_is_in_the_numbers_and_goes_away_with_the_rules(
-    archive: Archive, items: list[Item]
-) -> None:
+def test_offset_is_in_the_numbers_and_goes_away_with_the_rules(archive: Archive, items: list[Item]) -> None:
     raw: dict[bool, list[float]] = {False: [], True: []}
     ruled: dict[bool, list[float]] = {False: [], True: []}
     for item in items:
@@ -204,18 +204,14 @@ def test_neighbour_orbit_leaves_a_wedge(archive: Archive, items: list[Item]) -> 
 def test_same_seed_same_bytes_whatever_the_workers(tmp_path: Path) -> None:
     span = ("2021-07-01", "2021-07-31")
     for name, workers, seed in (("a", 1, 3), ("b", 2, 3), ("c", 1, 4)):
-        write_archive(
-            tmp_path / name, seed, start=span[0], end=span[1], workers=workers, scale="small"
-        )
+        write_archive(tmp_path / name, seed, start=span[0], end=span[1], workers=workers, scale="small")
     one, two, other = (digest(tmp_path / n) for n in "abc")
     assert one == two
     assert one != other
 
 
 def test_finished_archives_are_reused_and_broken_ones_rewritten(tmp_path: Path) -> None:
-    write = partial(
-        write_archive, tmp_path, start="2021-07-01", end="2021-08-01", scale="small"
-    )
+    write = partial(write_archive, tmp_path, start="2021-07-01", end="2021-08-01", scale="small")
     truth = write()
     before = digest(tmp_path)
     kept = tmp_path / "items.json"

@@ -59,9 +59,7 @@ def get(
         ("lines=0-1", 200, BODY, None),
     ],
 )
-def test_ranges(
-    server: ArchiveServer, span: str | None, status: int, expected: bytes, announced: str | None
-) -> None:
+def test_ranges(server: ArchiveServer, span: str | None, status: int, expected: bytes, announced: str | None) -> None:
     code, headers, body = get(server, "/tile/red.tif", span=span)
     assert (code, body) == (status, expected)
     assert headers["Content-Length"] == str(len(expected))
@@ -88,8 +86,16 @@ def test_connections_are_kept_alive(server: ArchiveServer) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/../secret.txt", "/%2e%2e/secret.txt", "/tile/../../secret.txt", "/link.txt",
-     "//etc/passwd", "/tile", "/nothing.tif", "/a%00b"],
+    [
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/tile/../../secret.txt",
+        "/link.txt",
+        "//etc/passwd",
+        "/tile",
+        "/nothing.tif",
+        "/a%00b",
+    ],
 )
 def test_nothing_outside_the_folder_is_served(server: ArchiveServer, path: str) -> None:
     code, _, body = get(server, path)

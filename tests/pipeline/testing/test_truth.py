@@ -21,10 +21,7 @@ def truth(full: Scene) -> Truth:
 
 @pytest.fixture(scope="module")
 def perfect(truth: Truth) -> list[Found]:
-    return [
-        Found(s.geometry, s.onset, s.halt, "halted" if s.halt else "active", s.area_m2)
-        for s in truth.sites
-    ]
+    return [Found(s.geometry, s.onset, s.halt, "halted" if s.halt else "active", s.area_m2) for s in truth.sites]
 
 
 def negative(truth: Truth, name: str) -> NegativeZone:
@@ -78,12 +75,8 @@ def test_active_and_road_criteria(truth: Truth, perfect: list[Found]) -> None:
     assert len(passed(rows)) == 2
 
 
-@pytest.mark.parametrize(
-    ("zone", "unmet"), [("crops", 1), ("reservoir", 1), ("forest", 1), ("desert", 0)]
-)
-def test_false_alarms_are_named_by_their_ground(
-    truth: Truth, perfect: list[Found], zone: str, unmet: int
-) -> None:
+@pytest.mark.parametrize(("zone", "unmet"), [("crops", 1), ("reservoir", 1), ("forest", 1), ("desert", 0)])
+def test_false_alarms_are_named_by_their_ground(truth: Truth, perfect: list[Found], zone: str, unmet: int) -> None:
     # A 40 m disc well inside the zone.
     spot = negative(truth, zone).geometry.representative_point().buffer(0.0002)
     alarm = Found(spot, date(2021, 1, 1), None, "active", 1200)
