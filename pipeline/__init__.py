@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.version import __version__
+
 if TYPE_CHECKING:
     from pipeline.api import detect as detect
     from pipeline.api import plan as plan
     from pipeline.api import run as run
 
 __distribution__ = "groundbreak"
-__version__ = "0.1.0"
-__all__ = ["detect", "plan", "run"]
+__all__ = ["__version__", "detect", "plan", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import __version__, detection, geo, geoparquet, mosaic, report, store
+from pipeline import detection, geo, geoparquet, mosaic, report, store
 from pipeline.ledger import FAULTS, Ledger, now
 from pipeline.output import Output
 from pipeline.planner import GridPlan, Plan
 from pipeline.sites import Site, find_sites
 from pipeline.stages import cube_key, detect_name
 from pipeline.types import Fault
+from pipeline.version import __version__
 
 CARDS = 50
 """Sites, largest first, whose series are read for the report."""
@@ -66,8 +67,23 @@ def publish(plan: Plan, output: Output, ledger: Ledger, ignored: dict[str, tuple
     }
     series = {site.id: found for site in sites[:CARDS] if (found := site_series(plan, output, site)) is not None}
     title = f"groundbreak: {plan.config.source.collection or 'changes'}, {plan.config.source.datetime}"
+    headline = {
+        "First observation": summary["first_observation"],
+        "Last observation": summary["last_observation"],
+        "Observations": summary["observations"],
+        "Regions": f"{summary['regions']}, {len(failed)} failed",
+        "Items not used": summary["rejected_items"],
+        "Ground without images": f"{summary['uncovered_km2']} km²",
+    }
     report.write_report(
-        output, title=title, area=plan.area, sites=sites, epsgs=epsgs, series=series, summary=summary, faults=faults
+        output,
+        title=title,
+        area=plan.area,
+        sites=sites,
+        epsgs=epsgs,
+        series=series,
+        summary=headline,
+        faults=faults,
     )
     run = {
         "schema": store.SCHEMA,
