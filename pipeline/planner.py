@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -74,7 +75,7 @@ class Plan:
         """Observations of a full slab."""
         return slab_depth(self.config.cube.slab)
 
-    @property
+    @cached_property
     def detection(self) -> str:
         """Digest of what detection depends on beside the cube: parameters, masks, who owns which pixel."""
         detect = self.config.detect

@@ -73,9 +73,13 @@ def listener(mode: str = "auto") -> Iterator[Listener]:
                     item, total=tally.total, completed=tally.done, rate=f"{tally.rate / 1e6:.2f} Mpx/s", faults=faults
                 )
 
-            yield _listener(tally, show)
+            yield _listener(tally, show, lambda values: bar.console.print(f"dashboard: {values['dashboard']}"))
         return
     last = 0.0
+
+    def say(values: dict[str, Any]) -> None:
+        text = json.dumps(values) if mode == "json" else " ".join(f"{k}={v}" for k, v in values.items())
+        print(text, file=sys.stderr, flush=True)
 
     def line() -> None:
         nonlocal last
@@ -83,24 +87,25 @@ def listener(mode: str = "auto") -> Iterator[Listener]:
             return
         last = time.monotonic()
         eta = tally.eta_s
-        values: dict[str, Any] = {
-            "tasks": tally.done,
-            "of": tally.total,
-            "done_before": tally.skipped,
-            "pixels_per_s": round(tally.rate),
-            "eta_s": None if eta is None else round(eta),
-            "faults": tally.faults,
-            "failed": tally.failed,
-        }
-        text = json.dumps(values) if mode == "json" else " ".join(f"{k}={v}" for k, v in values.items())
-        print(text, file=sys.stderr, flush=True)
+        say(
+            {
+                "tasks": tally.done,
+                "of": tally.total,
+                "done_before": tally.skipped,
+                "pixels_per_s": round(tally.rate),
+                "eta_s": None if eta is None else round(eta),
+                "faults": tally.faults,
+                "failed": tally.failed,
+            }
+        )
 
-    yield _listener(tally, line)
+    yield _listener(tally, line, say)
 
 
-def _listener(tally: Tally, show: Callable[[], None]) -> Listener:
-    def started(total: int, skipped: int) -> None:
+def _listener(tally: Tally, show: Callable[[], None], say: Callable[[dict[str, Any]], None]) -> Listener:
+    def started(total: int, skipped: int, dashboard: str) -> None:
         tally.total, tally.skipped, tally.begun = total, skipped, time.monotonic()
+        say({"dashboard": dashboard})
         show()
 
     def finished(record: Record) -> None:
@@ -112,4 +117,4 @@ def _listener(tally: Tally, show: Callable[[], None]) -> Listener:
 
 def silent() -> Listener:
     """A listener that says nothing."""
-    return Listener(lambda total, skipped: None, lambda record: None)
+    return Listener(lambda total, skipped, dashboard: None, lambda record: None)

@@ -43,8 +43,8 @@ class Outcome:
 class Listener:
     """Who is told of a run's progress."""
 
-    started: Callable[[int, int], None]
-    """(tasks to do, tasks done before)."""
+    started: Callable[[int, int, str], None]
+    """(tasks to do, tasks done before, address of the cluster's dashboard)."""
     finished: Callable[[Record], None]
 
 
@@ -72,7 +72,8 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
     """Build and detect it."""
     outcome, waiting, regions = work.outcome, work.waiting, work.regions
     threads = max(sum(client.nthreads().values()), 1)
-    listener.started(len(work.todo) + sum(1 for r in waiting if waiting[r]), outcome.skipped)
+    tasks_due = len(work.todo) + sum(1 for r in waiting if waiting[r])
+    listener.started(tasks_due, outcome.skipped, client.dashboard_link)
     queue: Iterator[Task] = iter(work.todo)
     running: dict[Future[Record], Task] = {}
     stream = as_completed()

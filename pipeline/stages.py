@@ -6,9 +6,11 @@ Everything that can be refused is checked before anything is written.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from shapely.geometry.base import BaseGeometry
 from zarr.abc.store import Store
 
 from pipeline import area as areas
@@ -35,6 +37,21 @@ class Stage:
     def cube_key(self) -> str:
         return cube_key(self.planned.grid.name)
 
+    @cached_property
+    def area(self) -> BaseGeometry:
+        """In the grid's CRS."""
+        return areas.project(self.plan.area, self.planned.grid.frame.epsg)
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """(time,) datetime64[ms], of the cube."""
+        return np.array([o.time for o in self.settled.observations], "datetime64[ms]")
+
+    @cached_property
+    def result(self) -> str:
+        """Digest of what the layers depend on."""
+        return digest([self.planned.cube, self.settled.digest, self.plan.detection])
+
     def slabs(self) -> list[Slab]:
         return slabs(len(self.settled.observations), self.plan.depth)
 
@@ -46,10 +63,9 @@ class Stage:
 
     def detect(self, region: Region, faulty: bool, failure: str) -> tasks.DetectTask:
         grid, config = self.planned.grid, self.plan.config
-        times = np.array([o.time for o in self.settled.observations], "datetime64[ms]")
         detect = config.detect
-        rows = strip_rows(grid, len(times), len(grid.bands), len(detect.indices))
-        identity = digest([self.planned.cube, self.settled.digest, self.plan.detection, faulty, failure])
+        rows = strip_rows(grid, len(self.times), len(grid.bands), len(detect.indices))
+        identity = digest([self.result, faulty, failure])
         return tasks.DetectTask(
             detect_name(region),
             identity,
@@ -59,9 +75,9 @@ class Stage:
             grid,
             region,
             self.planned.others,
-            areas.project(self.plan.area, grid.frame.epsg),
+            self.area,
             self.plan.mask,
-            times,
+            self.times,
             Settings(detect.detector, detect.indices, detect.history_end, dict(detect.params)),
             rows,
             faulty,

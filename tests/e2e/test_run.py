@@ -142,7 +142,7 @@ def test_appending_equals_building_at_once(world: Path, whole: Path, client: Cli
 def test_other_detection_parameters_redo_detection_alone(world: Path, whole: Path, client: Client) -> None:
     shutil.copytree(whole, world / "copied")
     done: list[Record] = []
-    listener = Listener(lambda total, skipped: None, done.append)
+    listener = Listener(lambda total, skipped, dashboard: None, done.append)
     api.run(
         config(world, "copied", cube={"bands": ["blue"]}, detect={"indices": ["ndvi", "swir"]}),
         client,
