@@ -1,0 +1,265 @@
+"""What goes wrong with an archive, a signature or a worker ends as a fault or a failed region, by name, or is mended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import xarray as xr
+from distributed import Client
+from distributed.scheduler import KilledWorker
+
+from kernels import Quality, Status
+from pipeline import api, cli, tasks
+from pipeline.config import Config
+from pipeline.runner import Listener
+from pipeline.testing import ArchiveServer
+from pipeline.types import BadInput, Record
+from tests.commands import write_config
+from tests.stores import zarr_bytes
+from tests.world import Tile, configure, days, item, lonlat_box, write_items, write_source
+
+WEST = Tile("38TPK", 32638, 600_000, 4_400_000)
+EAST = Tile("38TQK", 32638, 600_800, 4_400_000)
+BOX = lonlat_box(32638, 600_700, 4_399_500, 601_400, 4_399_700)
+"""One region of each tile: they meet at 601 040, half way through their overlap."""
+DATES = days("2021-01-03", 24, 10)
+SPAN = "2021-01-01/2021-12-31"
+ONE = f"38TPK/{DATES[5]}_0/red.tif"
+KEYED = {"bands": {b: b for b in ("blue", "red", "nir", "swir16")}, "scale": 1e-4, "offset": 0.0, "nodata": 0.0}
+"""[source.provider] of the small source, as a stranger's."""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    write_source(folder, [WEST, EAST], DATES)
+    return folder
+
+
+@pytest.fixture
+def server(source: Path) -> Iterator[ArchiveServer]:
+    with ArchiveServer(source, slow_s=1.0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clean(source: Path, tmp_path_factory: pytest.TempPathFactory, client: Client) -> Path:
+    """The output of a run without faults."""
+    folder = tmp_path_factory.mktemp("clean")
+    with ArchiveServer(source) as running:
+        result = api.run(config(folder, running), client)
+    assert not result.faults
+    assert not result.outcome.failed
+    return folder / "out"
+
+
+def config(folder: Path, server: ArchiveServer, **sections: dict[str, Any]) -> Config:
+    own = {"allow_hosts": ["127.0.0.1"], **sections.pop("source", {})}
+    return configure(folder, BOX, SPAN, items=f"{server.url}/items.json", source=own, **sections)
+
+
+def command(folder: Path, server: ArchiveServer, client: Client, **sections: dict[str, Any]) -> str:
+    own = {"allow_hosts": ["127.0.0.1"], **sections.pop("source", {})}
+    path = folder / "run.toml"
+    return str(write_config(path, client, BOX, SPAN, items=f"{server.url}/items.json", source=own, **sections))
+
+
+def layers(out: Path, grid: str) -> xr.Dataset:
+    with xr.open_zarr(out / grid / "change.zarr", consolidated=False, mask_and_scale=False, decode_times=False) as data:
+        return data.load()
+
+
+def between(call: Callable[[], Any]) -> Listener:
+    """Do something after the plan and before the first task."""
+    return Listener(lambda total, skipped: call(), lambda record: None)
+
+
+def test_a_missing_asset_is_one_fault_by_name(
+    server: ArchiveServer, clean: Path, tmp_path: Path, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.fail(ONE, status=404)
+    path = command(tmp_path, server, client)
+    assert cli.main(["run", path]) == 0
+    assert "1 faults" in capsys.readouterr().out
+    (fault,) = pq.read_table(tmp_path / "out/faults.parquet").to_pylist()
+    assert fault["region"] == "38TPK/r000c000"
+    assert fault["observation"] == f"S2A_{DATES[5].replace('-', '')}T074700"
+    assert fault["item"] == item(WEST, DATES[5])["id"]
+    assert fault["band"] == "red"
+    assert fault["href"] == f"{server.url}/{ONE}"
+    assert "404" in fault["error"]
+    assert fault["attempts"] == 1
+    west, east = layers(tmp_path / "out", "38TPK"), layers(tmp_path / "out", "38TQK")
+    owned = west.status.values != 255
+    assert owned.sum() > 500
+    assert ((west.quality.values & Quality.FAULTS_IN_REGION) != 0).tolist() == owned.tolist()
+    assert not (east.quality.values & Quality.FAULTS_IN_REGION).any()
+    assert (west.n_valid.values[owned] == len(DATES) - 1).all()
+    # Mended and done again, nothing tells that it was ever missing.
+    server.heal()
+    assert cli.main(["run", path]) == 0
+    assert pq.read_table(tmp_path / "out/faults.parquet").num_rows == 1
+    assert cli.main(["retry", path]) == 0
+    assert pq.read_table(tmp_path / "out/faults.parquet").num_rows == 0
+    assert zarr_bytes(tmp_path / "out") == zarr_bytes(clean)
+
+
+@pytest.mark.parametrize("kind", [500, "reset", "truncate", "slow"])
+def test_what_passes_is_tried_again(
+    kind: Any, server: ArchiveServer, clean: Path, tmp_path: Path, client: Client
+) -> None:
+    server.fail(ONE, kind, times=2)
+    result = api.run(config(tmp_path, server), client)
+    assert not result.faults
+    assert [r.outcome for r in server.requests if r.path == ONE][:2] == [str(kind)] * 2
+    assert zarr_bytes(tmp_path / "out") == zarr_bytes(clean)
+
+
+@pytest.mark.parametrize("kind", ["reset", "truncate"])
+def test_a_body_that_never_comes_whole_is_a_fault(
+    kind: Any, server: ArchiveServer, clean: Path, tmp_path: Path, client: Client
+) -> None:
+    server.fail(ONE, kind)
+    settings = config(tmp_path, server, run={"attempts": 2})
+    result = api.run(settings, client)
+    assert [(f.item, f.band, f.attempts) for f in result.faults] == [(item(WEST, DATES[5])["id"], "red", 2)]
+    with xr.open_zarr(tmp_path / "out/38TPK/cube.zarr/10m", consolidated=False) as cube:
+        assert np.isnan(cube.red[5]).all()
+        assert not np.isnan(cube.nir[5, 30:40, 10:20]).any()
+    server.heal()
+    assert not api.run(settings, client, retry=True).faults
+    assert zarr_bytes(tmp_path / "out") == zarr_bytes(clean)
+
+
+def test_a_slow_archive_is_waited_for(source: Path, clean: Path, tmp_path: Path, client: Client) -> None:
+    with ArchiveServer(source, latency_s=0.05) as server:
+        assert not api.run(config(tmp_path, server), client).faults
+    assert zarr_bytes(tmp_path / "out") == zarr_bytes(clean)
+
+
+def test_an_asset_that_is_no_raster(source: Path, tmp_path: Path, client: Client) -> None:
+    own = tmp_path / "source"
+    shutil.copytree(source, own)
+    (own / ONE).write_bytes(b"<html>Please log in at https://user:pass@login.example.org/?key=SECRET</html>")
+    (own / ONE.replace("red", "nir")).write_bytes((own / ONE.replace("red", "nir")).read_bytes()[:300])
+    with ArchiveServer(own) as server:
+        result = api.run(config(tmp_path, server, run={"attempts": 1}), client)
+    assert sorted(f.band for f in result.faults) == ["nir", "red"]
+    assert all("SECRET" not in f.error for f in result.faults)
+    assert not result.outcome.failed
+
+
+def test_too_many_faults_fail_the_region_and_a_retry_mends_it(
+    server: ArchiveServer, clean: Path, tmp_path: Path, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for date in DATES[1:]:
+        server.fail(f"38TPK/{date}_0/*.tif", status=404)
+    path = command(tmp_path, server, client)
+    assert cli.main(["run", path]) == 1
+    said = capsys.readouterr().out
+    assert "failed: 38TPK/r000c000" in said
+    assert "fault_threshold" in said
+    west, east = layers(tmp_path / "out", "38TPK"), layers(tmp_path / "out", "38TQK")
+    owned = west.status.values != 255
+    assert (west.status.values[owned] == Status.FAILED).all()
+    assert (west.onset.values == -32768).all()
+    assert not (east.status.values == Status.FAILED).any()
+    with xr.open_zarr(tmp_path / "out/change/32638.zarr", consolidated=False) as published:
+        assert int((published.status == Status.FAILED).sum()) == owned.sum()
+    assert json.loads((tmp_path / "out/run.json").read_text())["failed_regions"] == ["38TPK/r000c000"]
+    assert pq.read_table(tmp_path / "out/faults.parquet").num_rows == (len(DATES) - 1) * 5
+    assert cli.main(["status", path]) == 1
+    server.heal()
+    assert cli.main(["retry", path]) == 0
+    assert cli.main(["status", path]) == 0
+    assert zarr_bytes(tmp_path / "out") == zarr_bytes(clean)
+
+
+def test_the_threshold_is_the_configurations(server: ArchiveServer, tmp_path: Path, client: Client) -> None:
+    server.fail(ONE, status=404)
+    result = api.run(config(tmp_path, server, run={"fault_threshold": 0.0}), client)
+    assert list(result.outcome.failed) == ["38TPK/r000c000"]
+
+
+def test_an_archive_that_answers_nothing_is_bad_input(server: ArchiveServer, tmp_path: Path, client: Client) -> None:
+    server.fail("*.tif", status=404)
+    with pytest.raises(BadInput, match="no header of the first scenes can be read"):
+        api.run(config(tmp_path, server), client)
+    assert not (tmp_path / "out").exists()
+
+
+def test_signatures_expire_between_plan_and_read(
+    server: ArchiveServer, clean: Path, tmp_path: Path, client: Client
+) -> None:
+    ttl = 2.0
+    server.require_signature(ttl_s=ttl)
+    server.fail(ONE, status=404)
+    provider = {**KEYED, "token_url": f"{server.url}/sas/token/any"}
+    settings = config(tmp_path, server, source={"provider": provider}, run={"attempts": 2})
+    api.plan(settings)
+    before = server.count("sas/token/*")
+    assert before > 0
+    result = api.run(settings, client, listener=between(lambda: time.sleep(ttl)))
+    assert [f.band for f in result.faults] == ["red"]
+    assert not result.outcome.failed
+    assert server.count("sas/token/*") > before
+    with xr.open_zarr(tmp_path / "out/38TQK/change.zarr", consolidated=False) as east:
+        assert int(east.n_valid.max()) == len(DATES)
+    for path in (p for p in (tmp_path / "out").rglob("*") if p.is_file()):
+        written = str(pq.read_table(path).to_pylist()).encode() if path.suffix == ".parquet" else path.read_bytes()
+        assert b"sig=" not in written, path
+        assert b"?se=" not in written, path
+
+
+def test_without_a_signature_nothing_is_read(server: ArchiveServer, tmp_path: Path, client: Client) -> None:
+    server.require_signature(ttl_s=60)
+    with pytest.raises(BadInput, match="403"):
+        api.run(config(tmp_path, server, run={"attempts": 1}), client)
+
+
+@pytest.mark.parametrize("kind", ["build", "detect"])
+def test_a_worker_that_dies_takes_its_region_alone(
+    kind: str, server: ArchiveServer, clean: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: Callable[[Any], Record] = getattr(tasks, kind)
+
+    def dies(task: Any) -> Record:
+        region = task.region if kind == "detect" else task.job.region
+        if region.grid == "38TPK" and not getattr(task, "failure", ""):
+            raise KilledWorker(task.name, SimpleNamespace(address="tcp://127.0.0.1:1"), 2)  # type: ignore[arg-type]
+        return whole(task)
+
+    path = command(tmp_path, server, client)
+    with monkeypatch.context() as patched:
+        patched.setattr(tasks, kind, dies)
+        assert cli.main(["run", path]) == 1
+    west, east = layers(tmp_path / "out", "38TPK"), layers(tmp_path / "out", "38TQK")
+    assert set(np.unique(west.status.values)) == {255, Status.FAILED}
+    assert not (east.status.values == Status.FAILED).any()
+    assert "KilledWorker" in str(pq.read_table(tmp_path / "out/ledger/ledger.parquet").to_pylist())
+    # Failed tasks are not finished: the next run does them again.
+    assert cli.main(["run", path]) == 0
+    assert zarr_bytes(tmp_path / "out") == zarr_bytes(clean)
+
+
+def test_items_that_the_source_no_longer_offers_are_faults_only_where_unfinished(
+    source: Path, tmp_path: Path, client: Client
+) -> None:
+    own = tmp_path / "source"
+    shutil.copytree(source, own)
+    settings = configure(tmp_path, BOX, SPAN)
+    assert not api.run(settings, client).faults
+    features = json.loads((own / "items.json").read_text())["features"]
+    write_items(own, [f for f in features if DATES[3].replace("-", "") not in f["id"]])
+    again = api.run(settings, client)
+    assert again.outcome.done == 0
+    assert "no longer offered" in again.outcome.ignored["38TPK"][0]
