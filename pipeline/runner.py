@@ -137,19 +137,12 @@ def _pending(stages: list[Stage], ledger: Ledger, outcome: Outcome, waiting: dic
 def _detection(stage: Stage, region: Region, ledger: Ledger) -> tasks.DetectTask:
     """The detection of a region whose builds are over, knowing what went wrong in them."""
     records = [ledger.records[build_name(region, slab.index)] for slab in stage.slabs()]
-    failed = [r.error for r in records if r.state != "done"]
-    faulty = sum(touched(r.faults) for r in records)
-    limit = stage.plan.config.run.fault_threshold * len(stage.settled.observations)
-    failure = (
-        failed[0]
-        if failed
-        else (
-            f"faults touch {faulty} of {len(stage.settled.observations)} observations: above [run] fault_threshold"
-            if faulty > limit
-            else ""
-        )
-    )
-    return stage.detect(region, faulty > 0, failure)
+    faults = [f for r in records for f in r.faults]
+    count, allowed = len(stage.settled.observations), stage.plan.config.run.fault_threshold
+    failure = next((r.error for r in records if r.state != "done"), "")
+    if not failure and touched(faults) > allowed * count:
+        failure = f"faults touch {touched(faults)} of {count} observations, above [run] fault_threshold = {allowed}"
+    return stage.detect(region, faults, failure)
 
 
 def _as_failed(task: tasks.DetectTask, error: str) -> tasks.DetectTask:

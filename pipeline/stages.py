@@ -5,6 +5,7 @@ Everything that can be refused is checked before anything is written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -21,7 +22,7 @@ from pipeline.ledger import Ledger
 from pipeline.observed import Reconciled, slab_identity
 from pipeline.output import Output
 from pipeline.planner import GridPlan, Plan, slabs, strip_rows
-from pipeline.types import BadInput, Region, Slab, digest
+from pipeline.types import BadInput, Fault, Region, Slab, digest
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,12 @@ class Stage:
         identity = slab_identity(self.planned.cube, slab.start, self.settled.versions[part])
         return tasks.BuildTask(build_name(region, slab.index), identity, self.output, self.cube_key, slab, job)
 
-    def detect(self, region: Region, faulty: bool, failure: str) -> tasks.DetectTask:
+    def detect(self, region: Region, faults: Sequence[Fault], failure: str) -> tasks.DetectTask:
         grid, config = self.planned.grid, self.plan.config
         detect = config.detect
         rows = strip_rows(grid, len(self.times), len(grid.bands), len(detect.indices))
-        identity = digest([self.result, faulty, failure])
+        # What is missing is part of what the layers depend on: healed faults make detection run again.
+        identity = digest([self.result, sorted({(f.observation, f.band) for f in faults}), failure])
         return tasks.DetectTask(
             detect_name(region),
             identity,
@@ -80,7 +82,7 @@ class Stage:
             self.times,
             Settings(detect.detector, detect.indices, detect.history_end, dict(detect.params)),
             rows,
-            faulty,
+            bool(faults),
             failure,
         )
 
