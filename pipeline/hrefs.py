@@ -249,6 +249,8 @@ def gdal_options(source: Source, provider: Provider) -> dict[str, str]:
         "GDAL_HTTP_RETRY_DELAY": "0.5",
         "GDAL_HTTP_TIMEOUT": "60",
         "GDAL_HTTP_CONNECTTIMEOUT": "10",
+        # Half a body, once kept, would be served to every further attempt of this process.
+        "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/",
     }
     way = s3(source, provider)
     if way.endpoint:
