@@ -149,11 +149,17 @@ def detect_region(
         days, values, snow = read_indices(
             store, grid, mask, settings.indices, times, slice(rows.start + top, rows.start + bottom), cols
         )
+        values, snow = values[:, :, mine], snow[:, mine]
+        if len(days) == len(values) > 0:
+            # (index, time) would be taken for (time, pixel): one more day, on which nothing is clear, tells them apart.
+            days = np.append(days, days[-1] + np.timedelta64(1, "D"))
+            values = np.pad(values, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
+            snow = np.pad(snow, ((0, 1), (0, 0)))
         found = kernels.detect(
-            values[:, :, mine],
+            values,
             days,
             settings.detector,
-            snow=snow[:, mine],
+            snow=snow,
             history_end=settings.history_end,
             **settings.params,
         )

@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pyproj
@@ -54,36 +55,59 @@ def build_grids(
     BadInput
         The scenes' frames cannot be known.
     """
-    framed = [_framed(s, rule.bands, access) for s in scenes]
-    groups: dict[tuple[str, Frame], list[Scene]] = defaultdict(list)
-    for scene in framed:
+    tiles: dict[Frame, list[Scene]] = defaultdict(list)
+    loose: list[tuple[Frame, Scene]] = []
+    for scene in (_framed(s, rule.bands, access) for s in scenes):
         frame = _finest(scene, rule.bands)
-        own = rule.lattice == "source" and (rule.resolution in (None, frame.resolution)) and _is_metric(frame.epsg)
-        key = ("source", frame) if own else ("zone", _zone_frame(frame, rule.resolution, area))
-        groups[key].append(scene)
-    drafts: list[tuple[str, Frame, dict[str, float], int, list[Scene]]] = []
-    for (kind, frame), members in groups.items():
-        if kind == "source":
-            bands = {b: _frame(members[0].assets[b]).resolution for b in rule.bands}
-            side = _lattice(members, rule, access, frame.resolution)
-            drafts.append((_tile_name(members[0]), frame, bands, side, members))
-    zones = sorted({(f.epsg, f.resolution) for kind, f in groups if kind == "zone"})
+        if rule.lattice == "source" and rule.resolution in (None, frame.resolution) and _is_metric(frame.epsg):
+            tiles[frame].append(scene)
+        else:
+            loose.append((_zone_frame(frame, rule.resolution, area), scene))
+    drafts = [_on_tile(frame, members, rule, access) for frame, members in tiles.items()]
+    drafts += _on_zones(loose, rule, area)
+    names = [d.name for d in drafts]
+    grids = []
+    for draft in sorted(drafts, key=lambda d: (d.name, d.source.x0, d.source.y0)):
+        source = draft.source
+        name = draft.name if names.count(draft.name) == 1 else f"{draft.name}_{source.x0:.0f}_{source.y0:.0f}"
+        frame_around = _around(areas.project(area, source.epsg), source, draft.side)
+        if frame_around is not None:
+            grids.append((Grid(name, frame_around, source, draft.bands, draft.side), draft.scenes))
+    return grids
+
+
+class _Draft(NamedTuple):
+    """A grid before it is cut around the area."""
+
+    name: str
+    source: Frame
+    bands: dict[str, float]
+    side: int
+    """Of its regions, pixels."""
+    scenes: list[Scene]
+
+
+def _on_tile(frame: Frame, scenes: list[Scene], rule: Rule, access: Access) -> _Draft:
+    """A source tile's own lattice."""
+    bands = {b: _frame(scenes[0].assets[b]).resolution for b in rule.bands}
+    return _Draft(_tile_name(scenes[0]), frame, bands, _lattice(scenes, rule, access, frame.resolution), scenes)
+
+
+def _on_zones(loose: Sequence[tuple[Frame, Scene]], rule: Rule, area: BaseGeometry) -> list[_Draft]:
+    """A lattice for each UTM zone of the scenes that lie on no tile, (their bounds on the zone's lattice, scene)."""
+    zones = sorted({(frame.epsg, frame.resolution) for frame, _ in loose})
+    drafts = []
     for epsg, resolution in zones:
-        members = [s for (kind, f), m in groups.items() if kind == "zone" and f.epsg == epsg for s in m]
-        extents = [f.bounds for kind, f in groups if kind == "zone" and f.epsg == epsg]
+        extents = [f.bounds for f, _ in loose if f.epsg == epsg]
         if len(zones) == 1:
             # No other zone competes for the ground: scenes that come later must not move the lattice's edge.
             extents = [areas.project(area, epsg).bounds]
         whole = _lattice_frame(extents, epsg, resolution, rule.region)
-        drafts.append((f"{epsg}_{resolution:g}m", whole, dict.fromkeys(rule.bands, resolution), rule.region, members))
-    grids = []
-    names = [d[0] for d in drafts]
-    for name, source, bands, side, members in sorted(drafts, key=lambda d: (d[0], d[1].x0, d[1].y0)):
-        unique = name if names.count(name) == 1 else f"{name}_{source.x0:.0f}_{source.y0:.0f}"
-        frame_or_none = _around(areas.project(area, source.epsg), source, side)
-        if frame_or_none is not None:
-            grids.append((Grid(unique, frame_or_none, source, bands, side), members))
-    return grids
+        bands = dict.fromkeys(rule.bands, resolution)
+        drafts.append(
+            _Draft(f"{epsg}_{resolution:g}m", whole, bands, rule.region, [s for f, s in loose if f.epsg == epsg])
+        )
+    return drafts
 
 
 def observations(scenes: Iterable[Scene]) -> list[Observation]:

@@ -259,7 +259,7 @@ def to_json(planned: Plan) -> str:
                     "epsg": g.grid.frame.epsg,
                     "regions": len(g.regions),
                     "observations": len(g.observations),
-                    "first": str(min((o.time for o in g.observations), default=np.datetime64("NaT"))),
+                    "first": str(min((o.time for o in g.observations), default=np.datetime64("NaT", "ms"))),
                     "ways": dict(g.ways),
                 }
                 for g in planned.grids

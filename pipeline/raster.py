@@ -219,7 +219,7 @@ def _attempts[T](asset: Asset, access: Access, attempt: Callable[[str], T]) -> T
             return attempt(access.path(asset.href, refresh=number > 1))
         except Exception as caught:  # GDAL raises many kinds; every one of them is a fault of this asset
             error = caught
-            if " 404" in str(caught):
+            if " 404" in str(caught) or "No such file or directory" in str(caught):
                 break
             if number < access.attempts:
                 time.sleep(min(0.25 * 2**number, 4.0))
