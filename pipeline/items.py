@@ -91,16 +91,25 @@ def footprint(item: Json) -> BaseGeometry:
     """The ground of an item, lon/lat, split at the antimeridian."""
     box = item.get("bbox")
     try:
-        if item.get("geometry"):
-            shape = geo.fix_antimeridian(shapely.make_valid(shapely.geometry.shape(item["geometry"])))
-        elif box:
-            shape = geo.split_bbox(*(float(n) for n in (box if len(box) == 4 else (*box[:2], *box[3:5]))))
-        else:
-            raise Unusable("no_footprint", "has neither geometry nor bbox")
+        # What is not a number, or too large for one, is refused below by its bounds.
+        with np.errstate(invalid="ignore", over="ignore"):
+            if item.get("geometry"):
+                shape = geo.fix_antimeridian(_in_degrees(shapely.geometry.shape(item["geometry"])))
+            elif box:
+                shape = geo.split_bbox(*(float(n) for n in (box if len(box) == 4 else (*box[:2], *box[3:5]))))
+            else:
+                raise Unusable("no_footprint", "has neither geometry nor bbox")
     except (TypeError, ValueError, AttributeError, KeyError, ShapelyError, BadInput) as error:
         raise Unusable("no_footprint", f"its geometry cannot be used ({error})") from None
     if shape.is_empty or not np.isfinite(shape.bounds).all():
         raise Unusable("no_footprint", "its geometry is empty")
+    return shape
+
+
+def _in_degrees(shape: BaseGeometry) -> BaseGeometry:
+    west, south, east, north = shape.bounds if not shape.is_empty else (0, 0, 0, 0)
+    if not (-360 <= west and east <= 360 and -90 <= south and north <= 90):
+        raise ValueError("its coordinates are not degrees")
     return shape
 
 
