@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import numba
 
@@ -16,3 +16,12 @@ def jit[Function: Callable[..., object]](function: Function) -> Function:
     and not fastmath (results must not depend on how a loop was vectorised).
     """
     return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
+
+
+def helper[Function: Callable[..., object]](function: Function) -> Function:
+    """Compile ``function`` like :func:`jit`, to be called by other kernels only: sooner done, without wrappers.
+
+    A stage should call few helpers, and those few others: every caller optimises them once more.
+    """
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast(Function, numba.njit(nogil=True, error_model="numpy", **options)(function))

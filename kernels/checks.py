@@ -1,164 +1,118 @@
-"""Checks on a candidate change that a likelihood of independent noise cannot make.
-
-Weather and crops make residuals that last for weeks, harvests shift between years, and a stage of
-works can look like a plateau; each check answers one of these.
-"""
+"""The stage that checks: every candidate against what a likelihood of independent noise ignores."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from kernels._jit import jit
-from kernels.harmonic import N_TERMS
-from kernels.series import ROUGHNESS_OF_NOISE, Floats, roughness
+from kernels.harmonic import N_TERMS, evidence_path, level_trend_scan
+from kernels.marks import (
+    ONSET_SHARE,
+    ONSET_SHARE_STRICT,
+    batch_ratio,
+    count_evidence,
+    is_quiet,
+    mark_evidence,
+    onset_from,
+)
+from kernels.model import (
+    ACTIVITY_B0,
+    ACTIVITY_PRECISION,
+    BASELINE_PRECISION,
+    LATEST,
+    NONE,
+    OPEN,
+    SETTLED,
+    SETTLED_PRECISION,
+    Changes,
+    Records,
+    Settings,
+    Tables,
+    Tasks,
+)
+from kernels.series import ONE, ZERO, running_moments
+from kernels.states import lost_states, novel_share
 
-BATCH = 8
-"""Observations to a batch: longer than the weather lasts, short enough for several a phase."""
+LOST_SETTLED = 0.5
+"""Share of baseline states that finished ground no longer shows."""
 
-SEASON_DAYS = 20.0
-"""Half-width of the season window: baseline observations that far apart in the year compare."""
+LOST_WHOLLY = 0.9
+"""Share of baseline states lost from which the ground is another, whatever season it has."""
 
-SEASON_MARGIN = 2.0
-"""Noise units beyond the baseline's range before an observation is evidence of change."""
+SEASON_GAIN = 0.08
+"""Log evidence an observation and index by which a season beats works: the ground grows, it is not built on."""
 
-SEASON_MIN = 3
-"""Baseline observations a window needs; with fewer, the whole baseline's range is used."""
+NOVEL = 0.5
+"""Share of observations outside all that the baseline showed in any season: not a mere missed season."""
 
-UNSEEN = 0.5
-"""Mark of an observation in a season that the baseline never saw."""
-
-ONSET_SHARE = 0.5
-"""Share of marked observations that parts before from after the onset."""
-
-ONSET_SHARE_STRICT = 0.7
-"""The same for the latest onset that the marks allow."""
-
-WORKS_QUIETER = 0.8
-"""A settled phase is rougher than this share of its own works: the works are not over."""
+RETURN_DAYS = 410.0
+"""Days within which a season that was missed, and nothing worse, can come back: a year and a late spring."""
 
 
 @jit
-def batch_ratio(design: Floats, z: Floats, coef: Floats, start: int, stop: int) -> float:
-    """Variance inflation of residuals by autocorrelation, from batch means; 0 without a batch.
-
-    sum over batches of (sum e)^2 / sum of e^2: near 1 for white noise, near the integrated
-    autocorrelation time for noise that lasts (batch means: Alexopoulos & Seila 1998).
+def check(records: Records, tables: Tables, settings: Settings, tasks: Tasks, changes: Changes) -> None:
+    """Fourth stage: every check on the candidates of the search.
 
     Parameters
     ----------
-    design : (time, N_TERMS); z : (index, time); coef : (index, N_TERMS), fitted on [start, stop)
+    changes : (task,) CHANGE with i, j, stable, best; out: kind (NONE where a check fails), onset,
+        onset_high, sure, marked, inflation, strength, share
     """
-    batches = (stop - start) // BATCH
-    squared_sums = 0.0
-    squares = 0.0
-    for k in range(z.shape[0]):
-        for b in range(batches):
-            total = 0.0
-            for i in range(start + b * BATCH, start + (b + 1) * BATCH):
-                e = z[k, i]
-                for a in range(N_TERMS):
-                    e -= coef[k, a] * design[i, a]
-                total += e
-                squares += e * e
-            squared_sums += total * total
-    return squared_sums / squares if squares > 0 else 0.0
-
-
-@jit
-def mark_evidence(z: Floats, season: Floats, start: int, n: int, marks: Floats) -> None:
-    """Mark the observations that the baseline never showed at that time of the year.
-
-    No harmonic holds harvests that shift; the range of what the baseline [0, start) did within
-    ``SEASON_DAYS`` of the day of the year does. One index outside its range is enough.
-
-    Parameters
-    ----------
-    z : (index, time) float64, noise units; season : (time,) float64, day of the year
-    marks : (time,) float64, out: from ``start`` to ``n`` 1 where the observation is evidence, 0
-        where it is normal, 0.5 where the baseline never saw that season and it may be either
-    """
-    n_index = z.shape[0]
-    whole = np.empty((2, n_index))
-    near = np.empty((2, n_index))
-    for k in range(n_index):
-        whole[0, k], whole[1, k] = np.inf, -np.inf
-        for i in range(start):
-            whole[0, k] = min(whole[0, k], z[k, i])
-            whole[1, k] = max(whole[1, k], z[k, i])
-    for q in range(start, n):
-        for k in range(n_index):
-            near[0, k], near[1, k] = np.inf, -np.inf
-        count = 0
-        for i in range(start):
-            apart = abs(season[i] - season[q])
-            if min(apart, 365.25 - apart) <= SEASON_DAYS:
-                count += 1
-                for k in range(n_index):
-                    near[0, k] = min(near[0, k], z[k, i])
-                    near[1, k] = max(near[1, k], z[k, i])
-        seen = near if count >= SEASON_MIN else whole
-        marks[q] = 0.0 if count >= SEASON_MIN else UNSEEN
-        for k in range(n_index):
-            if z[k, q] < seen[0, k] - SEASON_MARGIN or z[k, q] > seen[1, k] + SEASON_MARGIN:
-                marks[q] = 1.0
-
-
-@jit
-def count_evidence(marks: Floats, start: int) -> int:
-    """Observations from ``start`` on that are evidence."""
-    count = 0
-    for q in range(start, marks.size):
-        if marks[q] == 1.0:
-            count += 1
-    return count
-
-
-@jit
-def onset_from(marks: Floats, i: int, stop: int, share: float) -> int:
-    """Onset that parts the marked observations from the rest: q in [i, stop] that maximises
-    sum over r >= q of (marked - share), the earliest on ties.
-
-    On seasonal ground the likelihood often starts an activity at the last harvest, or in winter,
-    when the ground was still normal; the marks say when it left what it had ever been. This is the
-    likelihood's change point of a coin whose odds cross ``share``.
-
-    Parameters
-    ----------
-    marks : (time,) float64, see :func:`mark_evidence`; i : int, onset by likelihood
-    """
-    total = 0.0
-    best = -np.inf
-    at = i
-    for q in range(marks.size - 1, i - 1, -1):
-        total += marks[q] - share
-        if q <= stop and total >= best:
-            best, at = total, q
-    return at
-
-
-@jit
-def phase_roughness(z: Floats, floor: Floats, start: int, stop: int, work: Floats) -> float:
-    """Roughness of a phase, mean over the indices, each at least that of its noise floor.
-
-    Parameters
-    ----------
-    floor : (index,) float64, the noise floor in noise units; work : (time,) float64
-    """
-    total = 0.0
-    for k in range(z.shape[0]):
-        total += max(roughness(z, k, start, stop, work), ROUGHNESS_OF_NOISE * floor[k])
-    return float(total / z.shape[0])
-
-
-@jit
-def is_quiet(z: Floats, floor: Floats, i: int, j: int, n: int, settled_noise: float, work: Floats) -> bool:
-    """Tell a settled phase [j, n) from a plateau between two stages of works, which is rougher.
-
-    It must be no rougher than ``settled_noise`` times the baseline [0, i), and, where the activity
-    [i, j) is long enough to measure, than ``WORKS_QUIETER`` of the activity.
-    """
-    settled = phase_roughness(z, floor, j, n, work)
-    if settled > settled_noise * phase_roughness(z, floor, 0, i, work):
-        return False
-    works = phase_roughness(z, floor, i, j, work)
-    return j - i < BATCH or settled <= WORKS_QUIETER * works
+    n_time, n_index = records.z.shape[1:]
+    score, marks = np.empty(n_time + 1), np.empty(n_time)
+    coef = np.empty((n_index, N_TERMS))
+    moments = np.zeros((n_time + 1, 2 + 3 * n_index))
+    for t in range(tasks.size):
+        task, change = tasks[t], changes[t]
+        change.kind = NONE
+        n = task.stop - task.start
+        z = records.z[task.pixel][task.start : task.stop]
+        day = records.day[task.pixel][task.start : task.stop]
+        season = records.season[task.pixel][task.start : task.stop]
+        design = records.design[task.pixel][task.start : task.stop]
+        floor = records.floor[task.pixel]
+        i, j = change.i, change.j
+        part = j if j < n else max(i, n - LATEST)
+        mark_evidence(z, season, i, part, n, marks)
+        change.share = count_evidence(marks, part, n) / (n - part)
+        if change.share < settings.persistence:
+            continue
+        gain = change.best - change.stable
+        # the baseline's coefficients, and what it is worth
+        base = evidence_path(design, z, ZERO, i - 1, (n, n), BASELINE_PRECISION, tables.smooth, score, coef)
+        inflation = max(1.0, batch_ratio(design, z, coef, ZERO, i))
+        if j < n:
+            end = evidence_path(design, z, n - 1, j, (n, n), SETTLED_PRECISION, tables.smooth, score, coef)
+            inflation = max(inflation, batch_ratio(design, z, coef, j, n))
+            if i < j:  # against an episode after which the ground is as it was; the activity cancels
+                back = evidence_path(design, z, ZERO, n - 1, (i, j), BASELINE_PRECISION, tables.smooth, score, coef)
+                gain = min(gain, base + end - back)
+        change.inflation = inflation
+        change.strength = gain / inflation
+        if change.strength < settings.threshold:
+            continue
+        mark_evidence(z, season, i, i, part, marks)
+        stop = min(j, n - 3)
+        onset = onset_from(marks, i, stop, n, ONSET_SHARE)
+        change.onset_high = max(onset_from(marks, i, stop, n, ONSET_SHARE_STRICT), onset)
+        change.onset = onset
+        change.marked = count_evidence(marks, onset, n)
+        settled = j < n and is_quiet(z, floor, i, j, n, settings.settled_noise, score)
+        if settled:
+            lost = lost_states(z, season, i, j, n)
+            settled = lost >= LOST_SETTLED
+            part = j
+        if not settled:
+            lost = lost_states(z, season, i, onset, n)
+            part = onset
+        if not settled and lost < LOST_WHOLLY:
+            grown = evidence_path(design, z, onset, n - 1, (n, n), BASELINE_PRECISION, tables.smooth, score, coef)
+            running_moments(z, design, moments)
+            level_trend_scan(
+                moments, n_index, n, onset, onset + 1, ONE, ACTIVITY_PRECISION, ACTIVITY_B0, tables.works, score
+            )
+            if grown - score[onset] > SEASON_GAIN * n_index * (n - onset):
+                continue
+        waited = day[n - 1] - day[onset] >= RETURN_DAYS
+        change.sure = waited or lost >= LOST_WHOLLY or novel_share(z, i, part, n) >= NOVEL
+        change.kind = SETTLED if settled and change.sure else OPEN

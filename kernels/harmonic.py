@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels._jit import jit
+from kernels._jit import helper
 from kernels.series import Floats
 
 N_TERMS = 6
@@ -22,6 +22,9 @@ N_TERMS = 6
 
 A0 = 1.0
 """Shape of the variance prior: worth two observations."""
+
+SEASON_B0 = 1.0
+"""Scale of the variance prior of seasonal phases: their noise is the unit."""
 
 MAX_INDICES = 16
 """Indices read jointly at most: the product of that many spreads stays far from overflow."""
@@ -46,7 +49,7 @@ def evidence_table(n_time: int, b0: float) -> Floats:
     return np.array([free + math.lgamma(A0 + m / 2) for m in range(n_time + 1)])
 
 
-@jit
+@helper
 def evidence_path(
     design: Floats,
     z: Floats,
@@ -54,7 +57,6 @@ def evidence_path(
     last: int,
     skip: tuple[int, int],
     precision: Floats,
-    b0: float,
     table: Floats,
     score: Floats,
     coef: Floats,
@@ -63,11 +65,11 @@ def evidence_path(
 
     Parameters
     ----------
-    design : (time, N_TERMS) float64; z : (index, time) float64, noise units
+    design : (time, N_TERMS) float64; z : (time, index) float64, noise units
     first, last : the path runs from ``first`` to ``last``, both included, backwards if last < first
     skip : observations [skip[0], skip[1]) are passed over
     precision : (N_TERMS,) float64, prior precision of the coefficients relative to the noise
-    b0 : float, scale of the variance prior; table : see :func:`evidence_table`
+    table : see :func:`evidence_table`, of ``SEASON_B0``
     score : (time + 1,) float64, out: score[i + 1] (forwards) or score[i] (backwards) is the
         evidence once observation i is in
     coef : (index, N_TERMS) float64, out: posterior mean after the last observation
@@ -76,7 +78,7 @@ def evidence_path(
     -------
     float, the log evidence of the whole path (the factor (2 pi)^(-m/2) left out).
     """
-    n_index = z.shape[0]
+    n_index = z.shape[1]
     cov = np.zeros((N_TERMS, N_TERMS))
     gain = np.empty(N_TERMS)
     spread = np.empty(n_index)
@@ -84,7 +86,7 @@ def evidence_path(
         cov[a, a] = 1.0 / precision[a]
         for k in range(n_index):
             coef[k, a] = 0.0
-            spread[k] = b0
+            spread[k] = SEASON_B0
     step = 1 if last >= first else -1
     logdet = 0.0
     m = 0
@@ -108,7 +110,7 @@ def evidence_path(
             logdet += math.log(f)
             product = 1.0
             for k in range(n_index):
-                e = z[k, i]
+                e = z[i, k]
                 for a in range(N_TERMS):
                     e -= coef[k, a] * design[i, a]
                 spread[k] += 0.5 * e * e / f
@@ -122,12 +124,14 @@ def evidence_path(
     return total
 
 
-@jit
+@helper
 def level_trend_scan(
     moments: Floats,
     n_index: int,
     anchor: int,
-    span: tuple[int, int, int],
+    start: int,
+    stop: int,
+    step: int,
     precision: tuple[float, float],
     b0: float,
     table: Floats,
@@ -141,11 +145,11 @@ def level_trend_scan(
     Parameters
     ----------
     moments : see :func:`kernels.series.running_moments`
-    anchor : int; span : start, stop and step of q; the segment is [anchor, q) or [q, anchor)
+    anchor : int; start, stop, step : of q; the segment is [anchor, q) or [q, anchor)
     precision : of level and trend; b0, table : see :func:`evidence_path`
     out : (time + 1,) float64, out[q] is written; 0 for an empty segment
     """
-    for q in range(span[0], span[1], span[2]):
+    for q in range(start, stop, step):
         i = min(anchor, q)
         j = max(anchor, q)
         m = j - i

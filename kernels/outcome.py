@@ -1,27 +1,14 @@
-"""From one pixel's series to its row of layers: what the changes found mean, in dates and bits."""
+"""From the changes found to layers: what they mean, in dates and bits."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels._jit import jit
-from kernels.layers import LAYERS, Quality, Status
-from kernels.phases import (
-    LATEST,
-    MIN_OBSERVATIONS,
-    MIN_SPAN_DAYS,
-    SETTLED,
-    Change,
-    Settings,
-    Tables,
-    confirmed,
-    find_changes,
-    gather,
-)
-from kernels.series import Floats, columns, compact, drop_spikes, mean_of, standardise
+from kernels.layers import Layers, Quality, Status
+from kernels.model import LATEST, SETTLED, Records, Settings
+from kernels.phases import Found, confirmed
+from kernels.series import Floats, Ints
 
 GAP_DAYS = 45.0
 """Clear observations farther apart than this around a date set its gap bit."""
@@ -36,32 +23,8 @@ WEAK_OBSERVATIONS = 10
 CONFIDENCE = (-8.61, 0.59, -1.11, 7.88)
 """Intercept, and slopes of log evidence, log(1 + interval / 30 d) and persistence."""
 
-# Compiled code sees plain integers: positions in a row, status codes and quality bits.
-_ORDER = {name: at for at, name in enumerate(LAYERS)}
-STATUS = _ORDER["status"]
-ONSET = _ORDER["onset"]
-ONSET_EARLIEST = _ORDER["onset_earliest"]
-ONSET_LATEST = _ORDER["onset_latest"]
-HALT = _ORDER["halt"]
-HALT_EARLIEST = _ORDER["halt_earliest"]
-HALT_LATEST = _ORDER["halt_latest"]
-LAST = _ORDER["last_observation"]
-CONFIDENCE_AT = _ORDER["confidence"]
-MAGNITUDE = _ORDER["magnitude"]
-N_VALID = _ORDER["n_valid"]
-N_EVIDENCE = _ORDER["n_evidence"]
-N_CHANGES = _ORDER["n_changes"]
-QUALITY = _ORDER["quality"]
-STABLE, PROVISIONAL, ACTIVE = int(Status.STABLE), int(Status.PROVISIONAL), int(Status.ACTIVE)
-HALTED, RESUMED = int(Status.HALTED), int(Status.RESUMED)
-TOO_FEW = int(Status.TOO_FEW_OBSERVATIONS)
-GAP_AT_ONSET, GAP_AT_HALT = int(Quality.GAP_AT_ONSET), int(Quality.GAP_AT_HALT)
-SNOW_SEASON, RECORD_EDGE = int(Quality.SNOW_SEASON), int(Quality.RECORD_EDGE)
-WEAK_BASELINE = int(Quality.WEAK_BASELINE)
 
-
-@jit
-def confidence(strength: float, width: float, share: float) -> int:
+def confidence(strength: Floats, width: Floats, share: Floats) -> Floats:
     """Percent of such pixels that truly changed with onset within 30 d.
 
     A logistic curve fitted to simulated ground, nine stable pixels to one that is built on
@@ -70,119 +33,69 @@ def confidence(strength: float, width: float, share: float) -> int:
 
     Parameters
     ----------
-    strength : float, log evidence; width : float, days; share : float, 0-1
+    strength : log evidence; width : days; share : 0-1
     """
     a, b, c, d = CONFIDENCE
-    x = a + b * math.log(strength) + c * math.log(1.0 + width / 30.0) + d * share
-    return round(100.0 / (1.0 + math.exp(-x)))
+    x = a + b * np.log(strength) + c * np.log(1.0 + width / 30.0) + d * share
+    return np.asarray(np.round(100.0 / (1.0 + np.exp(-x))))
 
 
-@jit
 def describe(
-    level: Floats,
-    unit: float,
-    own: Tables,
-    settings: Settings,
-    first: Change,
-    latest: Change,
-    offset: int,
-    count: int,
-    row: NDArray[np.int32],
+    records: Records, settings: Settings, found: Found, snow: NDArray[np.bool_], days: Ints, out: Layers
 ) -> None:
-    """Write the layers of a changed pixel.
+    """Write the layers of every changed pixel of a block.
 
     Parameters
     ----------
-    level : (time,) float64, the first index in noise units; unit : float, its noise
-    first, latest, offset, count : see :func:`find_changes`
+    snow : (pixel, time) bool, or (pixel, 0) when unknown; days : (time,) int64, all dates
+    out : layers of the block, (pixel,) each
     """
-    day = own.day
-    n = day.size
-    quality = 0
-    row[ONSET] = day[first.i]
-    row[ONSET_EARLIEST] = day[first.i_low - 1] + 1
-    row[ONSET_LATEST] = day[first.i_high]
-    if day[first.i] - day[first.i - 1] > GAP_DAYS:
-        quality |= GAP_AT_ONSET
-    if min(day[first.i] - day[0], day[n - 1] - day[first.i]) < EDGE_DAYS:
-        quality |= RECORD_EDGE
+    pixel = np.flatnonzero(found.n_changes)
+    first, latest, offset = found.first[pixel], found.latest[pixel], found.offset[pixel]
+    count, n, day = found.n_changes[pixel], records.size[pixel], records.day[pixel]
+    each = np.arange(pixel.size)
+    begin, end_day = day[each, first["i"]], day[each, n - 1]
+    sure_day = day[each, first["i_low"]]
+    onset_earliest = day[each, first["i_low"] - 1] + 1
+    onset_latest = day[each, first["i_high"]]
+    quality = np.where(begin - day[each, first["i"] - 1] > GAP_DAYS, Quality.GAP_AT_ONSET, 0)
     # what is surely normal ends where the onset's interval begins
-    if first.i_low < WEAK_OBSERVATIONS or day[first.i_low] - day[0] < WEAK_DAYS:
-        quality |= WEAK_BASELINE
-    if latest.kind == SETTLED:
-        h = offset + max(latest.j - 1, latest.i)
-        row[STATUS] = HALTED
-        row[HALT] = day[h]
-        row[HALT_EARLIEST] = min(day[h], day[offset + max(latest.j_low - 1, 0)])
-        row[HALT_LATEST] = max(day[h + 1], day[offset + latest.j_high])
-        if day[h + 1] - day[h] > GAP_DAYS:
-            quality |= GAP_AT_HALT
-        if day[n - 1] - day[h] < EDGE_DAYS:
-            quality |= RECORD_EDGE
-    elif count > 1:
-        row[STATUS] = RESUMED
-    else:
-        row[STATUS] = ACTIVE if confirmed(latest, own, settings) else PROVISIONAL
-    end = offset + latest.j if latest.kind == SETTLED else max(first.i, n - LATEST)
-    shift = (mean_of(level, end, n) - mean_of(level, 0, first.i)) * unit * 1e4
-    row[MAGNITUDE] = round(min(max(shift, -32767.0), 32767.0))
-    width = float(row[ONSET_LATEST] - row[ONSET_EARLIEST])
-    row[CONFIDENCE_AT] = confidence(first.strength, width, first.share)
-    row[N_EVIDENCE] = min(first.marked, 65535)
-    row[N_CHANGES] = min(count, 255)
-    row[QUALITY] = quality
+    weak = (first["i_low"] < WEAK_OBSERVATIONS) | (sure_day - day[:, 0] < WEAK_DAYS)
+    quality |= np.where(weak, Quality.WEAK_BASELINE, 0)
+    edge = np.minimum(begin - day[:, 0], end_day - begin)
 
+    halted = latest["kind"] == SETTLED
+    h = np.minimum(offset + np.maximum(latest["j"] - 1, latest["i"]), n - 2)
+    halt, following = day[each, h], day[each, h + 1]
+    halt_earliest = np.minimum(halt, day[each, offset + np.maximum(latest["j_low"] - 1, 0)])
+    halt_latest = np.maximum(following, day[each, np.minimum(offset + latest["j_high"], n - 1)])
+    quality |= np.where(halted & (following - halt > GAP_DAYS), Quality.GAP_AT_HALT, 0)
+    edge = np.where(halted, np.minimum(edge, end_day - halt), edge)
+    quality |= np.where(edge < EDGE_DAYS, Quality.RECORD_EDGE, 0)
 
-@jit
-def mark_snow(snow: NDArray[np.bool_], day: Floats, row: NDArray[np.int32]) -> None:
-    """Set snow_season where snow hid the ground within the interval of a date."""
-    for q in range(day.size):
-        at_onset = row[ONSET_EARLIEST] <= day[q] <= row[ONSET_LATEST]
-        at_halt = row[STATUS] == HALTED and row[HALT_EARLIEST] <= day[q] <= row[HALT_LATEST]
-        if snow[q] and (at_onset or at_halt):
-            row[QUALITY] |= SNOW_SEASON
+    known = confirmed(end_day - begin, n - first["i"], latest["sure"] == 1, settings)
+    status = np.where(known, Status.ACTIVE, Status.PROVISIONAL)
+    status = np.where(halted, Status.HALTED, np.where(count > 1, Status.RESUMED, status))
 
+    start = np.where(halted, offset + latest["j"], np.maximum(first["i"], n - LATEST))
+    level = np.where(np.arange(day.shape[1]) < n[:, None], records.z[pixel, :, 0], 0.0)
+    total = np.concatenate([np.zeros((pixel.size, 1)), np.cumsum(level, axis=1)], axis=1)
+    settled = (total[each, n] - total[each, start]) / (n - start)
+    shift = (settled - total[each, first["i"]] / first["i"]) * records.scale[pixel, 0] * 1e4
 
-@jit
-def solve_pixel(
-    series: NDArray[np.float32],
-    snow: NDArray[np.bool_],
-    tables: Tables,
-    settings: Settings,
-    row: NDArray[np.int32],
-) -> None:
-    """Detect on one pixel.
-
-    Parameters
-    ----------
-    series : (time, index) float32; snow : (time,) bool, or (0,) when unknown
-    row : (layer,) int32, holds the fills; what is known is written in the order of ``LAYERS``
-    """
-    n_time, n_index = series.shape
-    taken = np.empty(n_time, np.int64)
-    packed = np.empty((n_index, n_time))
-    n = compact(series, taken, packed)
-    row[N_VALID] = min(n, 65535)
-    row[STATUS] = TOO_FEW
-    if n == 0:
-        return
-    row[LAST] = tables.day[taken[n - 1]]
-    if n < MIN_OBSERVATIONS:
-        return
-    scale = np.empty(n_index)
-    standardise(packed, n, settings.noise_floor, np.empty(n_time), scale)
-    n = drop_spikes(packed, taken, tables.day, n, settings.spike)
-    row[LAST] = tables.day[taken[n - 1]]
-    if n < MIN_OBSERVATIONS or row[LAST] - tables.day[taken[0]] < MIN_SPAN_DAYS:
-        return
-    z = columns(packed, 0, n)
-    floor = np.empty(n_index)
-    for k in range(n_index):
-        floor[k] = settings.noise_floor / scale[k]
-    first, latest, offset, count = find_changes(z, floor, tables, taken, settings)
-    row[STATUS] = STABLE
-    if count > 0:
-        own = gather(tables, taken, 0, n, tables.first_onset)
-        describe(z[0], scale[0], own, settings, first, latest, offset, count, row)
-        if snow.size > 0:
-            mark_snow(snow, tables.day, row)
+    if snow.shape[1]:
+        white = snow[pixel]
+        inside = (days >= onset_earliest[:, None]) & (days <= onset_latest[:, None])
+        at_halt = (days >= halt_earliest[:, None]) & (days <= halt_latest[:, None])
+        inside |= at_halt & halted[:, None]
+        quality |= np.where((white & inside).any(axis=1), Quality.SNOW_SEASON, 0)
+    out.status[pixel] = status
+    out.onset[pixel], out.onset_earliest[pixel], out.onset_latest[pixel] = begin, onset_earliest, onset_latest
+    dated = pixel[halted]
+    out.halt[dated] = halt[halted]
+    out.halt_earliest[dated], out.halt_latest[dated] = halt_earliest[halted], halt_latest[halted]
+    out.magnitude[pixel] = np.round(np.clip(shift, -32767, 32767))
+    out.confidence[pixel] = confidence(first["strength"], onset_latest - onset_earliest, first["share"])
+    out.n_evidence[pixel] = np.minimum(first["marked"], 65535)
+    out.n_changes[pixel] = np.minimum(count, 255)
+    out.quality[pixel] = quality

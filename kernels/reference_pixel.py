@@ -7,24 +7,25 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels import outcome, phases
+from kernels import model, outcome
 from kernels.harmonic import design_matrix
 from kernels.layers import Layers, Quality, Status, empty_layers
-from kernels.reference import Bools, Found, Series, find_change, spikes, standardise
+from kernels.reference import Found, Series, find_change
+from kernels.reference_series import Bools, spikes, standardise
 from kernels.series import Floats, Ints
 
 
 def confirmed(found: Found, s: Series, confirm_days: float) -> bool:
     """Whether enough time and observations follow the onset."""
     long_enough = bool(s.day[-1] - s.day[found.i] >= confirm_days)
-    return s.n - found.i >= phases.MIN_SETTLED and long_enough
+    return s.n - found.i >= model.MIN_SETTLED and long_enough and found.sure
 
 
-def find_changes(s: Series, season: Floats, settings: phases.Settings, first_onset: float) -> list[tuple[int, Found]]:
+def find_changes(s: Series, season: Floats, settings: model.Settings, first_onset: float) -> list[tuple[int, Found]]:
     """All separate changes in order of time, each with the observation that it counts from."""
     changes: list[tuple[int, Found]] = []
     start, allowed = 0, first_onset
-    while s.n - start >= phases.MIN_OBSERVATIONS:
+    while s.n - start >= model.MIN_OBSERVATIONS:
         part = s.part(start, s.n)
         found = find_change(part, season[start:], settings, allowed, settings.settled_days)
         if found is None or (changes and not confirmed(found, part, settings.confirm_days)):
@@ -34,7 +35,7 @@ def find_changes(s: Series, season: Floats, settings: phases.Settings, first_ons
             break
         start += found.j
         allowed = max(first_onset, s.day[start] + settings.settled_days)
-    if changes and changes[0][1].i >= phases.MIN_OBSERVATIONS:
+    if changes and changes[0][1].i >= model.MIN_OBSERVATIONS:
         stop = changes[0][1].i
         twice = 2 * settings.settled_days
         earlier = find_change(s.part(0, stop), season[:stop], settings, first_onset, twice)
@@ -55,7 +56,7 @@ def solve_pixel(
     days: Ints,
     snow: Bools | None,
     history_end: int | None,
-    settings: phases.Settings,
+    settings: model.Settings,
 ) -> dict[str, int]:
     """The layers of one pixel, those that stay at their fill left out.
 
@@ -67,14 +68,14 @@ def solve_pixel(
     row: dict[str, int] = {"n_valid": clear.size, "status": Status.TOO_FEW_OBSERVATIONS}
     if clear.size:
         row["last_observation"] = int(days[clear[-1]])
-    if clear.size < phases.MIN_OBSERVATIONS:
+    if clear.size < model.MIN_OBSERVATIONS:
         return row
     z, scale = standardise(values[:, clear].astype(np.float64), settings.noise_floor)
     keep = spikes(z, days[clear].astype(np.float64), settings.spike)
     z, clear = z[:, keep], clear[keep]
     day = days[clear].astype(np.float64)
     row["last_observation"] = int(day[-1])
-    if clear.size < phases.MIN_OBSERVATIONS or day[-1] - day[0] < phases.MIN_SPAN_DAYS:
+    if clear.size < model.MIN_OBSERVATIONS or day[-1] - day[0] < model.MIN_SPAN_DAYS:
         return row
     s = Series(z, settings.noise_floor / scale, day, design_matrix(days)[clear])
     first_onset = -math.inf if history_end is None else float(history_end + 1)
@@ -90,7 +91,7 @@ def solve_pixel(
 def describe(
     level: Floats,
     day: Floats,
-    settings: phases.Settings,
+    settings: model.Settings,
     changes: list[tuple[int, Found]],
     s: Series,
 ) -> dict[str, int]:
@@ -112,7 +113,7 @@ def describe(
     sure = first.onsets[0]
     if sure < outcome.WEAK_OBSERVATIONS or day[sure] - day[0] < outcome.WEAK_DAYS:
         quality |= Quality.WEAK_BASELINE
-    end = max(first.i, n - phases.LATEST)
+    end = max(first.i, n - model.LATEST)
     if not latest.open:
         end = offset + latest.j
         h = offset + max(latest.j - 1, latest.i)
@@ -157,7 +158,7 @@ def phases_twin(
     params: dict[str, float],
 ) -> Layers:
     """Slow twin of :func:`kernels.blocks.run_phases`: seconds a pixel, the same layers."""
-    settings = phases.Settings(**params)
+    settings = model.Settings(**params)
     n_pixel = values.shape[2]
     layers = empty_layers((n_pixel,))
     for p in range(n_pixel):

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels._jit import jit
+from kernels._jit import helper
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+ZERO, ONE, NOWHERE = (cast(int, np.int64(value)) for value in (0, 1, -1))
+"""Integers to hand to a kernel: numba would compile it again for a literal."""
+
 CLIP = 1000.0
 """Largest deviation kept, in noise units: bounds every sum whatever the input holds."""
+
+SPIKE_RUN = 3
+"""Longest run of observations that is a spike: unmasked snow lasts that many, cloud fewer."""
 
 ROUGHNESS_OF_NOISE = 0.9538725524
 """Median absolute difference of two draws of unit Gaussian noise."""
 
 
-@jit
+@helper
 def compact(series: NDArray[np.float32], taken: Ints, packed: Floats) -> int:
     """Copy the observations that are clear in every index to the front.
 
@@ -25,7 +33,7 @@ def compact(series: NDArray[np.float32], taken: Ints, packed: Floats) -> int:
     ----------
     series : (time, index) float32, any unit; NaN = not clear
     taken : (time,) int64, out: positions of the clear observations
-    packed : (index, time) float64, out: their values
+    packed : (time, index) float64, out: their values
 
     Returns
     -------
@@ -41,12 +49,12 @@ def compact(series: NDArray[np.float32], taken: Ints, packed: Floats) -> int:
         if clear:
             taken[n] = i
             for k in range(n_index):
-                packed[k, n] = series[i, k]
+                packed[n, k] = series[i, k]
             n += 1
     return n
 
 
-@jit
+@helper
 def median(work: Floats, n: int) -> float:
     """Median of work[:n], n >= 1, by quickselect (Hoare 1961); reorders ``work``."""
     half = n // 2
@@ -77,9 +85,9 @@ def median(work: Floats, n: int) -> float:
     return float((below + work[half]) / 2)
 
 
-@jit
+@helper
 def roughness(z: Floats, k: int, start: int, stop: int, work: Floats) -> float:
-    """Median absolute difference of neighbours in z[k, start:stop]; 0 for fewer than two.
+    """Median absolute difference of neighbours in z[start:stop, k]; 0 for fewer than two.
 
     A season or a step barely moves it, and half of the differences may be odd before it breaks.
     """
@@ -87,11 +95,11 @@ def roughness(z: Floats, k: int, start: int, stop: int, work: Floats) -> float:
     if n < 1:
         return 0.0
     for i in range(n):
-        work[i] = abs(z[k, start + i + 1] - z[k, start + i])
+        work[i] = abs(z[start + i + 1, k] - z[start + i, k])
     return median(work, n)
 
 
-@jit
+@helper
 def standardise(packed: Floats, n: int, floor: float, work: Floats, scale: Floats) -> None:
     """Shift each index to median 0 and divide by its noise, in place; clip to +-CLIP noise units.
 
@@ -100,31 +108,31 @@ def standardise(packed: Floats, n: int, floor: float, work: Floats, scale: Float
 
     Parameters
     ----------
-    packed : (index, time) float64; n : int >= 2, observations in use
+    packed : (time, index) float64; n : int >= 2, observations in use
     floor : float, unit of the values; work : (time,) float64; scale : (index,) float64, out
     """
-    for k in range(packed.shape[0]):
-        scale[k] = max(floor, roughness(packed, k, 0, n, work) / ROUGHNESS_OF_NOISE)
+    for k in range(packed.shape[1]):
+        scale[k] = max(floor, roughness(packed, k, ZERO, n, work) / ROUGHNESS_OF_NOISE)
         for i in range(n):
-            work[i] = packed[k, i]
+            work[i] = packed[i, k]
         middle = median(work, n)
         for i in range(n):
-            packed[k, i] = min(max((packed[k, i] - middle) / scale[k], -CLIP), CLIP)
+            packed[i, k] = min(max((packed[i, k] - middle) / scale[k], -CLIP), CLIP)
 
 
-@jit
+@helper
 def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) -> int:
-    """Remove isolated spikes: one or two observations that leave neighbours which agree.
+    """Remove isolated spikes: up to ``SPIKE_RUN`` observations that leave neighbours which agree.
 
-    An unmasked cloud or shadow touches a date or two; works make neighbours disagree as well, so
-    they are kept. A run of one or two observations goes when every one of them is farther than
+    An unmasked cloud or shadow touches a date or two, snow three; works make neighbours disagree as
+    well, so they are kept. A run goes when every one of them is farther than
     ``limit`` noise units (root mean square over the indices) from the line between the
     observations around the run, and three times farther than those are from each other. At either
     end of the record, where there is one side only, the line is the level of the nearest two.
 
     Parameters
     ----------
-    packed : (index, time) float64, noise units, compacted in place
+    packed : (time, index) float64, noise units, compacted in place
     taken : (time,) int64, compacted in place; day : (all times,) float64, days
     n : int, observations in use; limit : float, noise units (0 keeps everything)
 
@@ -134,10 +142,14 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
     """
     if limit <= 0 or n < 6:
         return n
-    n_index = packed.shape[0]
+    n_index = packed.shape[1]
     keep = np.ones(n, np.bool_)
-    for length in (1, 2):
+    for turn in range(2 * SPIKE_RUN):  # the ends last: the one good date after snow is no spike
+        length = turn % SPIKE_RUN + 1
         for i in range(n - length + 1):
+            inside = i > 0 and i + length < n
+            if inside != (turn < SPIKE_RUN):
+                continue
             before = i - 1 if i > 0 else i + length + 1
             after = i + length if i + length < n else i - 2
             if not (keep[i] and keep[i + length - 1] and keep[before] and keep[after]):
@@ -146,16 +158,15 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
             width = day[taken[after]] - start
             apart = 0.0
             for k in range(n_index):
-                jump = packed[k, after] - packed[k, before]
+                jump = packed[after, k] - packed[before, k]
                 apart += jump * jump
             off = np.inf
             for q in range(i, i + length):
-                inside = i > 0 and i + length < n
                 share = (day[taken[q]] - start) / width if inside else 0.5
                 miss = 0.0
                 for k in range(n_index):
-                    jump = packed[k, after] - packed[k, before]
-                    e = packed[k, q] - packed[k, before] - share * jump
+                    jump = packed[after, k] - packed[before, k]
+                    e = packed[q, k] - packed[before, k] - share * jump
                     miss += e * e
                 off = min(off, miss)
             if off > limit * limit * n_index and off > 9.0 * apart:
@@ -166,46 +177,27 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
         if keep[i]:
             taken[left] = taken[i]
             for k in range(n_index):
-                packed[k, left] = packed[k, i]
+                packed[left, k] = packed[i, k]
             left += 1
     return left
 
 
-@jit
-def columns(z: Floats, start: int, stop: int) -> Floats:
-    """Copy of z[:, start:stop]."""
-    out = np.empty((z.shape[0], stop - start))
-    for k in range(z.shape[0]):
-        for i in range(start, stop):
-            out[k, i - start] = z[k, i]
-    return out
-
-
-@jit
-def mean_of(values: Floats, start: int, stop: int) -> float:
-    """Mean of values[start:stop], which is not empty."""
-    total = 0.0
-    for i in range(start, stop):
-        total += values[i]
-    return total / (stop - start)
-
-
-@jit
-def running_moments(z: Floats, design: Floats, column: int, moments: Floats) -> None:
+@helper
+def running_moments(z: Floats, design: Floats, moments: Floats) -> None:
     """Running sums that give any segment's moments in O(1).
 
     Parameters
     ----------
-    z : (index, time) float64; design : (time, term) float64, whose ``column`` holds t in years
+    z : (time, index) float64; design : (time, term) float64, whose last column holds t in years
     moments : (time + 1, 2 + 3 index) float64, zeros, out: row i holds the sums over [0, i) of
         t, t t, and of z, z t, z z of each index: one row a date, read together
     """
-    for i in range(z.shape[1]):
-        t = design[i, column]
+    for i in range(z.shape[0]):
+        t = design[i, -1]
         moments[i + 1, 0] = moments[i, 0] + t
         moments[i + 1, 1] = moments[i, 1] + t * t
-        for k in range(z.shape[0]):
+        for k in range(z.shape[1]):
             at = 2 + 3 * k
-            moments[i + 1, at] = moments[i, at] + z[k, i]
-            moments[i + 1, at + 1] = moments[i, at + 1] + z[k, i] * t
-            moments[i + 1, at + 2] = moments[i, at + 2] + z[k, i] * z[k, i]
+            moments[i + 1, at] = moments[i, at] + z[i, k]
+            moments[i + 1, at + 1] = moments[i, at + 1] + z[i, k] * t
+            moments[i + 1, at + 2] = moments[i, at + 2] + z[i, k] * z[i, k]

@@ -11,12 +11,20 @@ from distributed import Client
 
 
 def write_config(
-    path: Path, client: Client | None, bbox: Sequence[float], datetime: str, *, items: str = "source/items.json",
-    out: str = "out", **sections: Mapping[str, Any]
+    path: Path,
+    client: Client | None,
+    bbox: Sequence[float],
+    datetime: str,
+    *,
+    items: str = "source/items.json",
+    out: str = "out",
+    **sections: Mapping[str, Any],
 ) -> Path:
     """A configuration file whose tasks run on the client's cluster; sections as tests.world.configure takes them."""
     data: dict[str, dict[str, Any]] = {
-        "area": {"bbox": list(bbox)}, "source": {"items": items, "datetime": datetime}, "output": {"path": out},
+        "area": {"bbox": list(bbox)},
+        "source": {"items": items, "datetime": datetime},
+        "output": {"path": out},
         "cube": {"region": 64, "slab": 12},
     }
     if client is not None:

@@ -16,7 +16,9 @@ def client() -> Iterator[Client]:
         # distributed starts its event loop with calls that the standard library has deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
         with (
-            LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+            LocalCluster(
+                n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
+            ) as cluster,
             Client(cluster) as connected,
         ):
             yield connected

@@ -1,0 +1,69 @@
+"""First stage: from the values of a block of pixels to records in noise units."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels._jit import jit
+from kernels.harmonic import N_TERMS
+from kernels.model import MIN_OBSERVATIONS, MIN_SPAN_DAYS, Records, Settings, Tables
+from kernels.series import compact, drop_spikes, standardise
+
+
+@jit
+def prepare(
+    series: NDArray[np.float32],
+    tables: Tables,
+    settings: Settings,
+    records: Records,
+    n_valid: NDArray[np.int64],
+    last: NDArray[np.int64],
+) -> None:
+    """Fill the records of every pixel; ``size`` is 0 where there are too few observations.
+
+    Parameters
+    ----------
+    series : (pixel, time, index) float32, any unit; NaN = not clear
+    n_valid, last : (pixel,) int64, out: clear observations, and the day of the last one used
+    """
+    n_time, n_index = series.shape[1:]
+    taken = np.empty(n_time, np.int64)
+    work = np.empty(n_time)
+    for p in range(series.shape[0]):
+        records.size[p] = 0
+        z = records.z[p]
+        n = compact(series[p], taken, z)
+        n_valid[p] = n
+        if n == 0:
+            continue
+        last[p] = np.int64(tables.day[taken[n - 1]])
+        if n < MIN_OBSERVATIONS:
+            continue
+        standardise(z, n, settings.noise_floor, work, records.scale[p])
+        n = drop_spikes(z, taken, tables.day, n, settings.spike)
+        last[p] = np.int64(tables.day[taken[n - 1]])
+        if n < MIN_OBSERVATIONS or tables.day[taken[n - 1]] - tables.day[taken[0]] < MIN_SPAN_DAYS:
+            continue
+        records.size[p] = n
+        for k in range(n_index):
+            records.floor[p, k] = settings.noise_floor / records.scale[p, k]
+        for q in range(n):
+            at = taken[q]
+            records.day[p, q] = tables.day[at]
+            records.season[p, q] = tables.season[at]
+            for a in range(N_TERMS):
+                records.design[p, q, a] = tables.design[at, a]
+
+
+def empty_records(n_pixel: int, n_time: int, n_index: int) -> Records:
+    """Room for the records of a block."""
+    return Records(
+        np.zeros(n_pixel, np.int64),
+        np.empty((n_pixel, n_time, n_index)),
+        np.empty((n_pixel, n_time)),
+        np.empty((n_pixel, n_time)),
+        np.empty((n_pixel, n_time, N_TERMS)),
+        np.empty((n_pixel, n_index)),
+        np.empty((n_pixel, n_index)),
+    )

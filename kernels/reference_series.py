@@ -1,0 +1,137 @@
+"""Slow, obvious NumPy twin of the kernels' helpers; see kernels/reference.py."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels import marks as m
+from kernels import states
+from kernels.harmonic import A0
+from kernels.series import CLIP, ROUGHNESS_OF_NOISE, SPIKE_RUN, Floats
+
+Bools = NDArray[np.bool_]
+
+
+def log_evidence(design: Floats, z: Floats, precision: Floats, b0: float) -> tuple[float, Floats, Floats]:
+    """Evidence of a segment under the conjugate linear model, by least squares.
+
+    Parameters
+    ----------
+    design : (time, term) float64; z : (index, time) float64
+    precision : (term,) float64, added as one row a term: sqrt(precision) c = 0
+
+    Returns
+    -------
+    Log evidence summed over the indices, coefficients (term, index), residuals (index, time).
+    """
+    m = design.shape[0]
+    rows = np.vstack([design, np.diag(np.sqrt(precision))])
+    target = np.vstack([z.T, np.zeros((precision.size, z.shape[0]))])
+    coef = np.linalg.lstsq(rows, target, rcond=None)[0]
+    penalised = ((target - rows @ coef) ** 2).sum(axis=0)
+    _, logdet = np.linalg.slogdet(rows.T @ rows)
+    occam = -0.5 * (logdet - np.log(precision).sum())
+    a = A0 + m / 2
+    total = 0.0
+    for rest in penalised:
+        gammas = math.lgamma(a) - math.lgamma(A0)
+        total += gammas + A0 * math.log(b0) - a * math.log(b0 + rest / 2) + occam
+    return total, coef, z - (design @ coef).T
+
+
+def standardise(z: Floats, floor: float) -> tuple[Floats, Floats]:
+    """(index, time) in noise units, and the noise of each index."""
+    rough = np.median(np.abs(np.diff(z, axis=1)), axis=1) / ROUGHNESS_OF_NOISE
+    scale = np.maximum(rough, floor)
+    units = (z - np.median(z, axis=1)[:, None]) / scale[:, None]
+    return np.clip(units, -CLIP, CLIP), scale
+
+
+def spikes(z: Floats, day: Floats, limit: float) -> Bools:
+    """Which observations stay once isolated runs of spikes are gone."""
+    n_index, n = z.shape
+    keep = np.ones(n, np.bool_)
+    if limit <= 0 or n < 6:
+        return keep
+    lengths = range(1, SPIKE_RUN + 1)
+    within = [(i, length) for length in lengths for i in range(1, n - length)]
+    ends = [(i, length) for length in lengths for i in (0, n - length)]
+    for i, length in within + ends:
+        before = i - 1 if i > 0 else i + length + 1
+        after = i + length if i + length < n else i - 2
+        run = list(range(i, i + length))
+        if not keep[[run[0], run[-1], before, after]].all():
+            continue
+        jump = z[:, after] - z[:, before]
+        offs = []
+        for q in run:
+            share = (day[q] - day[before]) / (day[after] - day[before])
+            if i == 0 or i + length == n:
+                share = 0.5
+            offs.append(((z[:, q] - z[:, before] - share * jump) ** 2).sum())
+        if min(offs) > limit**2 * n_index and min(offs) > 9 * (jump**2).sum():
+            keep[run] = False
+    return keep
+
+
+def rough(z: Floats, floor: Floats) -> float:
+    """Mean over the indices of the median step between neighbours, floored."""
+    steps = np.zeros(z.shape[0])
+    if z.shape[1] >= 2:
+        steps = np.median(np.abs(np.diff(z, axis=1)), axis=1)
+    return float(np.maximum(steps, ROUGHNESS_OF_NOISE * floor).mean())
+
+
+def inflation(residuals: Floats) -> float:
+    """Variance inflation by batch means."""
+    size = m.BATCH
+    whole = residuals[:, : residuals.shape[1] // size * size]
+    squares = float((whole**2).sum())
+    if squares == 0:
+        return 0.0
+    return float((whole.reshape(whole.shape[0], -1, size).sum(axis=2) ** 2).sum()) / squares
+
+
+def marked(z: Floats, season: Floats, start: int) -> Floats:
+    """1 for observations that the baseline [0, start) never showed at that time of the year, 0 for
+    normal ones, and 0.5 in a season that it never saw."""
+    marks = np.zeros(z.shape[1])
+    for q in range(start, z.shape[1]):
+        apart = np.abs(season[:start] - season[q])
+        near = np.minimum(apart, 365.25 - apart) <= m.SEASON_DAYS
+        known = near.sum() >= m.SEASON_MIN
+        seen = z[:, :start][:, near if known else slice(None)]
+        low = seen.min(axis=1) - m.SEASON_MARGIN
+        high = seen.max(axis=1) + m.SEASON_MARGIN
+        marks[q] = 0.0 if known else m.UNSEEN
+        if ((z[:, q] < low) | (z[:, q] > high)).any():
+            marks[q] = 1.0
+    return marks
+
+
+def onset_from(marks: Floats, i: int, stop: int, share: float) -> int:
+    """Onset q in [i, stop] that maximises the marks after it, less ``share`` each."""
+    totals = [(marks[q:] - share).sum() for q in range(i, stop + 1)]
+    return i + int(np.argmax(np.round(totals, 9)))
+
+
+def lost_states(z: Floats, season: Floats, i: int, part: int) -> float:
+    """Share of the baseline's states, in seasons that came again, that [part, n) no longer shows."""
+    far = np.abs(z[:, :i, None] - z[:, None, part:]).max(axis=0)
+    visits = (far <= states.STATE_RADIUS).sum(axis=1)
+    apart = np.abs(season[:i, None] - season[None, part:])
+    reached = (np.minimum(apart, 365.25 - apart) <= states.STATE_DAYS).any(axis=1)
+    kept = visits >= states.STATE_VISITS
+    due = kept | reached
+    return float((due & ~kept).sum() / due.sum()) if due.any() else 0.0
+
+
+def novel_share(z: Floats, i: int, part: int) -> float:
+    """Share of [part, n) outside the range of the baseline [0, i) in some index."""
+    low = z[:, :i].min(axis=1, keepdims=True) - m.SEASON_MARGIN
+    high = z[:, :i].max(axis=1, keepdims=True) + m.SEASON_MARGIN
+    after = z[:, part:]
+    return float(((after < low) | (after > high)).any(axis=0).mean())

@@ -1,0 +1,180 @@
+"""The whole job on an object store: a real S3 API on loopback, reached as the environment says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pyarrow.parquet as pq
+import pytest
+import requests
+from distributed import Client
+from obstore.store import S3Store
+
+from pipeline import api, upkeep
+from pipeline.config import Config
+from pipeline.ledger import LOCK, locked
+from pipeline.output import Output
+from pipeline.runner import Listener
+from pipeline.types import BadInput, Record
+from tests.stores import zarr_bytes
+from tests.world import Tile, configure, days, lonlat_box, write_source
+
+TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
+BOX = lonlat_box(32638, 600_500, 4_399_500, 600_800, 4_399_700)
+"""In two regions."""
+DATES = days("2021-01-03", 18, 10)
+SPAN = "2021-01-01/2021-12-31"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """A server with the buckets "results" and "archive", and an environment that leads to it."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        host, port = server.get_host_and_port()
+        url = f"http://{host}:{port}"
+        for name, value in (
+            ("ACCESS_KEY_ID", "key"),
+            ("SECRET_ACCESS_KEY", "SECRET"),
+            ("REGION", "us-east-1"),
+            ("ENDPOINT_URL", url),
+            ("ALLOW_HTTP", "true"),
+        ):
+            patch.setenv(f"AWS_{name}", value)
+        for bucket in ("results", "archive"):
+            requests.put(f"{url}/{bucket}", timeout=10).raise_for_status()
+        yield url
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    write_source(folder / "source", [TILE], DATES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def on_disk(world: Path, client: Client) -> dict[str, str]:
+    api.run(config(world, "disk"), client)
+    return zarr_bytes(world / "disk")
+
+
+def config(world: Path, out: str, datetime: str = SPAN, **sections: Any) -> Config:
+    return configure(world, BOX, datetime, output={"path": out}, **sections)
+
+
+def objects(output: Output) -> dict[str, str]:
+    """As zarr_bytes, of an object store."""
+    keys = sorted(key for key in output.list("") if ".zarr" in key)
+    return {key: hashlib.sha256(output.get(key) or b"").hexdigest() for key in keys}
+
+
+def test_a_run_on_s3_leaves_the_same_bytes(endpoint: str, world: Path, on_disk: dict[str, str], client: Client) -> None:
+    settings = config(world, "s3://results/a/run")
+    result = api.run(settings, client)
+    assert not result.outcome.failed
+    output = result.output
+    assert objects(output) == on_disk
+    assert {k for k in output.list("") if "/" not in k} == {
+        "faults.parquet",
+        "plan.json",
+        "report.html",
+        "run.json",
+        "sites.parquet",
+    }
+    assert list(output.list("ledger")) == ["ledger/ledger.parquet"]
+    assert not any(b"SECRET" in (output.get(k) or b"") for k in output.list(""))
+    again = api.run(settings, client)
+    assert again.outcome.done == 0
+    assert again.outcome.skipped == len(again.outcome.tasks)
+    assert upkeep.status(settings, output)["tasks"] == {"build": {"done": 4}, "detect": {"done": 2}}
+    assert upkeep.verify(settings, output) == {}
+    # A lost object and a damaged one are found, and mended by the next run.
+    chunks = [k for k in output.list("38TPK") if "/c/" in k]
+    output.delete(next(k for k in chunks if "cube.zarr/10m/red" in k))
+    output.put(next(k for k in chunks if "change.zarr/status" in k), b"damaged")
+    damaged = upkeep.verify(settings, output)
+    assert sorted(t.split("/")[0] for t in damaged) == ["build", "detect"]
+    assert api.run(settings, client).outcome.done >= 2
+    assert objects(output) == on_disk
+    assert len(api.republish(settings).sites) == len(result.sites)
+
+
+def test_an_interrupted_run_goes_on(endpoint: str, world: Path, on_disk: dict[str, str], client: Client) -> None:
+    seen: list[Record] = []
+
+    def stop(record: Record) -> None:
+        seen.append(record)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    settings = config(world, "s3://results/stopped")
+    with pytest.raises(KeyboardInterrupt):
+        api.run(settings, client, listener=Listener(lambda *figures: None, stop))
+    output = api.output_of(settings)
+    assert output.get(LOCK) is None
+    result = api.run(settings, client)
+    assert result.outcome.skipped >= 2
+    assert objects(output) == on_disk
+
+
+def test_a_longer_list_appends(endpoint: str, world: Path, on_disk: dict[str, str], client: Client) -> None:
+    api.run(config(world, "s3://results/grown", f"2021-01-01/{DATES[14]}"), client)
+    result = api.run(config(world, "s3://results/grown"), client)
+    assert result.outcome.skipped > 0
+    assert objects(result.output) == on_disk
+
+
+def test_of_racing_runs_one_gets_the_lock(endpoint: str) -> None:
+    output = Output("s3://results/raced")
+
+    def take(number: int) -> bool:
+        return Output("s3://results/raced").create(LOCK, b'{"host": "elsewhere", "pid": 1, "renewed": 9e99}')
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(take, range(8))) == [False] * 7 + [True]
+    with pytest.raises(BadInput, match="process 1 on elsewhere"), locked(output):
+        pass
+    output.delete(LOCK)
+    with locked(output):
+        assert output.get(LOCK) is not None
+        with pytest.raises(BadInput, match="is being written"), locked(output):
+            pass
+    assert output.get(LOCK) is None
+
+
+def test_assets_on_s3(
+    endpoint: str, world: Path, on_disk: dict[str, str], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = S3Store("archive")
+    for path in (p for p in (world / "source").rglob("*") if p.is_file()):
+        obstore.put(store, f"sentinel/{path.relative_to(world / 'source')}", path.read_bytes())
+    missing = f"sentinel/38TPK/{DATES[2]}_0/nir.tif"
+    kept = bytes(obstore.get(store, missing).bytes())
+    obstore.delete(store, missing)
+    # The source's endpoint is the configuration's: the output's environment says nothing of it.
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    source = {"s3_endpoint": endpoint, "s3_region": "us-east-1"}
+    settings = configure(
+        world, BOX, SPAN, items="s3://archive/sentinel/items.json", source=source, output={"path": "from_s3"}
+    )
+    result = api.run(settings, client)
+    assert {(f.band, f.href) for f in result.faults} == {("nir", f"s3://archive/{missing}")}
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    obstore.put(S3Store("archive"), missing, kept)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    assert not api.run(settings, client, retry=True).faults
+    assert zarr_bytes(world / "from_s3") == on_disk
+    assert pq.read_table(world / "from_s3/faults.parquet").num_rows == 0
+
+
+def test_a_bucket_that_is_not_there_is_bad_input(endpoint: str, world: Path, client: Client) -> None:
+    with pytest.raises(BadInput, match="s3://nowhere/out"):
+        api.run(config(world, "s3://nowhere/out"), client)
