@@ -20,6 +20,10 @@ WEAK_DAYS = 330.0
 WEAK_OBSERVATIONS = 10
 """A baseline below either sets weak_baseline: it has not seen all seasons."""
 
+SHORT_DAYS = 180.0
+"""Less normal ground than this before an onset, and the change stays provisional: half a year cannot tell it from a
+season (unmasked snow of a first winter looks like ground that was cleared in spring)."""
+
 CONFIDENCE = (-8.61, 0.59, -1.11, 7.88)
 """Intercept, and slopes of log evidence, log(1 + interval / 30 d) and persistence."""
 
@@ -64,7 +68,8 @@ def describe(
     quality |= np.where(weak, Quality.WEAK_BASELINE, 0)
     edge = np.minimum(begin - day[:, 0], end_day - begin)
 
-    halted = latest["kind"] == SETTLED
+    short = begin - day[:, 0] < SHORT_DAYS
+    halted = (latest["kind"] == SETTLED) & ~short
     h = np.minimum(offset + np.maximum(latest["j"] - 1, latest["i"]), n - 2)
     halt, following = day[each, h], day[each, h + 1]
     halt_earliest = np.minimum(halt, day[each, offset + np.maximum(latest["j_low"] - 1, 0)])
@@ -76,6 +81,7 @@ def describe(
     known = confirmed(end_day - begin, n - first["i"], latest["sure"] == 1, settings)
     status = np.where(known, Status.ACTIVE, Status.PROVISIONAL)
     status = np.where(halted, Status.HALTED, np.where(count > 1, Status.RESUMED, status))
+    status = np.where(short, Status.PROVISIONAL, status)
 
     start = np.where(halted, offset + latest["j"], np.maximum(first["i"], n - LATEST))
     level = np.where(np.arange(day.shape[1]) < n[:, None], records.z[pixel, :, 0], 0.0)

@@ -114,7 +114,9 @@ def describe(
     if sure < outcome.WEAK_OBSERVATIONS or day[sure] - day[0] < outcome.WEAK_DAYS:
         quality |= Quality.WEAK_BASELINE
     end = max(first.i, n - model.LATEST)
-    if not latest.open:
+    if day[first.i] - day[0] < outcome.SHORT_DAYS:
+        row["status"] = Status.PROVISIONAL
+    elif not latest.open:
         end = offset + latest.j
         h = offset + max(latest.j - 1, latest.i)
         row["halt"] = int(day[h])

@@ -54,7 +54,7 @@ DETECTORS: dict[str, Detector] = {
     for detector in (
         Detector(
             name="phases",
-            version=2,
+            version=3,
             run=run_phases,
             twin=phases_twin,
             defaults={

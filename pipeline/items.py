@@ -108,7 +108,7 @@ def footprint(item: Json) -> BaseGeometry:
 
 def _in_degrees(shape: BaseGeometry) -> BaseGeometry:
     west, south, east, north = shape.bounds if not shape.is_empty else (0, 0, 0, 0)
-    if not (-360 <= west and east <= 360 and -90 <= south and north <= 90):
+    if not (west >= -360 and east <= 360 and south >= -90 and north <= 90):
         raise ValueError("its coordinates are not degrees")
     return shape
 
