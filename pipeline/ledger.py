@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -128,7 +129,15 @@ def locked(output: Output) -> Iterator[None]:
     def text() -> bytes:
         return json.dumps({**me, "renewed": time.time()}).encode()
 
-    while not output.create(LOCK, text()):
+    def take() -> bool:
+        try:
+            return output.create(LOCK, text())
+        except (OSError, obstore.exceptions.BaseError) as error:
+            rule = f"cannot be written ({type(error).__name__}: {str(error).splitlines()[0]})"
+            remedy = "Check the path or bucket, the network and the keys"
+            raise BadInput(f"[output] path = {output.path!r}", rule, remedy) from None
+
+    while not take():
         holder = json.loads(output.get(LOCK) or b"{}")
         if holder and not _abandoned(holder):
             rule = f"is being written by process {holder['pid']} on {holder['host']}"

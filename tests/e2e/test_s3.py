@@ -170,7 +170,7 @@ def test_of_racing_runs_one_gets_the_lock(endpoint: str) -> None:
 def test_assets_on_s3(endpoint: str, world: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     # A few dates: with boto3 beside it, rasterio makes a new session of it at every opening.
     few = f"2021-01-01/{DATES[4]}"
-    api.run(config(world, "few", few), client)
+    assert not api.run(config(world, "few", few), client).outcome.failed
     store = S3Store("archive")
     for path in (p for p in (world / "source").rglob("*") if p.is_file()):
         obstore.put(store, f"sentinel/{path.relative_to(world / 'source')}", path.read_bytes())
@@ -194,7 +194,9 @@ def test_assets_on_s3(endpoint: str, world: Path, client: Client, monkeypatch: p
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     obstore.put(S3Store("archive"), missing, kept)
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    assert not api.run(settings, client, retry=True).faults
+    mended = api.run(settings, client, retry=True)
+    assert not mended.faults
+    assert not mended.outcome.failed
     assert zarr_bytes(world / "from_s3") == zarr_bytes(world / "few")
     assert pq.read_table(world / "from_s3/faults.parquet").num_rows == 0
 
