@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ def connect(
             host=LOOPBACK,
             memory_limit=memory or "auto",
             dashboard_address=f"{LOOPBACK}:0",
-            silence_logs=40,
+            silence_logs=logging.CRITICAL,
         )
         with cluster, Client(cluster) as client:
             yield client
