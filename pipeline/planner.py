@@ -24,7 +24,7 @@ from pipeline import grid as grids
 from pipeline.catalog import read_items
 from pipeline.config import Config
 from pipeline.screen import screen
-from pipeline.store import SCHEMA, TIME_CHUNK, largest_divisor
+from pipeline.store import SCHEMA, SPACE_CHUNK, TIME_CHUNK, largest_divisor
 from pipeline.types import BadInput, Grid, Mask, Observation, Region, Rejection, Scene, Slab, digest
 
 DETECT_BUDGET = 512 * 2**20
@@ -207,12 +207,17 @@ def build_memory(grid: Grid, depth: int) -> int:
 
 
 def strip_rows(grid: Grid, count: int, n_bands: int, n_indices: int) -> int:
-    """Rows of a detection strip: whole inner chunks of every band, as many as the budget allows."""
+    """Rows of a detection strip: whole inner chunks where the budget allows, else a half, a quarter... of one.
+
+    Reading part of a chunk decodes it again for the next strip, which costs less than memory that is not there.
+    """
     coarse = round(max(grid.bands.values()) / grid.frame.resolution)
-    step = largest_divisor(grid.region, 128)
-    step = step if step % coarse == 0 else step * coarse
     row = grid.region * max(count, 1) * _detect_itemsize(n_bands, n_indices)
-    return max(step, int(DETECT_BUDGET / row) // step * step)
+    step = largest_divisor(grid.region, SPACE_CHUNK)
+    while step * row > DETECT_BUDGET and step % (2 * coarse) == 0:
+        step //= 2
+    step = step if step % coarse == 0 else step * coarse
+    return max(step, DETECT_BUDGET // row // step * step)
 
 
 def detect_memory(planned: GridPlan, config: Config) -> int:
