@@ -6,17 +6,14 @@ python benchmarks/demo_seeds.py 1 2 3
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import time
 from pathlib import Path
 
-import kernels
 from cluster.connect import connect
-from cluster.plugins import Prepare
 from pipeline import api
 from pipeline.config import load
 from pipeline.testing.archive import write_archive
-from pipeline.testing.demo import CONFIG
+from pipeline.testing.demo import CONFIG, over_http
 from pipeline.testing.server import ArchiveServer
 from pipeline.testing.truth import passed, render, score
 
@@ -28,7 +25,6 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("demo-seeds"))
     options = parser.parse_args()
     with connect("local") as client:
-        client.register_plugin(Prepare(kernels.warm_up))
         for seed in options.seeds:
             folder = options.folder / str(seed)
             folder.mkdir(parents=True, exist_ok=True)
@@ -37,11 +33,7 @@ def main() -> None:
             file.write_text(CONFIG.format(bbox=list(truth.bbox), start=truth.start, end=truth.end))
             begun = time.monotonic()
             with ArchiveServer(folder / "archive") as server:
-                config = load(file)
-                source = dataclasses.replace(
-                    config.source, items=f"{server.url}/items.json", allow_hosts=("127.0.0.1",)
-                )
-                result = api.run(dataclasses.replace(config, source=source), client)
+                result = api.run(over_http(load(file), server.url), client)
             rows = score(truth, result.sites)
             print(f"\nseed {seed}: run in {time.monotonic() - begun:.0f} s, {len(result.faults)} faults")
             print(render(rows))

@@ -14,7 +14,7 @@ import numpy as np
 from zarr.abc.store import Store
 
 import kernels
-from kernels import LAYERS, OUTSIDE, Layers, Quality, Status
+from kernels import OUTSIDE, Layers, Quality, Status
 from pipeline.store import read_band, region_slices
 from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Grid, Mask, Region
 
@@ -182,7 +182,3 @@ def counts(layers: Layers) -> dict[str, int]:
     """Pixels by status name."""
     values, n = np.unique(layers.status, return_counts=True)
     return {Status(v).name.lower(): int(c) for v, c in zip(values, n, strict=True) if v != OUTSIDE}
-
-
-LAYER_BYTES = sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values())
-"""Of a pixel, all layers."""

@@ -84,13 +84,6 @@ class Output:
         """Whether anything lies below a folder; unlike opening it, this leaves no folder behind."""
         return next(self.list(prefix), None) is not None
 
-    def delete_tree(self, prefix: str) -> None:
-        for key in list(self.list(prefix)):
-            self.delete(key)
-        if self.local is not None:
-            # An object store has no folders; on disk the empty ones would stay behind.
-            shutil.rmtree(self.local / prefix, ignore_errors=True)
-
     def free_bytes(self) -> int | None:
         """Free space below a local output; None on an object store."""
         if self.local is None:

@@ -135,11 +135,6 @@ def read_meta(store: Store) -> dict[str, Any]:
     return dict(found)
 
 
-def write_meta(store: Store, **changes: Any) -> None:
-    """Change entries of the root's "groundbreak" attribute."""
-    zarr.open_group(store, mode="r+").attrs["groundbreak"] = {**read_meta(store), **changes}
-
-
 def region_slices(grid: Grid, region: Region, resolution: float) -> tuple[slice, slice]:
     """(rows, columns) of a region in the grid's arrays of one resolution."""
     side = round(grid.region * grid.frame.resolution / resolution)

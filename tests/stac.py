@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import pytest
+import requests
 import shapely
 
 ESA = {"red": "B04", "nir": "B08", "swir16": "B11", "scl": "SCL"}
@@ -137,3 +144,25 @@ def serve(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextlib.contextmanager
+def stac_api(path: Path) -> Iterator[str]:
+    """`rustac serve` of a file, on a free port of loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    program = Path(sys.executable).with_name("rustac")
+    if not program.exists():
+        pytest.skip("rustac's server is not here")
+    command = [program, "serve", path, "-a", address, "--create-collections", "--use-duckdb", "false"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(400):
+                with contextlib.suppress(OSError):
+                    requests.get(f"http://{address}", timeout=1).raise_for_status()
+                    break
+                time.sleep(0.05)
+            yield f"http://{address}"
+        finally:
+            process.kill()

@@ -52,7 +52,7 @@ def run_demo(folder: Path, seed: int, log: str = "auto") -> int:
     config = folder / "demo.toml"
     config.write_text(CONFIG.format(bbox=list(truth.bbox), start=truth.start, end=truth.end))
     with ArchiveServer(archive) as server, listener(log) as tell:
-        result = api.run(_over_http(load(config), server.url), listener=tell)
+        result = api.run(over_http(load(config), server.url), listener=tell)
         requests = server.requests
     rows = score(truth, result.sites)
     print(f"\n{_headline(truth)}\n\n{render(rows)}\n")
@@ -64,7 +64,7 @@ def run_demo(folder: Path, seed: int, log: str = "auto") -> int:
     return 1 if unmet or result.outcome.failed else 0
 
 
-def _over_http(config: Config, url: str) -> Config:
+def over_http(config: Config, url: str) -> Config:
     """The same configuration, with the archive reached as a user reaches one: over HTTP."""
     source = dataclasses.replace(config.source, items=f"{url}/items.json", allow_hosts=("127.0.0.1",))
     return dataclasses.replace(config, source=source)

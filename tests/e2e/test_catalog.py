@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import dataclasses
 import json
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +14,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pyproj
 import pytest
-import requests
 import rustac
 import shapely
 import xarray as xr
@@ -29,6 +23,7 @@ from pipeline import api, catalog
 from pipeline.config import Source
 from pipeline.geo import ground_area
 from pipeline.testing import ArchiveServer
+from tests.stac import stac_api
 from tests.stores import zarr_bytes
 from tests.world import CLEAR, SIDES, Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif
 
@@ -110,26 +105,6 @@ def as_stac_1_1(given: Item) -> Item:
         asset |= {"nodata": old["nodata"], "data_type": old["data_type"], "bands": [{"name": band}]}
         asset |= {f"raster:{k}": old[k] for k in ("scale", "offset") if k in old}
     return new
-
-
-@contextlib.contextmanager
-def stac_api(path: Path) -> Iterator[str]:
-    """`rustac serve` of a file, on a free port of loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    program = Path(sys.executable).with_name("rustac")
-    command = [program, "serve", path, "-a", address, "--create-collections", "--use-duckdb", "false"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            for _ in range(400):
-                with contextlib.suppress(OSError):
-                    requests.get(f"http://{address}", timeout=1).raise_for_status()
-                    break
-                time.sleep(0.05)
-            yield f"http://{address}"
-        finally:
-            process.kill()
 
 
 def test_a_served_api_page_by_page(

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +23,7 @@ from pipeline.catalog import read_items
 from pipeline.config import Config, Source
 from pipeline.items import RawItem
 from pipeline.types import BadInput
-from tests.stac import AREA, BOX, collection, pc_item, reply, serve
+from tests.stac import AREA, BOX, collection, pc_item, reply, serve, stac_api
 
 DATES = "2024-07-01/2024-07-31"
 
@@ -221,30 +217,6 @@ def test_items_on_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
             read("s3://archive/a/none.json", **more)
     finally:
         server.stop()
-
-
-@contextlib.contextmanager
-def stac_api(path: Path) -> Iterator[str]:
-    """`rustac serve` of a file, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    program = Path(sys.executable).with_name("rustac")
-    if not program.exists():
-        pytest.skip("rustac's server is not here")
-    command = [program, "serve", path, "-a", address, "--create-collections"]
-    with subprocess.Popen(
-        [*command, "--use-duckdb", "false"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            for _ in range(200):
-                with contextlib.suppress(OSError):
-                    requests.get(f"http://{address}", timeout=1).raise_for_status()
-                    break
-                time.sleep(0.05)
-            yield f"http://{address}"
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")
