@@ -6,6 +6,11 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numba
+from numba.core.compiler import Compiler
+
+FAST = {"contract", "nsz", "arcp"}
+"""What the lanes may do to arithmetic: fuse a multiplication with an addition, ignore the sign of zero, multiply by a
+reciprocal. None of it assumes that NaN or infinity cannot occur, and none reorders a sum."""
 
 
 def jit[Function: Callable[..., object]](function: Function) -> Function:
@@ -25,3 +30,21 @@ def helper[Function: Callable[..., object]](function: Function) -> Function:
     """
     options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return cast(Function, numba.njit(nogil=True, error_model="numpy", **options)(function))
+
+
+class _Restrict(Compiler):
+    """Numba's compiler, told that the arrays of a call do not overlap (C's ``restrict``)."""
+
+    def define_pipelines(self) -> Any:
+        self.state.flags.noalias = True
+        return super().define_pipelines()
+
+
+def lane[Function: Callable[..., object]](function: Function) -> Function:
+    """Compile a word of the lane vocabulary (:mod:`kernels.lanes`): a loop over pixels, to be called by kernels.
+
+    Its arrays must not overlap. Saying so lets LLVM vectorise a loop over many rows without comparing their
+    addresses first, which measured 1.7 times faster (docs/decisions/0005).
+    """
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": _Restrict}
+    return cast(Function, numba.njit(nogil=True, error_model="numpy", fastmath=FAST, **options)(function))

@@ -39,7 +39,7 @@ TILES = _spectrum(0.090, 0.130, 0.210, 0.29, 0.34, 0.30)
 BUILT = np.concatenate([GRAVEL, CONCRETE, METAL, ASPHALT, TILES], axis=1)
 """(band, material) reflectance."""
 
-HARVEST_SHIFT = 10.0
+HARVEST_SHIFT = 5.0
 """Days by which a field's calendar shifts from year to year, one standard deviation; harvests shift more."""
 RESTLESS = 0.08
 """Share of the fields that change crops from year to year, and lie fallow one year in four."""

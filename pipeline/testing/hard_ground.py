@@ -33,7 +33,7 @@ from pipeline.testing.covers import (
 Doubles = NDArray[np.float64]
 
 BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
-STEPS = (5, 5, 8, 8, 10, 10, 10)
+STEPS = (2, 3, 5, 5, 5, 5, 8, 10)
 """Days between acquisitions, drawn at random."""
 
 _CLOUD = np.array([0.55, 0.54, 0.53, 0.56, 0.42, 0.32], np.float32)[:, None]
@@ -42,18 +42,24 @@ _HAZE = (1.0, 0.85, 0.7, 0.4, 0.15, 0.08)
 _BARE = 5
 """The material after those of BUILT: the pixel's own soil."""
 
-EDGE_SHARE, EDGE = 0.46, (0.15, 0.8)
+EDGE_SHARE, EDGE = 0.5, (0.12, 0.75)
 """Share of the changed pixels that the works cover only in part, and how much of such a pixel they cover."""
 ROUGH = (0.03, 0.15)
 """Least and greatest roughness of a stage (log-uniform): share of other material, twice the spread of brightness."""
 PLATEAU, STEP = 0.6, (0.15, 0.8)
 """Share of stages in which next to nothing changes; how far the others go from one material to the next."""
+STRIPPED = (0.12, 0.35)
+"""How much lighter or darker the first stage is than the ground it was, log scale."""
+GRADUAL = 0.1
+"""Share of works that spread over the pixel little by little, for up to two thirds of their time."""
+UNSEEN = 0.12
+"""Share of works whose last 30-150 days (interiors, say) change nothing that a satellite sees."""
 LAWN = 0.25
 """Share of finished pixels with a lawn."""
 HAZE = 0.012
 """Spread of the haze that the atmospheric correction leaves, reflectance in blue."""
 
-_LEAD, _TAIL, _LONGEST = 365.25, 200.0, 1460.0
+_LEAD, _TAIL, _LONGEST = 300.0, 200.0, 1460.0
 _MOST_STAGES = 48
 
 
@@ -104,7 +110,7 @@ def hard_ground(
     ongoing: float = 0.25,
     short: float = 0.15,
     outliers: float = 0.03,
-    start: str = "2020-01-01",
+    start: str = "2019-01-01",
     end: str = "2025-01-01",
 ) -> Ground:
     """Simulate pixels that cycle over the five covers; each cover is one block with a random stream of its own.
@@ -174,7 +180,7 @@ def _schedule(rng: Rng, n: int, first: float, stop: float, ongoing: float, short
     onset = np.floor(rng.uniform(first + _LEAD, latest))
     halt = np.where(never, np.inf, np.floor(onset + length))
     span = np.where(never, stop - onset, length)
-    unseen = np.where(rng.random(n) < 0.23, rng.uniform(30, 150, n), 0)
+    unseen = np.where(rng.random(n) < UNSEEN, rng.uniform(30, 150, n), 0)
     visible = halt - np.where(brief, 0, np.minimum(unseen, 0.5 * span))
     rests = (span > 500) & (rng.random(n) < 0.09)
     rest = np.where(rests, np.minimum(rng.uniform(200, 400, n), span - 200), 0)
@@ -189,6 +195,9 @@ def _construct(rng: Rng, days: Floats, before: Surface, works: _Works) -> Floats
     # The pixel is cleared in one to four pieces within 90 days.
     pieces = np.where(rng.random(n) < 0.6, 1, rng.integers(2, 5, n))
     spell = rng.uniform(20, 90, n)
+    gradual = rng.random(n) < GRADUAL
+    pieces = np.where(gradual, 30, pieces)
+    spell = np.where(gradual, rng.uniform(0.2, 0.67, n) * np.minimum(works.visible - works.onset, 900), spell)
     cleared = np.clip(np.floor((t - works.onset) / spell * pieces) + 1, 0, pieces) / pieces
     extent = np.where(rng.random(n) < EDGE_SHARE, rng.uniform(*EDGE, n), 1)
     finish = np.minimum(rng.uniform(0, 30, n), 0.3 * (works.visible - works.onset))
@@ -220,6 +229,8 @@ def _stages(rng: Rng, days: Floats, before: Surface, works: _Works) -> Floats:
         bare = rng.random(n) < (0.8 if k == 0 else 0.4)
         what = np.where(bare, _BARE, rng.integers(0, _BARE, n))
         tone = np.exp(rng.normal(0, 0.12, n))
+        if k == 0:  # stripped ground is wetter, drier or lighter than the crust that lay on it
+            tone = np.exp(rng.uniform(*STRIPPED, n) * rng.choice((-1.0, 1.0), n))
         look = materials[:, what, pixel] * tone
         if k:
             # On a plateau next to nothing changes for months.

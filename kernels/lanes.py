@@ -1,0 +1,278 @@
+"""The vocabulary of the lane layout: pixels side by side in SIMD lanes, dates one after the other.
+
+A block of pixels is read row by row as it lies in memory, (time, pixel), without a transpose. Every word below is a
+loop over the lanes of a few rows, so that LLVM turns it into vector instructions; nothing is allocated and nothing
+depends on a lane's neighbours. Blocks are always full (the last is padded with NaN), so a pixel's result cannot
+depend on where in a block it stood.
+
+    load       rows of a block to numbers and weights (1 clear, 0 not)
+    gram       add dates to weighted sums of the design
+    normal     those sums as the normal equations
+    solve      Cholesky factor of the normal equations, and the coefficients
+    residual   what the coefficients leave of a date
+    update     a running process: cumulative sum, and its extremes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels._jit import lane
+
+LANES = 512
+"""Pixels to a block. Rows of 2 kB leave 20 of them in the first-level cache, and a block of 400 dates in the second."""
+
+TOGETHER = 4
+"""Dates that one call of :func:`gram` adds: each sum is read and written once for four dates."""
+
+Rows = NDArray[Any]
+"""(rows, LANES) float32 or float64, one row a quantity."""
+
+
+class Design(NamedTuple):
+    """A seasonal regression on ``n_time`` dates: level, ``harmonics`` of the year, and a trend or none.
+
+    ``terms`` (time, term): 1, cos, sin of each harmonic, t. ``products`` (time, product): functions whose weighted sums
+    hold every product of two terms. ``first``, ``second`` (pair,) positions and ``a``, ``b`` (pair,) factors: the sum of
+    the product of terms i >= j is a * sums[first] + b * sums[second], at pair i (i + 1) / 2 + j. Both tables have
+    rows of zeros up to a multiple of ``TOGETHER``.
+    """
+
+    terms: Rows
+    products: Rows
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    a: Rows
+    b: Rows
+
+
+def make_design(days: NDArray[np.int64], harmonics: int, trend: bool, dtype: type[np.floating[Any]]) -> Design:
+    """Design of ``days`` (time,) int64 since 1970-01-01.
+
+    The product of two harmonics is half the sum of two others, so that with two harmonics and a trend 15 sums do for
+    21 pairs. Time runs from -1 to 1.
+    """
+    phase = 2 * np.pi * days / 365.25
+    centre, half = ((days[0] + days[-1]) / 2, max((days[-1] - days[0]) / 2, 1)) if days.size else (0.0, 1.0)
+    t = (days - centre) / half
+
+    def waves(top: int) -> list[NDArray[np.float64]]:
+        return [np.ones(days.size)] + [f(k * phase) for k in range(1, top + 1) for f in (np.cos, np.sin)]
+
+    terms, products = waves(harmonics), waves(2 * harmonics)
+    if trend:
+        products += [t * wave for wave in terms] + [t * t]
+        terms.append(t)
+    full = 1 + 4 * harmonics
+    pairs: list[tuple[int, int, float, float]] = []
+    for i in range(len(terms)):
+        for j in range(i + 1):
+            if trend and i == len(terms) - 1:
+                pairs.append((full + j, 0, 1.0, 0.0))
+            else:
+                pairs.append(_product(i, j))
+    padded = -(-days.size // TOGETHER) * TOGETHER
+    tables = []
+    for columns in (terms, products):
+        table = np.zeros((padded, len(columns)), dtype)
+        table[: days.size] = np.stack(columns, axis=1)
+        tables.append(table)
+    first, second, a, b = zip(*pairs, strict=True)
+    return Design(*tables, np.array(first), np.array(second), np.array(a, dtype), np.array(b, dtype))
+
+
+def _product(i: int, j: int) -> tuple[int, int, float, float]:
+    """The product of waves i >= j as two waves: cos a cos b = (cos(a - b) + cos(a + b)) / 2, and so on."""
+    m, n = (i + 1) // 2, (j + 1) // 2
+
+    def cosine(k: int) -> int:
+        return 2 * k - 1 if k else 0
+
+    if n == 0:
+        return i, 0, 1.0, 0.0
+    if i % 2 == 1 and j % 2 == 1:
+        return cosine(m - n), cosine(m + n), 0.5, 0.5
+    if i % 2 == 0 and j % 2 == 0:
+        return cosine(m - n), cosine(m + n), 0.5, -0.5
+    total, apart = 2 * (m + n), m - n
+    if apart == 0:
+        return total, 0, 0.5, 0.0
+    # sin m cos n has + sin(m - n), cos m sin n has - sin(m - n)
+    return total, 2 * apart, 0.5, 0.5 if i % 2 == 0 else -0.5
+
+
+def whole_blocks(values: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Cut (..., pixel) values into a part of whole blocks and the rest, padded with NaN: (pixels, values) each."""
+    n_pixel = values.shape[-1]
+    full = n_pixel // LANES * LANES
+    if full:
+        yield slice(0, full), values[..., :full] if full < n_pixel else values
+    if full < n_pixel:
+        block = np.full((*values.shape[:-1], LANES), np.nan, values.dtype)
+        block[..., : n_pixel - full] = values[..., full:]
+        yield slice(full, n_pixel), block
+
+
+@lane
+def fill(value: float, out: Rows) -> None:
+    """Set every lane of a row."""
+    same = out.dtype.type(value)
+    for p in range(out.size):
+        out[p] = same
+
+
+@lane
+def load(row: Rows, weight: Rows, out: Rows) -> None:
+    """Take a row of values; a lane that is not finite loses its weight (kept for the indices to come)."""
+    zero, limit = out.dtype.type(0), row.dtype.type(np.inf)  # literals would widen float32 to float64
+    for p in range(weight.size):
+        clear = abs(row[p]) < limit
+        weight[p] = weight[p] if clear else zero
+        out[p] = row[p] if clear else zero
+
+
+@lane
+def drop(weight: Rows, out: Rows) -> None:
+    """Set the values without weight to 0."""
+    for p in range(weight.size):
+        out[p] *= weight[p]
+
+
+@lane
+def _add(factors: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows, sum0: Rows, sum1: Rows, sum2: Rows) -> None:
+    """Add four dates to three sums; ``factors`` (4, 3)."""
+    a0, a1, a2, a3 = factors[0, 0], factors[1, 0], factors[2, 0], factors[3, 0]
+    b0, b1, b2, b3 = factors[0, 1], factors[1, 1], factors[2, 1], factors[3, 1]
+    c0, c1, c2, c3 = factors[0, 2], factors[1, 2], factors[2, 2], factors[3, 2]
+    for p in range(x0.size):
+        sum0[p] += a0 * x0[p] + a1 * x1[p] + a2 * x2[p] + a3 * x3[p]
+        sum1[p] += b0 * x0[p] + b1 * x1[p] + b2 * x2[p] + b3 * x3[p]
+        sum2[p] += c0 * x0[p] + c1 * x1[p] + c2 * x2[p] + c3 * x3[p]
+
+
+@lane
+def _add_one(factors: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows, total: Rows) -> None:
+    """Add four dates to one sum; ``factors`` (4,)."""
+    a0, a1, a2, a3 = factors[0], factors[1], factors[2], factors[3]
+    for p in range(x0.size):
+        total[p] += a0 * x0[p] + a1 * x1[p] + a2 * x2[p] + a3 * x3[p]
+
+
+@lane
+def gram(factors: Rows, x: Rows, sums: Rows) -> None:
+    """sums[a] += sum over four dates q of factors[q, a] * x[q].
+
+    Parameters
+    ----------
+    factors : (TOGETHER, a), rows of ``Design.products`` (x: weights) or ``Design.terms`` (x: values)
+    x : (TOGETHER, LANES); sums : (a, LANES), in, out
+    """
+    n = factors.shape[1]
+    for a in range(0, n - 2, 3):
+        _add(factors[:, a : a + 3], x[0], x[1], x[2], x[3], sums[a], sums[a + 1], sums[a + 2])
+    for a in range(n - n % 3, n):
+        _add_one(factors[:, a], x[0], x[1], x[2], x[3], sums[a])
+
+
+@lane
+def _mix(a: float, first: Rows, b: float, second: Rows, out: Rows) -> None:
+    for p in range(out.size):
+        out[p] = a * first[p] + b * second[p]
+
+
+@lane
+def normal(design: Design, sums: Rows, matrix: Rows) -> None:
+    """The normal equations' matrix, (pair, LANES), from the sums of :func:`gram` over the weights."""
+    for pair in range(design.first.size):
+        _mix(design.a[pair], sums[design.first[pair]], design.b[pair], sums[design.second[pair]], matrix[pair])
+
+
+@lane
+def _subtract(x: Rows, y: Rows, out: Rows) -> None:
+    for p in range(out.size):
+        out[p] -= x[p] * y[p]
+
+
+@lane
+def _scale(factor: Rows, out: Rows) -> None:
+    for p in range(out.size):
+        out[p] *= factor[p]
+
+
+@lane
+def _inverse_root(least: float, out: Rows) -> None:
+    one, least = out.dtype.type(1), out.dtype.type(least)
+    for p in range(out.size):
+        out[p] = one / np.sqrt(max(out[p], least))
+
+
+@lane
+def factor(matrix: Rows, n_terms: int, least: float) -> None:
+    """Cholesky factor in place, (pair, LANES); its diagonal holds reciprocals, of pivots no smaller than ``least``."""
+    for j in range(n_terms):
+        row = j * (j + 1) // 2
+        for k in range(j):
+            _subtract(matrix[row + k], matrix[row + k], matrix[row + j])
+        _inverse_root(least, matrix[row + j])
+        for i in range(j + 1, n_terms):
+            at = i * (i + 1) // 2
+            for k in range(j):
+                _subtract(matrix[at + k], matrix[row + k], matrix[at + j])
+            _scale(matrix[row + j], matrix[at + j])
+
+
+@lane
+def solve(matrix: Rows, right: Rows) -> None:
+    """Solve for one right side (term, LANES) in place, with the factor of :func:`factor`."""
+    n_terms = right.shape[0]
+    for i in range(n_terms):
+        row = i * (i + 1) // 2
+        for k in range(i):
+            _subtract(matrix[row + k], right[k], right[i])
+        _scale(matrix[row + i], right[i])
+    for i in range(n_terms - 1, -1, -1):
+        for k in range(i + 1, n_terms):
+            _subtract(matrix[k * (k + 1) // 2 + i], right[k], right[i])
+        _scale(matrix[i * (i + 1) // 2 + i], right[i])
+
+
+@lane
+def _less(h0: float, h1: float, h2: float, c0: Rows, c1: Rows, c2: Rows, x: Rows) -> None:
+    for p in range(x.size):
+        x[p] -= h0 * c0[p] + h1 * c1[p] + h2 * c2[p]
+
+
+@lane
+def _less_one(h: float, c: Rows, x: Rows) -> None:
+    for p in range(x.size):
+        x[p] -= h * c[p]
+
+
+@lane
+def residual(terms: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
+    """x = weight * (x - terms . coefficients): what is left of one date.
+
+    Parameters
+    ----------
+    terms : (term,); coefficients : (term, LANES); weight, x : (LANES,); x in, out
+    """
+    n = terms.size
+    for a in range(0, n - 2, 3):
+        _less(terms[a], terms[a + 1], terms[a + 2], coefficients[a], coefficients[a + 1], coefficients[a + 2], x)
+    for a in range(n - n % 3, n):
+        _less_one(terms[a], coefficients[a], x)
+    drop(weight, x)
+
+
+@lane
+def update(x: Rows, total: Rows, squares: Rows, low: Rows, high: Rows) -> None:
+    """Take a date's residuals into the cumulative sum, its extremes so far, and the sum of squares."""
+    for p in range(x.size):
+        total[p] += x[p]
+        squares[p] += x[p] * x[p]
+        low[p] = min(low[p], total[p])
+        high[p] = max(high[p], total[p])

@@ -1,0 +1,132 @@
+"""The screen: which pixels may have changed at all, over every pixel, in lanes.
+
+The OLS-based CUSUM test of a whole record (Ploberger & Kraemer 1992): fit level and season once to everything, and
+follow the cumulative sum of what they leave. Stable ground leaves noise around zero; ground that changed once leaves
+one sign before and the other after, whenever that was, so no history has to be set aside. The trend is left out on
+purpose: it would take half of a step with it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels._jit import jit, lane
+from kernels.lanes import (
+    LANES,
+    TOGETHER,
+    Design,
+    Rows,
+    drop,
+    fill,
+    factor,
+    gram,
+    load,
+    make_design,
+    normal,
+    residual,
+    solve,
+    update,
+    whole_blocks,
+)
+from kernels.series import Ints
+
+HARMONICS = 2
+
+LEAST_PIVOT = 1e-3
+"""Smallest squared pivot that is divided by: a term that the dates cannot tell apart counts for nothing."""
+
+
+class Screened(NamedTuple):
+    """``statistic`` (index, pixel) float32: largest |CUSUM| / (s sqrt(n)), NaN where it cannot be computed; ``clear``
+    (pixel,) int64 observations clear in every index; ``first``, ``last`` (pixel,) int64 positions of the first and the
+    last of them (n_time and -1 where there is none)."""
+
+    statistic: NDArray[np.float32]
+    clear: Ints
+    first: Ints
+    last: Ints
+
+
+def screen(values: NDArray[np.float32], days: Ints) -> Screened:
+    """Run the screen.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    days : (time,) int64 days since 1970-01-01, increasing
+    """
+    n_index, n_time, n_pixel = values.shape
+    zeros = np.zeros(n_pixel, np.int64)
+    out = Screened(np.empty((n_index, n_pixel), np.float32), zeros, zeros.copy(), zeros.copy())
+    design = make_design(days, HARMONICS, trend=False, dtype=np.float32)
+    for part, block in whole_blocks(values):
+        found = Screened(np.empty((n_index, block.shape[2]), np.float32), *np.zeros((3, block.shape[2]), np.int64))
+        cusum_scan(np.ascontiguousarray(block), design, found)
+        size = part.stop - part.start
+        for whole, piece in zip(out, found, strict=True):
+            whole[..., part] = piece[..., :size]
+    return out
+
+
+@lane
+def _seen(t: float, beyond: float, none: float, weight: Rows, first: Rows, last: Rows) -> None:
+    """Keep the first and the last of the clear positions; a position that is not clear counts as ``beyond`` or ``none``."""
+    for p in range(weight.size):
+        first[p] = min(first[p], beyond + (t - beyond) * weight[p])
+        last[p] = max(last[p], none + (t - none) * weight[p])
+
+
+@jit
+def cusum_scan(values: NDArray[np.float32], design: Design, out: Screened) -> None:
+    """The screen over whole blocks: pixels a multiple of ``LANES``; see :class:`Screened`."""
+    n_index, n_time, n_pixel = values.shape
+    n_terms = design.terms.shape[1]
+    weight = np.empty((TOGETHER, LANES), np.float32)
+    x = np.empty((n_index, TOGETHER, LANES), np.float32)
+    sums = np.empty((design.products.shape[1], LANES), np.float32)
+    matrix = np.empty((design.first.size, LANES), np.float32)
+    right = np.empty((n_index, n_terms, LANES), np.float32)
+    total, squares, low, high = np.empty((4, n_index, LANES), np.float32)
+    first, last = np.empty((2, LANES), np.float32)
+    for start in range(0, n_pixel, LANES):
+        stop = start + LANES
+        sums[:] = 0
+        right[:] = 0
+        first[:] = n_time
+        last[:] = -1
+        for t in range(0, n_time, TOGETHER):
+            for q in range(TOGETHER):
+                fill(1 if t + q < n_time else 0, weight[q])
+                at = min(t + q, n_time - 1)
+                for k in range(n_index):
+                    load(values[k, at, start:stop], weight[q], x[k, q])
+                _seen(np.float32(at), np.float32(n_time), np.float32(-1), weight[q], first, last)
+            for k in range(n_index):
+                for q in range(TOGETHER):
+                    drop(weight[q], x[k, q])
+                gram(design.terms[t : t + TOGETHER], x[k], right[k])
+            gram(design.products[t : t + TOGETHER], weight, sums)
+        normal(design, sums, matrix)
+        factor(matrix, n_terms, LEAST_PIVOT)
+        for k in range(n_index):
+            solve(matrix, right[k])
+        total[:] = 0
+        squares[:] = 0
+        low[:] = 0
+        high[:] = 0
+        for t in range(n_time):
+            fill(1, weight[0])
+            for k in range(n_index):
+                load(values[k, t, start:stop], weight[0], x[k, 0])
+            for k in range(n_index):
+                residual(design.terms[t], right[k], weight[0], x[k, 0])
+                update(x[k, 0], total[k], squares[k], low[k], high[k])
+        for p in range(LANES):
+            n = sums[0, p]
+            out.clear[start + p], out.first[start + p], out.last[start + p] = int(n), int(first[p]), int(last[p])
+            for k in range(n_index):
+                spread = squares[k, p] / (n - n_terms) if n > n_terms else np.nan
+                out.statistic[k, start + p] = max(high[k, p], -low[k, p]) / np.sqrt(spread * n)
