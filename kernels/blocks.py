@@ -1,4 +1,4 @@
-"""The loop over pixels, block by block: bounded memory, and nothing shared between pixels."""
+"""The ``phases`` detector over many pixels: screen all, then search what the screen lets through, block by block."""
 
 from __future__ import annotations
 
@@ -7,12 +7,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.harmonic import MAX_INDICES, SEASON_B0, design_matrix, evidence_table
-from kernels.layers import Layers, Status, empty_layers
-from kernels.model import ACTIVITY_B0, Settings, Tables
+from kernels.checks import question
+from kernels.climate import date_onset
+from kernels.harmonic import MAX_INDICES, design_matrix, make_prior
+from kernels.layers import NO_DATE, Layers, Status, empty_layers
+from kernels.model import (
+    BASELINE,
+    FOUND,
+    MIN_OBSERVATIONS,
+    MIN_SPAN_DAYS,
+    SETTLED,
+    STAGE,
+    Candidates,
+    Records,
+    Settings,
+    Tables,
+)
 from kernels.outcome import describe
-from kernels.phases import find_changes
 from kernels.prepare import empty_records, prepare
+from kernels.screen import screen
+from kernels.segments import segment
 from kernels.series import Ints
 
 BLOCK = 128
@@ -25,9 +39,31 @@ def date_tables(days: Ints) -> Tables:
         days.astype(np.float64),
         (days % 365.25).astype(np.float64),
         design_matrix(days),
-        evidence_table(days.size, SEASON_B0),
-        evidence_table(days.size, ACTIVITY_B0),
+        make_prior(days.size, *BASELINE),
+        make_prior(days.size, *SETTLED),
+        make_prior(days.size, *STAGE),
     )
+
+
+def search(
+    series: NDArray[np.float32], tables: Tables, settings: Settings, first_onset: float
+) -> tuple[Records, Candidates, Ints]:
+    """The joint fit of a block of pixels: records, candidates, and the day of the last observation used.
+
+    Parameters
+    ----------
+    series : (pixel, time, index) float32, any unit; NaN = not clear
+    first_onset : earliest day of an onset
+    """
+    n_pixel, n_time, n_index = series.shape
+    records = empty_records(n_pixel, n_time, n_index)
+    found = np.zeros(n_pixel, FOUND)
+    last = np.zeros(n_pixel, np.int64)
+    prepare(series, tables, settings, records, last)
+    segment(records, tables, settings, first_onset, found)
+    date_onset(records, tables, first_onset, found)
+    question(records, tables, found)
+    return records, found, last
 
 
 def run_phases(
@@ -51,18 +87,29 @@ def run_phases(
     settings = Settings(**{name: float(value) for name, value in params.items()})
     first_onset = -np.inf if history_end is None else float(history_end + 1)
     layers = empty_layers((n_pixel,))
-    for start in range(0, n_pixel, BLOCK):
-        stop = min(start + BLOCK, n_pixel)
-        series = values[:, :, start:stop].transpose(2, 1, 0).copy()
-        here = np.zeros((0, stop - start), np.bool_) if snow is None else snow[:, start:stop]
-        parts: list[Any] = [layer[start:stop] for layer in layers]
+    screened = screen(values, days, settings.noise_floor)
+    seen = screened.clear > 0
+    padded = np.append(days, NO_DATE)  # position -1 and n_time: no observation
+    layers.n_valid[:] = np.minimum(screened.clear, 65535)
+    layers.last_observation[:] = padded[screened.last]
+    enough = seen & (screened.clear >= MIN_OBSERVATIONS)
+    enough &= padded[screened.last] - padded[screened.first] >= MIN_SPAN_DAYS
+    layers.status[:] = np.where(enough, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
+    # numbers too large for a sum of squares are no index
+    sane = np.isfinite(screened.statistic).all(axis=0)
+    layers.status[enough & ~sane] = Status.FAILED
+    flagged = np.flatnonzero(enough & sane & (screened.statistic.max(axis=0) >= settings.screen))
+    for start in range(0, flagged.size, BLOCK):
+        pixel = flagged[start : start + BLOCK]
+        series = np.ascontiguousarray(values[:, :, pixel].transpose(2, 1, 0))
+        records, found, last = search(series, tables, settings, first_onset)
+        found["cusum"] = screened.statistic[:, pixel].max(axis=0)
+        parts: list[Any] = [layer[pixel] for layer in layers]
         out = Layers(*parts)
-        records = empty_records(stop - start, n_time, n_index)
-        n_valid, last = np.zeros((2, stop - start), np.int64)
-        prepare(series, tables, settings, records, n_valid, last)
-        out.n_valid[:] = np.minimum(n_valid, 65535)
-        out.last_observation[:] = np.where(n_valid > 0, last, out.last_observation)
-        out.status[:] = np.where(records.size > 0, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
-        found = find_changes(records, tables, settings, first_onset)
-        describe(records, settings, found, here.T, days, out)
+        out.last_observation[:] = last
+        out.status[records.size == 0] = Status.TOO_FEW_OBSERVATIONS
+        white = np.zeros((pixel.size, 0), np.bool_) if snow is None else snow[:, pixel].T
+        describe(records, settings, found, white, days, out)
+        for whole, part in zip(layers, out, strict=True):
+            whole[pixel] = part
     return layers

@@ -1,118 +1,56 @@
-"""The stage that checks: every candidate against what a likelihood of independent noise ignores."""
+"""The stage that questions every candidate: what a likelihood of independent noise and harmonics ignores.
+
+Weather makes residuals that last for weeks; crops rotate, lie fallow and come back; a flood leaves the ground as it
+was. Each is a number here; :mod:`kernels.outcome` weighs them.
+"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from kernels._jit import jit
-from kernels.harmonic import N_TERMS, evidence_path, level_trend_scan
-from kernels.marks import (
-    ONSET_SHARE,
-    ONSET_SHARE_STRICT,
-    batch_ratio,
-    count_evidence,
-    is_quiet,
-    mark_evidence,
-    onset_from,
-)
-from kernels.model import (
-    ACTIVITY_B0,
-    ACTIVITY_PRECISION,
-    BASELINE_PRECISION,
-    LATEST,
-    NONE,
-    OPEN,
-    SETTLED,
-    SETTLED_PRECISION,
-    Changes,
-    Records,
-    Settings,
-    Tables,
-    Tasks,
-)
-from kernels.series import ONE, ZERO, running_moments
+from kernels._jit import helper, jit
+from kernels.harmonic import N_TERMS, evidence_path
+from kernels.model import Candidates, Records, Tables
+from kernels.series import Floats
 from kernels.states import lost_states, novel_share
 
-LOST_SETTLED = 0.5
-"""Share of baseline states that finished ground no longer shows."""
 
-LOST_WHOLLY = 0.9
-"""Share of baseline states lost from which the ground is another, whatever season it has."""
-
-SEASON_GAIN = 0.08
-"""Log evidence an observation and index by which a season beats works: the ground grows, it is not built on."""
-
-NOVEL = 0.5
-"""Share of observations outside all that the baseline showed in any season: not a mere missed season."""
-
-RETURN_DAYS = 410.0
-"""Days within which a season that was missed, and nothing worse, can come back: a year and a late spring."""
+@helper
+def phase_spread(design: Floats, z: Floats, coef: Floats, start: int, stop: int) -> float:
+    """Standard deviation of the residuals of [start, stop), mean over the indices."""
+    total = 0.0
+    for k in range(z.shape[1]):
+        squares = 0.0
+        for i in range(start, stop):
+            e = z[i, k]
+            for a in range(N_TERMS):
+                e -= coef[k, a] * design[i, a]
+            squares += e * e
+        total += math.sqrt(squares / (stop - start))
+    return total / z.shape[1]
 
 
 @jit
-def check(records: Records, tables: Tables, settings: Settings, tasks: Tasks, changes: Changes) -> None:
-    """Fourth stage: every check on the candidates of the search.
+def question(records: Records, tables: Tables, found: Candidates) -> None:
+    """Fourth stage: what speaks for and against every candidate.
 
     Parameters
     ----------
-    changes : (task,) CHANGE with i, j, stable, best; out: kind (NONE where a check fails), onset,
-        onset_high, sure, marked, inflation, strength, share
+    found : (pixel,) FOUND; out: lost, novel, spread (0 where works go on)
     """
     n_time, n_index = records.z.shape[1:]
-    score, marks = np.empty(n_time + 1), np.empty(n_time)
+    score = np.empty(n_time + 1)
     coef = np.empty((n_index, N_TERMS))
-    moments = np.zeros((n_time + 1, 2 + 3 * n_index))
-    for t in range(tasks.size):
-        task, change = tasks[t], changes[t]
-        change.kind = NONE
-        n = task.stop - task.start
-        z = records.z[task.pixel][task.start : task.stop]
-        day = records.day[task.pixel][task.start : task.stop]
-        season = records.season[task.pixel][task.start : task.stop]
-        design = records.design[task.pixel][task.start : task.stop]
-        floor = records.floor[task.pixel]
-        i, j = change.i, change.j
-        part = j if j < n else max(i, n - LATEST)
-        mark_evidence(z, season, i, part, n, marks)
-        change.share = count_evidence(marks, part, n) / (n - part)
-        if change.share < settings.persistence:
+    for p in range(found.size):
+        if found[p].onset < 0:
             continue
-        gain = change.best - change.stable
-        # the baseline's coefficients, and what it is worth
-        base = evidence_path(design, z, ZERO, i - 1, (n, n), BASELINE_PRECISION, tables.smooth, score, coef)
-        inflation = max(1.0, batch_ratio(design, z, coef, ZERO, i))
+        n = records.size[p]
+        z, season, design = records.z[p][:n], records.season[p][:n], records.design[p][:n]
+        j, onset = found[p].settled, found[p].onset
         if j < n:
-            end = evidence_path(design, z, n - 1, j, (n, n), SETTLED_PRECISION, tables.smooth, score, coef)
-            inflation = max(inflation, batch_ratio(design, z, coef, j, n))
-            if i < j:  # against an episode after which the ground is as it was; the activity cancels
-                back = evidence_path(design, z, ZERO, n - 1, (i, j), BASELINE_PRECISION, tables.smooth, score, coef)
-                gain = min(gain, base + end - back)
-        change.inflation = inflation
-        change.strength = gain / inflation
-        if change.strength < settings.threshold:
-            continue
-        mark_evidence(z, season, i, i, part, marks)
-        stop = min(j, n - 3)
-        onset = onset_from(marks, i, stop, n, ONSET_SHARE)
-        change.onset_high = max(onset_from(marks, i, stop, n, ONSET_SHARE_STRICT), onset)
-        change.onset = onset
-        change.marked = count_evidence(marks, onset, n)
-        settled = j < n and is_quiet(z, floor, i, j, n, settings.settled_noise, score)
-        if settled:
-            lost = lost_states(z, season, i, j, n)
-            settled = lost >= LOST_SETTLED
-            part = j
-        if not settled:
-            lost = lost_states(z, season, i, onset, n)
-            part = onset
-        if not settled and lost < LOST_WHOLLY:
-            grown = evidence_path(design, z, onset, n - 1, (n, n), BASELINE_PRECISION, tables.smooth, score, coef)
-            running_moments(z, design, moments)
-            level_trend_scan(
-                moments, n_index, n, onset, onset + 1, ONE, ACTIVITY_PRECISION, ACTIVITY_B0, tables.works, score
-            )
-            if grown - score[onset] > SEASON_GAIN * n_index * (n - onset):
-                continue
-        waited = day[n - 1] - day[onset] >= RETURN_DAYS
-        change.sure = waited or lost >= LOST_WHOLLY or novel_share(z, i, part, n) >= NOVEL
-        change.kind = SETTLED if settled and change.sure else OPEN
+            evidence_path(design, z, n - 1, j, tables.settled, score, coef)
+            found[p].spread = phase_spread(design, z, coef, j, n)
+        found[p].lost = lost_states(z, season, onset, onset, n)
+        found[p].novel = novel_share(z, onset, onset, n)

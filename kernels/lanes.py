@@ -50,14 +50,21 @@ class Design(NamedTuple):
     b: Rows
 
 
-def make_design(days: NDArray[np.int64], harmonics: int, trend: bool, dtype: type[np.floating[Any]]) -> Design:
+def make_design(
+    days: NDArray[np.int64],
+    harmonics: int,
+    trend: bool,
+    dtype: type[np.floating[Any]],
+    n_history: int | None = None,
+) -> Design:
     """Design of ``days`` (time,) int64 since 1970-01-01.
 
     The product of two harmonics is half the sum of two others, so that with two harmonics and a trend 15 sums do for
-    21 pairs. Time runs from -1 to 1.
+    21 pairs. Time runs from -1 to 1, over the first ``n_history`` dates where only those are fitted.
     """
     phase = 2 * np.pi * days / 365.25
-    centre, half = ((days[0] + days[-1]) / 2, max((days[-1] - days[0]) / 2, 1)) if days.size else (0.0, 1.0)
+    fitted = days[:n_history]
+    centre, half = ((fitted[0] + fitted[-1]) / 2, max((fitted[-1] - fitted[0]) / 2, 1)) if fitted.size else (0.0, 1.0)
     t = (days - centre) / half
 
     def waves(top: int) -> list[NDArray[np.float64]]:

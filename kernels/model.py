@@ -1,8 +1,4 @@
-"""What the stages of the ``phases`` detector share: constants, parameters, tables and records.
-
-A *task* is the search for one change in a stretch of one pixel's observations; the stages run over
-the tasks of a block, each a kernel of its own (docs/method.md).
-"""
+"""What the stages of the ``phases`` detector share: constants, parameters, tables and records (docs/method.md)."""
 
 from __future__ import annotations
 
@@ -24,33 +20,43 @@ MIN_SETTLED = 6
 """Observations in any settled phase; also what confirms an onset."""
 
 LATEST = 10
-"""Observations at the end that speak for an open activity and for its latest level."""
+"""Observations at the end that give an open activity's latest level."""
 
-BASELINE_PRECISION = np.array([1e-3, 1e-2, 1e-2, 4e-2, 4e-2, 1.0])
-SETTLED_PRECISION = np.array([1e-3, 4e-2, 4e-2, 0.25, 0.25, 1.0])
-"""Prior precision of level, harmonics and trend (per year), relative to the noise: a baseline may
-swing by tens of noise units a year, finished ground by a few."""
+PAUSE_DAYS = 180.0
+PAUSE_SPREAD = 2.0
+"""A stage as long as this and no rougher (variance, noise units) is a pause between two activities."""
 
-ACTIVITY_B0 = 9.0
-"""Scale of the activity's variance prior: works are expected at three times the noise."""
 
-ACTIVITY_PRECISION = (1e-3, 0.04)
-"""Prior precision of an activity's level and trend (per year), relative to its noise."""
+class Prior(NamedTuple):
+    """Prior of a phase's regression: precision (N_TERMS,) of level, harmonics and trend relative to the noise, shape and
+    scale of the variance's inverse gamma, noise units, and the part of the evidence that depends on the number of
+    observations alone, (time + 1,)."""
 
-SCREEN = 0.0
-"""Gain of the best step or open activity below which the search over pairs is not made."""
+    precision: Floats
+    shape: float
+    scale: float
+    table: Floats
 
-NONE, OPEN, SETTLED = 0, 1, 2
-"""Kinds of change."""
+
+BASELINE = (np.array([1e-3, 1e-2, 1e-2, 4e-2, 4e-2, 1.0]), 1.0, 1.0)
+"""Normal ground may swing by tens of noise units a year."""
+
+SETTLED = (np.array([1e-3, 4.0, 4.0, 16.0, 16.0, 100.0]), 16.0, 16.0)
+"""Finished ground hardly swings, drifts by nothing, and is as quiet as the noise: what drifts or churns is works."""
+
+STAGE = (np.array([1e-3, 1.0]), 1.0, 9.0)
+"""A stage of works: a level and a trend, at three times the noise."""
+
+STAGE_COST = 10.0
+"""Log evidence that one more stage must add."""
 
 
 class Settings(NamedTuple):
     """Parameters of the detector; see ``registry.DETECTORS`` for what each one does."""
 
-    threshold: float
-    persistence: float
+    screen: float
+    belief: float
     settled_days: float
-    settled_noise: float
     confirm_days: float
     spike: float
     noise_floor: float
@@ -60,15 +66,15 @@ class Tables(NamedTuple):
     """What depends on the dates alone.
 
     ``day`` (time,) float64 days since 1970-01-01; ``season`` (time,) float64 day of the year;
-    ``design`` (time, N_TERMS) float64; ``smooth`` and ``works`` (time + 1,) float64, evidence
-    tables of seasonal phases and of activities.
+    ``design`` (time, N_TERMS) float64; the priors of the three kinds of phase.
     """
 
     day: Floats
     season: Floats
     design: Floats
-    smooth: Floats
-    works: Floats
+    baseline: Prior
+    settled: Prior
+    stage: Prior
 
 
 class Records(NamedTuple):
@@ -76,8 +82,7 @@ class Records(NamedTuple):
 
     ``size`` (pixel,) int64, how many; ``z`` (pixel, time, index) float64, noise units; ``day`` and
     ``season`` (pixel, time) float64; ``design`` (pixel, time, N_TERMS) float64; ``scale`` (pixel,
-    index) float64, the noise unit in the index's own; ``floor`` the same, noise floor in noise
-    units.
+    index) float64, the noise unit in the index's own.
     """
 
     size: Ints
@@ -86,43 +91,28 @@ class Records(NamedTuple):
     season: Floats
     design: NDArray[np.float64]
     scale: Floats
-    floor: Floats
 
 
-TASK = np.dtype(
+FOUND = np.dtype(
     [
-        ("pixel", np.int64),
-        ("start", np.int64),
-        ("stop", np.int64),
-        ("first_onset", np.float64),  # earliest day of an onset
-        ("settled_days", np.float64),  # shortest settled phase
-    ]
-)
-"""The stretch [start, stop) of a pixel's observations to search; positions below count from start."""
-
-CHANGE = np.dtype(
-    [
-        ("kind", np.int64),
-        ("onset", np.int64),  # after the marks moved it, and the latest that they allow
+        ("onset", np.int64),  # first changed observation, -1: no candidate
+        ("onset_low", np.int64),  # 90 % bounds, positions
         ("onset_high", np.int64),
-        ("i", np.int64),  # onset by likelihood
-        ("j", np.int64),  # first settled observation, or the number of observations
-        ("i_low", np.int64),  # 90 % bounds of both
-        ("i_high", np.int64),
-        ("j_low", np.int64),
-        ("j_high", np.int64),
-        ("first", np.int64),  # range of onsets searched, and of settled starts
-        ("last", np.int64),
-        ("sure", np.int64),  # 1 where what came is new, or what went had time to come back
-        ("marked", np.int64),  # observations that support it
-        ("stable", np.float64),  # log evidence of no change, and of the best change
-        ("best", np.float64),
-        ("inflation", np.float64),  # variance inflation by autocorrelation
-        ("strength", np.float64),  # log evidence gained, net of inflation
-        ("share", np.float64),  # marked share of the settled (or latest) observations
+        ("settled", np.int64),  # first settled observation, or the number of observations
+        ("settled_low", np.int64),
+        ("settled_high", np.int64),
+        ("begin", np.int64),  # onset by evidence alone, before the climatology moved it
+        ("last", np.int64),  # start of the last stage
+        ("pauses", np.int64),
+        ("evidence", np.int64),  # observations that no season explains
+        ("cusum", np.float64),  # the screen's statistic, largest of the indices
+        ("over_open", np.float64),  # log evidence of a settled end over works that go on
+        ("lost", np.float64),  # share of the baseline's states that are gone
+        ("novel", np.float64),  # share of what came that the baseline never showed
+        ("abnormal", np.float64),  # share of what came that its season's climatology does not explain
+        ("spread", np.float64),  # standard deviation of the settled phase, noise units
     ]
 )
-"""What is known of the change sought by a task; each stage fills in its part."""
+"""What is known of a pixel's change; each stage fills in its part. Positions count a pixel's observations."""
 
-Tasks = NDArray[np.void]
-Changes = NDArray[np.void]
+Candidates = NDArray[np.void]

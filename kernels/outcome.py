@@ -1,4 +1,4 @@
-"""From the changes found to layers: what they mean, in dates and bits."""
+"""From candidates to layers: which are believed, which have settled, and what they mean in dates and bits."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.layers import Layers, Quality, Status
-from kernels.model import LATEST, SETTLED, Records, Settings
-from kernels.phases import Found, confirmed
+from kernels.model import LATEST, MIN_SETTLED, Candidates, Records, Settings
 from kernels.series import Floats, Ints
 
 GAP_DAYS = 45.0
@@ -24,70 +23,88 @@ SHORT_DAYS = 180.0
 """Less normal ground than this before an onset, and the change stays provisional: half a year cannot tell it from a
 season (unmasked snow of a first winter looks like ground that was cleared in spring)."""
 
-CONFIDENCE = (-8.61, 0.59, -1.11, 7.88)
-"""Intercept, and slopes of log evidence, log(1 + interval / 30 d) and persistence."""
+LOST_WHOLLY = 0.9
+NOVEL = 0.5
+RETURN_DAYS = 410.0
+"""A change is sure where this share of the baseline's states is gone, or this share of what came is new in any season,
+or a year and a late spring gave the missing season time to return; until then it is provisional."""
+
+CHANGED = (-7.44, 7.51, 0.93, 1.27)
+"""Log odds that the ground changed: intercept, and weights of the log of the screen's CUSUM, lost and abnormal."""
+
+OVER = (-7.2, 0.026, 1.24, -6.06)
+"""Log odds that the works are over, less those at which one ongoing work in five would be called over: intercept, and
+weights of the evidence over works that go on, the log of the days settled, and the log of the settled spread."""
+
+DATED = (0.85, 0.31, -1.08)
+"""Log odds that the ground changed and the onset is within 30 days: intercept, and weights of the log odds of CHANGED
+and of log(1 + interval / 30 d)."""
 
 
-def confidence(strength: Floats, width: Floats, share: Floats) -> Floats:
-    """Percent of such pixels that truly changed with onset within 30 d.
+def odds_of_change(found: Candidates) -> Floats:
+    """Log odds that each candidate is a change; fitted by benchmarks/kernels/calibrate.py, as the next two."""
+    bias, cusum, lost, abnormal = CHANGED
+    x = bias + cusum * np.log(np.maximum(found["cusum"], 0.1))
+    return np.asarray(x + lost * found["lost"] + abnormal * found["abnormal"])
 
-    A logistic curve fitted to simulated ground, nine stable pixels to one that is built on
-    (docs/method.md); it rises with evidence and persistence and falls with the width of the
-    onset's interval.
 
-    Parameters
-    ----------
-    strength : log evidence; width : days; share : 0-1
-    """
-    a, b, c, d = CONFIDENCE
-    x = a + b * np.log(strength) + c * np.log(1.0 + width / 30.0) + d * share
-    return np.asarray(np.round(100.0 / (1.0 + np.exp(-x))))
+def odds_of_end(found: Candidates, settled_days: Floats) -> Floats:
+    """Log odds that each candidate's works are over; ``settled_days`` since the last observation of works."""
+    bias, evidence, length, spread = OVER
+    x = bias + evidence * found["over_open"] + length * np.log(np.maximum(settled_days, 1.0))
+    return np.asarray(x + spread * np.log(found["spread"] + 0.1))
+
+
+def probability(odds: Floats) -> Floats:
+    """Of log odds."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -50, 50))))
 
 
 def describe(
-    records: Records, settings: Settings, found: Found, snow: NDArray[np.bool_], days: Ints, out: Layers
+    records: Records, settings: Settings, found: Candidates, snow: NDArray[np.bool_], days: Ints, out: Layers
 ) -> None:
-    """Write the layers of every changed pixel of a block.
+    """Write the layers of every believed change of a block.
 
     Parameters
     ----------
     snow : (pixel, time) bool, or (pixel, 0) when unknown; days : (time,) int64, all dates
     out : layers of the block, (pixel,) each
     """
-    pixel = np.flatnonzero(found.n_changes)
-    first, latest, offset = found.first[pixel], found.latest[pixel], found.offset[pixel]
-    count, n, day = found.n_changes[pixel], records.size[pixel], records.day[pixel]
+    odds = odds_of_change(found)
+    pixel = np.flatnonzero((found["onset"] >= 0) & (probability(odds) >= settings.belief))
+    if not pixel.size:
+        return
+    found, odds, n, day = found[pixel], odds[pixel], records.size[pixel], records.day[pixel]
     each = np.arange(pixel.size)
-    begin, end_day = day[each, first["i"]], day[each, n - 1]
-    sure_day = day[each, first["i_low"]]
-    onset_earliest = day[each, first["i_low"] - 1] + 1
-    onset_latest = day[each, first["i_high"]]
-    quality = np.where(begin - day[each, first["i"] - 1] > GAP_DAYS, Quality.GAP_AT_ONSET, 0)
+    onset, low = found["onset"], found["onset_low"]
+    begin, end_day = day[each, onset], day[each, n - 1]
+    onset_earliest, onset_latest = day[each, low - 1] + 1, day[each, found["onset_high"]]
+    quality = np.where(begin - day[each, onset - 1] > GAP_DAYS, Quality.GAP_AT_ONSET, 0)
     # what is surely normal ends where the onset's interval begins
-    weak = (first["i_low"] < WEAK_OBSERVATIONS) | (sure_day - day[:, 0] < WEAK_DAYS)
+    weak = (low < WEAK_OBSERVATIONS) | (day[each, low] - day[:, 0] < WEAK_DAYS)
     quality |= np.where(weak, Quality.WEAK_BASELINE, 0)
     edge = np.minimum(begin - day[:, 0], end_day - begin)
 
-    short = begin - day[:, 0] < SHORT_DAYS
-    halted = (latest["kind"] == SETTLED) & ~short
-    h = np.minimum(offset + np.maximum(latest["j"] - 1, latest["i"]), n - 2)
+    waited = end_day - begin
+    sure = (waited >= RETURN_DAYS) | (found["lost"] >= LOST_WHOLLY) | (found["novel"] >= NOVEL)
+    sure &= (begin - day[:, 0] >= SHORT_DAYS) & (waited >= settings.confirm_days) & (n - onset >= MIN_SETTLED)
+    settled = np.maximum(found["settled"], np.minimum(onset + 1, n))
+    h = np.minimum(settled - 1, n - 2)
     halt, following = day[each, h], day[each, h + 1]
-    halt_earliest = np.minimum(halt, day[each, offset + np.maximum(latest["j_low"] - 1, 0)])
-    halt_latest = np.maximum(following, day[each, np.minimum(offset + latest["j_high"], n - 1)])
+    over = odds_of_end(found, end_day - halt) >= 0
+    halted = sure & over & (settled < n) & (end_day - day[each, h + 1] >= settings.settled_days)
+    halt_earliest = np.minimum(halt, day[each, np.maximum(found["settled_low"] - 1, 0)])
+    halt_latest = np.maximum(following, day[each, np.minimum(found["settled_high"], n - 1)])
     quality |= np.where(halted & (following - halt > GAP_DAYS), Quality.GAP_AT_HALT, 0)
     edge = np.where(halted, np.minimum(edge, end_day - halt), edge)
     quality |= np.where(edge < EDGE_DAYS, Quality.RECORD_EDGE, 0)
+    status = np.where(sure, np.where(found["pauses"] > 0, Status.RESUMED, Status.ACTIVE), Status.PROVISIONAL)
 
-    known = confirmed(end_day - begin, n - first["i"], latest["sure"] == 1, settings)
-    status = np.where(known, Status.ACTIVE, Status.PROVISIONAL)
-    status = np.where(halted, Status.HALTED, np.where(count > 1, Status.RESUMED, status))
-    status = np.where(short, Status.PROVISIONAL, status)
-
-    start = np.where(halted, offset + latest["j"], np.maximum(first["i"], n - LATEST))
+    start = np.where(halted, settled, np.maximum(onset, n - LATEST))
     level = np.where(np.arange(day.shape[1]) < n[:, None], records.z[pixel, :, 0], 0.0)
     total = np.concatenate([np.zeros((pixel.size, 1)), np.cumsum(level, axis=1)], axis=1)
-    settled = (total[each, n] - total[each, start]) / (n - start)
-    shift = (settled - total[each, first["i"]] / first["i"]) * records.scale[pixel, 0] * 1e4
+    latest = (total[each, n] - total[each, start]) / (n - start)
+    shift = (latest - total[each, onset] / onset) * records.scale[pixel, 0] * 1e4
 
     if snow.shape[1]:
         white = snow[pixel]
@@ -95,13 +112,14 @@ def describe(
         at_halt = (days >= halt_earliest[:, None]) & (days <= halt_latest[:, None])
         inside |= at_halt & halted[:, None]
         quality |= np.where((white & inside).any(axis=1), Quality.SNOW_SEASON, 0)
-    out.status[pixel] = status
+    bias, belief, width = DATED
+    dated = bias + belief * odds + width * np.log1p((onset_latest - onset_earliest) / 30.0)
+    out.status[pixel] = np.where(halted, Status.HALTED, status)
     out.onset[pixel], out.onset_earliest[pixel], out.onset_latest[pixel] = begin, onset_earliest, onset_latest
-    dated = pixel[halted]
-    out.halt[dated] = halt[halted]
-    out.halt_earliest[dated], out.halt_latest[dated] = halt_earliest[halted], halt_latest[halted]
+    at = pixel[halted]
+    out.halt[at], out.halt_earliest[at], out.halt_latest[at] = halt[halted], halt_earliest[halted], halt_latest[halted]
     out.magnitude[pixel] = np.round(np.clip(shift, -32767, 32767))
-    out.confidence[pixel] = confidence(first["strength"], onset_latest - onset_earliest, first["share"])
-    out.n_evidence[pixel] = np.minimum(first["marked"], 65535)
-    out.n_changes[pixel] = np.minimum(count, 255)
+    out.confidence[pixel] = np.round(100.0 * probability(dated))
+    out.n_evidence[pixel] = np.minimum(found["evidence"], 65535)
+    out.n_changes[pixel] = np.minimum(1 + found["pauses"], 255)
     out.quality[pixel] = quality

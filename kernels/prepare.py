@@ -17,7 +17,6 @@ def prepare(
     tables: Tables,
     settings: Settings,
     records: Records,
-    n_valid: NDArray[np.int64],
     last: NDArray[np.int64],
 ) -> None:
     """Fill the records of every pixel; ``size`` is 0 where there are too few observations.
@@ -25,7 +24,7 @@ def prepare(
     Parameters
     ----------
     series : (pixel, time, index) float32, any unit; NaN = not clear
-    n_valid, last : (pixel,) int64, out: clear observations, and the day of the last one used
+    last : (pixel,) int64, out: the day of the last observation used
     """
     n_time, n_index = series.shape[1:]
     taken = np.empty(n_time, np.int64)
@@ -34,7 +33,6 @@ def prepare(
         records.size[p] = 0
         z = records.z[p]
         n = compact(series[p], taken, z)
-        n_valid[p] = n
         if n == 0:
             continue
         last[p] = np.int64(tables.day[taken[n - 1]])
@@ -46,8 +44,6 @@ def prepare(
         if n < MIN_OBSERVATIONS or tables.day[taken[n - 1]] - tables.day[taken[0]] < MIN_SPAN_DAYS:
             continue
         records.size[p] = n
-        for k in range(n_index):
-            records.floor[p, k] = settings.noise_floor / records.scale[p, k]
         for q in range(n):
             at = taken[q]
             records.day[p, q] = tables.day[at]
@@ -64,6 +60,5 @@ def empty_records(n_pixel: int, n_time: int, n_index: int) -> Records:
         np.empty((n_pixel, n_time)),
         np.empty((n_pixel, n_time)),
         np.empty((n_pixel, n_time, N_TERMS)),
-        np.empty((n_pixel, n_index)),
         np.empty((n_pixel, n_index)),
     )

@@ -13,167 +13,156 @@ from functools import lru_cache
 
 import numpy as np
 
-from kernels import checks, marks, model, search
-from kernels.reference_series import inflation, log_evidence, lost_states, marked, novel_share, onset_from, rough
+from kernels import climate, model, segments
+from kernels.reference_series import log_evidence, lost_states, novel_share, spread
 from kernels.series import Floats
 
 
 @dataclass(frozen=True)
 class Found:
-    """A change, its settled phase open where ``j`` is the number of observations."""
+    """A candidate; positions count the observations, and ``settled`` is their number where works go on."""
 
-    i: int
-    j: int
+    onset: int
     onsets: tuple[int, int]
-    ends: tuple[int, int]
-    strength: float
-    share: float
-    marked: int
-    open: bool
-    sure: bool
+    settled: int
+    settles: tuple[int, int]
+    pauses: int
+    evidence: int
+    over_open: float
+    lost: float
+    novel: float
+    abnormal: float
+    spread: float
 
 
 class Series:
     """One pixel's clear observations, and the evidence of any of its segments."""
 
-    def __init__(self, z: Floats, floor: Floats, day: Floats, design: Floats) -> None:
-        self.z, self.floor, self.day, self.design = z, floor, day, design
+    def __init__(self, z: Floats, day: Floats, season: Floats, design: Floats) -> None:
+        self.z, self.day, self.season, self.design = z, day, season, design
         self.n = z.shape[1]
-        self.baseline = lru_cache(None)(self._baseline)
-        self.settled = lru_cache(None)(self._settled)
-        self.works = lru_cache(None)(self._works)
+        self.stage = lru_cache(None)(self._stage)
 
-    def part(self, start: int, stop: int) -> Series:
-        """The observations [start, stop)."""
-        cut = slice(start, stop)
-        return Series(self.z[:, cut], self.floor, self.day[cut], self.design[cut])
+    def baseline(self, i: int) -> float:
+        """Log evidence of [0, i) as normal ground."""
+        return log_evidence(self.design[:i], self.z[:, :i], model.BASELINE)[0]
 
-    def _baseline(self, i: int) -> float:
-        return log_evidence(self.design[:i], self.z[:, :i], model.BASELINE_PRECISION, 1.0)[0]
+    def settled(self, j: int) -> float:
+        """Log evidence of [j, n) as finished ground."""
+        return log_evidence(self.design[j:], self.z[:, j:], model.SETTLED)[0]
 
-    def _settled(self, j: int) -> float:
-        return log_evidence(self.design[j:], self.z[:, j:], model.SETTLED_PRECISION, 1.0)[0]
-
-    def _works(self, i: int, j: int) -> float:
-        if i == j:
-            return 0.0
+    def _stage(self, i: int, j: int) -> tuple[float, float]:
         years = self.design[i:j, -1]
         design = np.stack([np.ones(j - i), years - years.mean()], axis=1)
-        precision = np.array(model.ACTIVITY_PRECISION)
-        return log_evidence(design, self.z[:, i:j], precision, model.ACTIVITY_B0)[0]
-
-    def score(self, i: int, j: int) -> float:
-        """Evidence of the three phases split at i and j."""
-        return self.baseline(i) + self.works(i, j) + (self.settled(j) if j < self.n else 0.0)
-
-
-def best_of(pairs: list[tuple[int, int]], s: Series) -> tuple[float, int, int]:
-    """First of the best pairs; (-inf, -1, -1) of none."""
-    best, i, j = -math.inf, -1, -1
-    for pair in pairs:
-        if s.score(*pair) > best:
-            best, (i, j) = s.score(*pair), pair
-    return best, i, j
+        evidence, coef, _ = log_evidence(design, self.z[:, i:j], model.STAGE)
+        # the variance that the penalised fit leaves
+        penalty = (model.STAGE[0][:, None] * coef**2).sum(axis=0)
+        left = ((self.z[:, i:j].T - design @ coef) ** 2).sum(axis=0) + penalty
+        return evidence, float(left.max()) / (j - i)
 
 
-def find_settled(s: Series, first: int, last: int) -> tuple[float, int, int]:
-    """The kernel's search: steps, a coarse grid, then either date in full until neither moves."""
-    coarse = range(first, last + 1, search.COARSE)
-    pairs = [(i, i) for i in range(first, last + 1)]
-    pairs += [(i, j) for i in coarse for j in range(i + search.COARSE, last + 1, search.COARSE)]
-    best = best_of(pairs, s)
-    while best[1] >= 0:
-        old = best
-        _, i, j = old
-        best = max(best, best_of([(q, j) for q in range(first, j + 1)], s), key=lambda b: b[0])
-        i = best[1]
-        best = max(best, best_of([(i, q) for q in range(i, last + 1)], s), key=lambda b: b[0])
-        if best[0] <= old[0]:
-            break
-    return best
-
-
-def find_change(
-    s: Series, season: Floats, settings: model.Settings, first_onset: float, settled_days: float
-) -> Found | None:
-    """The best single change, if it passes every check; see :func:`kernels.phases.find_change`."""
-    n, day, z = s.n, s.day, s.z
-    onsets = [i for i in range(model.MIN_BASELINE, n) if day[i] >= first_onset]
-    first = onsets[0] if onsets else n
-    lasts = [j for j in range(n - model.MIN_SETTLED + 1) if day[n - 1] - day[j] >= settled_days]
+def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[int, int, tuple[int, int], int, float]:
+    """(onset, settled, its bounds, pauses, evidence over works that go on), onset -1 where there is no room."""
+    onsets = [i for i in range(model.MIN_BASELINE, s.n) if s.day[i] >= first_onset]
+    first = onsets[0] if onsets else s.n
+    lasts = [j for j in range(s.n - model.MIN_SETTLED + 1) if s.day[s.n - 1] - s.day[j] >= settled_days]
     last = lasts[-1] if lasts else -1
-    stable = s.baseline(n)
-    best = best_of([(i, n) for i in range(first, n - 2)], s)
-    step = best_of([(i, i) for i in range(first, last + 1)], s)
-    if max(best[0], step[0]) - stable < model.SCREEN:
+    before = {i: s.baseline(i) for i in range(first, s.n + 1)}
+    stages: dict[int, tuple[float, list[int]]] = {}  # end: best evidence, and where its stages begin
+    for b in [*range(first + segments.NODE, s.n, segments.NODE), s.n]:
+        best: tuple[float, list[int]] = (-math.inf, [])
+        for a in range(first, min(b, s.n - 1), segments.NODE):
+            reached, path = stages.get(a, (-math.inf, []))
+            if before[a] >= reached:
+                reached, path = before[a], []
+            score = reached - model.STAGE_COST + s.stage(a, b)[0]
+            if score > best[0]:
+                best = score, [*path, a]
+        stages[b] = best
+
+    def reach(b: int) -> tuple[float, list[int]]:
+        reached = stages.get(b, (-math.inf, []))
+        return reached if b == s.n or reached[0] > before[b] else (before[b], [])
+
+    scores = {j: reach(j)[0] + s.settled(j) for j in range(first, last + 1, segments.NODE)}
+    closed = max(scores.values(), default=-math.inf)
+    if max(closed, stages[s.n][0]) == -math.inf:
+        return -1, -1, (-1, -1), 0, 0.0
+    over = closed - stages[s.n][0]
+    j = s.n if over < 0 else min(j for j in scores if scores[j] == closed)
+    path = reach(j)[1]
+    onset = path[0] if path else j
+    long = [(a, b) for a, b in zip(path, path[1:], strict=False) if s.day[b - 1] - s.day[a] >= model.PAUSE_DAYS]
+    pauses = sum(s.stage(a, b)[1] <= model.PAUSE_SPREAD for a, b in long)
+    if j == s.n:
+        return onset, j, (j, j), pauses, over
+    mass = np.array([math.exp((score - closed) / segments.HALT_HEAT) for score in scores.values()]).cumsum()
+    nodes = list(scores)
+    low = nodes[int(np.argmax(mass / mass[-1] >= segments.TAIL))]
+    high = nodes[int(np.argmax(mass / mass[-1] >= 1 - segments.TAIL))]
+    if path:
+        around = range(max(j - segments.NODE + 1, path[-1] + 1), min(j + segments.NODE, last + 1))
+        j = max(around, key=lambda q: s.stage(path[-1], q)[0] + s.settled(q))
+    return onset, j, (min(low, j), max(high, j)), pauses, over
+
+
+def weigh(s: Series, base: int, low: int) -> tuple[Floats, Floats]:
+    """Of the observations from ``low`` on: capped log likelihood ratio of changed to normal, and distance from normal."""
+    coef = log_evidence(s.design[:base], s.z[:, :base], model.BASELINE)[1]
+    ratio, far = np.zeros(s.n), np.zeros(s.n)
+    for q in range(low, s.n):
+        apart = np.abs(s.season[:base] - s.season[q])
+        near = np.minimum(apart, 365.25 - apart) <= climate.SEASON_DAYS
+        near &= np.abs(s.day[:base] - s.day[q]) > climate.OWN_DAYS
+        witnesses = s.z[:, :base][:, near]
+        count = witnesses.shape[1]
+        if count >= climate.SEASON_MIN:
+            mean = witnesses.mean(axis=1)
+            variance = (count * witnesses.var(axis=1) + 2) / (count + 1) * (1 + 1 / count)
+        else:
+            mean, variance = s.design[q] @ coef, np.full(s.z.shape[0], 4.0)
+        start = max(q, base)
+        ahead = s.z[:, start : start + climate.AHEAD]
+        changed = ahead.var(axis=1) + climate.CHANGED_VARIANCE
+        off = (s.z[:, q] - mean) ** 2 / variance
+        other = (s.z[:, q] - ahead.mean(axis=1)) ** 2 / changed
+        ratio[q] = np.clip(0.5 * (off - other + np.log(variance / changed)).sum(), -climate.VOTE, climate.VOTE)
+        far[q] = math.sqrt(off.max())
+    return ratio, far
+
+
+def find_change(s: Series, settings: model.Settings, first_onset: float) -> Found | None:
+    """The candidate of a series."""
+    begin, settled, settles, pauses, over = find_segments(s, settings.settled_days, first_onset)
+    if begin < 0:
         return None
-    settled = find_settled(s, first, last)
-    gain, i, j = settled if settled[0] >= best[0] else best
-    limit = gain
-    gain -= stable
-    if gain < settings.threshold:
-        return None
-    outside = np.r_[0:i, j:n]
-    if i < j < n:
-        back = log_evidence(s.design[outside], z[:, outside], model.BASELINE_PRECISION, 1.0)[0]
-        gain = min(gain, s.baseline(i) + s.settled(j) - back)
-    _, _, residuals = log_evidence(s.design[:i], z[:, :i], model.BASELINE_PRECISION, 1.0)
-    inflated = max(1.0, inflation(residuals))
-    if j < n:
-        _, _, residuals = log_evidence(s.design[j:], z[:, j:], model.SETTLED_PRECISION, 1.0)
-        inflated = max(inflated, inflation(residuals))
-    if gain / inflated < settings.threshold:
-        return None
-    flags = marked(z, season, i)
-    tail = j if j < n else max(i, n - model.LATEST)
-    if (flags[tail:] == 1).mean() < settings.persistence:
-        return None
-    limit -= search.INTERVAL_DROP * inflated
-    wide = search.PROFILE
-    ends = range(max(j - wide, i), min(j + wide, last) + 1) if j < n else range(n, n + 1)
-    inside = [q for e in ends for q in range(first, min(e + 1, n - 2)) if s.score(q, e) >= limit]
-    j_inside = [j]
-    if j < n:
-        near = range(max(i - wide, first), min(i + wide, j) + 1)
-        j_inside += [e for q in near for e in range(q, last + 1) if s.score(q, e) >= limit]
-    stop = min(j, n - 3)
-    onset = onset_from(flags, i, stop, marks.ONSET_SHARE)
-    high = max([i, *inside, onset, onset_from(flags, i, stop, marks.ONSET_SHARE_STRICT)])
-    part = j
-    settled_now = j < n and quiet(s, i, j, settings.settled_noise)
-    if settled_now:
-        lost = lost_states(z, season, i, j)
-        settled_now = lost >= checks.LOST_SETTLED
-    if not settled_now:
-        part, lost = onset, lost_states(z, season, i, onset)
-        if lost < checks.LOST_WHOLLY and season_wins(s, onset):
-            return None
-    waited = day[-1] - day[onset] >= checks.RETURN_DAYS
-    sure = bool(waited or lost >= checks.LOST_WHOLLY or novel_share(z, i, part) >= checks.NOVEL)
-    is_open = not (settled_now and sure)
+    low = max(begin - climate.BACK, model.MIN_BASELINE)
+    while low < begin and s.day[low] < first_onset:
+        low += 1
+    high = max(min(begin + climate.SPAN, s.n - 3), low + 1)
+    at, inside, far = begin, (begin, begin), np.zeros(s.n)
+    for _ in range(2):
+        ratio, far = weigh(s, at, low)
+        score = ratio[low:high][::-1].cumsum()[::-1]
+        at = low + int(np.argmax(score))
+        mass = np.exp((score - score.max()) / climate.ONSET_HEAT).cumsum()
+        early = low + int(np.argmax(mass >= climate.TAIL * mass[-1]))
+        late = low + int(np.argmax(mass >= (1 - climate.TAIL) * mass[-1]))
+        inside = min(early, at), max(late, at)
+    count = int((far[at:] > climate.ABNORMAL).sum())
+    finished = 0.0
+    if settled < s.n:
+        finished = spread(log_evidence(s.design[settled:], s.z[:, settled:], model.SETTLED)[2])
     return Found(
-        onset,
-        n if is_open else j,
-        (min([i, *inside]), high),
-        (n, n) if is_open else (min(j_inside), max(j_inside)),
-        gain / inflated,
-        float((flags[tail:] == 1).mean()),
-        int((flags[onset:] == 1).sum()),
-        is_open,
-        sure,
+        onset=at,
+        onsets=(min(inside[0], begin), max(inside[1], begin)),
+        settled=settled,
+        settles=settles,
+        pauses=pauses,
+        evidence=count,
+        over_open=over,
+        lost=lost_states(s.z, s.season, at, at),
+        novel=novel_share(s.z, at, at),
+        abnormal=count / (s.n - at),
+        spread=finished,
     )
-
-
-def season_wins(s: Series, onset: int) -> bool:
-    """Whether a seasonal ground describes [onset, n) better than works do."""
-    grown = log_evidence(s.design[onset:], s.z[:, onset:], model.BASELINE_PRECISION, 1.0)[0]
-    bound = checks.SEASON_GAIN * s.z.shape[0] * (s.n - onset)
-    return bool(grown - s.works(onset, s.n) > bound)
-
-
-def quiet(s: Series, i: int, j: int, settled_noise: float) -> bool:
-    """Whether [j, n) is as quiet as the baseline and quieter than the works."""
-    calm = rough(s.z[:, j:], s.floor)
-    if calm > settled_noise * rough(s.z[:, :i], s.floor):
-        return False
-    return j - i < marks.BATCH or calm <= marks.WORKS_QUIETER * rough(s.z[:, i:j], s.floor)

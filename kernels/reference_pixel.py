@@ -11,44 +11,11 @@ from kernels import model, outcome
 from kernels.harmonic import design_matrix
 from kernels.layers import Layers, Quality, Status, empty_layers
 from kernels.reference import Found, Series, find_change
-from kernels.reference_series import Bools, spikes, standardise
+from kernels.reference_series import Bools, cusum, spikes, standardise
 from kernels.series import Floats, Ints
 
-
-def confirmed(found: Found, s: Series, confirm_days: float) -> bool:
-    """Whether enough time and observations follow the onset."""
-    long_enough = bool(s.day[-1] - s.day[found.i] >= confirm_days)
-    return s.n - found.i >= model.MIN_SETTLED and long_enough and found.sure
-
-
-def find_changes(s: Series, season: Floats, settings: model.Settings, first_onset: float) -> list[tuple[int, Found]]:
-    """All separate changes in order of time, each with the observation that it counts from."""
-    changes: list[tuple[int, Found]] = []
-    start, allowed = 0, first_onset
-    while s.n - start >= model.MIN_OBSERVATIONS:
-        part = s.part(start, s.n)
-        found = find_change(part, season[start:], settings, allowed, settings.settled_days)
-        if found is None or (changes and not confirmed(found, part, settings.confirm_days)):
-            break
-        changes.append((start, found))
-        if found.open:
-            break
-        start += found.j
-        allowed = max(first_onset, s.day[start] + settings.settled_days)
-    if changes and changes[0][1].i >= model.MIN_OBSERVATIONS:
-        stop = changes[0][1].i
-        twice = 2 * settings.settled_days
-        earlier = find_change(s.part(0, stop), season[:stop], settings, first_onset, twice)
-        if earlier is not None and not earlier.open:
-            changes.insert(0, (0, earlier))
-    return changes
-
-
-def confidence(strength: float, width: float, share: float) -> int:
-    """Percent; see :func:`kernels.outcome.confidence`."""
-    a, b, c, d = outcome.CONFIDENCE
-    x = a + b * math.log(strength) + c * math.log(1 + width / 30) + d * share
-    return round(100 / (1 + math.exp(-x)))
+TOO_LARGE = 1e18
+"""float32 cannot hold the square of more."""
 
 
 def solve_pixel(
@@ -68,7 +35,15 @@ def solve_pixel(
     row: dict[str, int] = {"n_valid": clear.size, "status": Status.TOO_FEW_OBSERVATIONS}
     if clear.size:
         row["last_observation"] = int(days[clear[-1]])
-    if clear.size < model.MIN_OBSERVATIONS:
+    if clear.size < model.MIN_OBSERVATIONS or days[clear[-1]] - days[clear[0]] < model.MIN_SPAN_DAYS:
+        return row
+    row["status"] = Status.STABLE
+    kept = np.where(np.isfinite(values).all(axis=0), values, np.nan).astype(np.float64)
+    if np.nanmax(np.abs(kept)) > TOO_LARGE:
+        row["status"] = Status.FAILED
+        return row
+    statistic = max(cusum(series, days.astype(np.float64), settings.noise_floor) for series in kept)
+    if statistic < settings.screen:
         return row
     z, scale = standardise(values[:, clear].astype(np.float64), settings.noise_floor)
     keep = spikes(z, days[clear].astype(np.float64), settings.spike)
@@ -76,68 +51,75 @@ def solve_pixel(
     day = days[clear].astype(np.float64)
     row["last_observation"] = int(day[-1])
     if clear.size < model.MIN_OBSERVATIONS or day[-1] - day[0] < model.MIN_SPAN_DAYS:
+        row["status"] = Status.TOO_FEW_OBSERVATIONS
         return row
-    s = Series(z, settings.noise_floor / scale, day, design_matrix(days)[clear])
-    first_onset = -math.inf if history_end is None else float(history_end + 1)
-    changes = find_changes(s, day % 365.25, settings, first_onset)
-    row["status"] = Status.STABLE
-    if changes:
-        row |= describe(z[0] * scale[0], day, settings, changes, s)
-        if snow is not None:
-            row["quality"] |= hidden_by_snow(days[snow], row)
+    s = Series(z, day, day % 365.25, design_matrix(days)[clear])
+    found = find_change(s, settings, -math.inf if history_end is None else float(history_end + 1))
+    if found is not None:
+        odds = odds_of_change(found, statistic)
+        if probability(odds) >= settings.belief:
+            row |= describe(z[0] * scale[0], s, settings, found, odds)
+            if snow is not None:
+                row["quality"] |= hidden_by_snow(days[snow], row)
     return row
 
 
-def describe(
-    level: Floats,
-    day: Floats,
-    settings: model.Settings,
-    changes: list[tuple[int, Found]],
-    s: Series,
-) -> dict[str, int]:
+def probability(odds: float) -> float:
+    """Of log odds."""
+    return 1 / (1 + math.exp(-min(max(odds, -50.0), 50.0)))
+
+
+def odds_of_change(found: Found, statistic: float) -> float:
+    """See :func:`kernels.outcome.odds_of_change`."""
+    a, b, c, d = outcome.CHANGED
+    return a + b * math.log(max(statistic, 0.1)) + c * found.lost + d * found.abnormal
+
+
+def describe(level: Floats, s: Series, settings: model.Settings, found: Found, odds: float) -> dict[str, int]:
     """The layers of a changed pixel."""
-    n = day.size
-    first = changes[0][1]
-    offset, latest = changes[-1]
+    n, day, onset = s.n, s.day, found.onset
+    low, high = found.onsets
     row = {
-        "onset": int(day[first.i]),
-        "onset_earliest": int(day[first.onsets[0] - 1]) + 1,
-        "onset_latest": int(day[first.onsets[1]]),
-        "n_evidence": first.marked,
-        "n_changes": len(changes),
+        "onset": int(day[onset]),
+        "onset_earliest": int(day[low - 1]) + 1,
+        "onset_latest": int(day[high]),
+        "n_evidence": found.evidence,
+        "n_changes": 1 + found.pauses,
     }
     quality = Quality(0)
-    edges = [day[first.i] - day[0], day[-1] - day[first.i]]
-    if day[first.i] - day[first.i - 1] > outcome.GAP_DAYS:
+    edges = [day[onset] - day[0], day[-1] - day[onset]]
+    if day[onset] - day[onset - 1] > outcome.GAP_DAYS:
         quality |= Quality.GAP_AT_ONSET
-    sure = first.onsets[0]
-    if sure < outcome.WEAK_OBSERVATIONS or day[sure] - day[0] < outcome.WEAK_DAYS:
+    if low < outcome.WEAK_OBSERVATIONS or day[low] - day[0] < outcome.WEAK_DAYS:
         quality |= Quality.WEAK_BASELINE
-    end = max(first.i, n - model.LATEST)
-    if day[first.i] - day[0] < outcome.SHORT_DAYS:
+    waited = day[-1] - day[onset]
+    shown = found.lost >= outcome.LOST_WHOLLY or found.novel >= outcome.NOVEL or waited >= outcome.RETURN_DAYS
+    sure = shown and day[onset] - day[0] >= outcome.SHORT_DAYS
+    sure = sure and waited >= settings.confirm_days and n - onset >= model.MIN_SETTLED
+    settled = max(found.settled, min(onset + 1, n))
+    h = min(settled - 1, n - 2)
+    a, b, c, d = outcome.OVER
+    over = a + b * found.over_open + c * math.log(max(day[-1] - day[h], 1.0))
+    over += d * math.log(found.spread + 0.1)
+    end = max(onset, n - model.LATEST)
+    row["status"] = Status.RESUMED if found.pauses else Status.ACTIVE
+    if not sure:
         row["status"] = Status.PROVISIONAL
-    elif not latest.open:
-        end = offset + latest.j
-        h = offset + max(latest.j - 1, latest.i)
+    elif over >= 0 and settled < n and day[-1] - day[h + 1] >= settings.settled_days:
+        row["status"], end = Status.HALTED, settled
         row["halt"] = int(day[h])
-        row["halt_earliest"] = int(min(day[h], day[offset + max(latest.ends[0] - 1, 0)]))
-        row["halt_latest"] = int(max(day[h + 1], day[offset + latest.ends[1]]))
+        row["halt_earliest"] = int(min(day[h], day[max(found.settles[0] - 1, 0)]))
+        row["halt_latest"] = int(max(day[h + 1], day[min(found.settles[1], n - 1)]))
         edges.append(day[-1] - day[h])
         if day[h + 1] - day[h] > outcome.GAP_DAYS:
             quality |= Quality.GAP_AT_HALT
-        row["status"] = Status.HALTED
-    elif len(changes) > 1:
-        row["status"] = Status.RESUMED
-    elif confirmed(latest, s, settings.confirm_days):
-        row["status"] = Status.ACTIVE
-    else:
-        row["status"] = Status.PROVISIONAL
     if min(edges) < outcome.EDGE_DAYS:
         quality |= Quality.RECORD_EDGE
-    shift = (level[end:].mean() - level[: first.i].mean()) * 1e4
+    shift = (level[end:].mean() - level[:onset].mean()) * 1e4
     row["magnitude"] = round(float(np.clip(shift, -32767, 32767)))
-    width = row["onset_latest"] - row["onset_earliest"]
-    row["confidence"] = confidence(first.strength, width, first.share)
+    a, b, c = outcome.DATED
+    width = (row["onset_latest"] - row["onset_earliest"]) / 30
+    row["confidence"] = round(100 * probability(a + b * odds + c * math.log1p(width)))
     row["quality"] = int(quality)
     return row
 

@@ -7,38 +7,39 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels import marks as m
 from kernels import states
-from kernels.harmonic import A0
 from kernels.series import CLIP, ROUGHNESS_OF_NOISE, SPIKE_RUN, Floats
 
 Bools = NDArray[np.bool_]
+Prior = tuple[Floats, float, float]
+"""Precision, shape and scale, as in kernels/model.py."""
 
 
-def log_evidence(design: Floats, z: Floats, precision: Floats, b0: float) -> tuple[float, Floats, Floats]:
+def log_evidence(design: Floats, z: Floats, prior: Prior) -> tuple[float, Floats, Floats]:
     """Evidence of a segment under the conjugate linear model, by least squares.
 
     Parameters
     ----------
     design : (time, term) float64; z : (index, time) float64
-    precision : (term,) float64, added as one row a term: sqrt(precision) c = 0
+    prior : its precision is added as one row a term: sqrt(precision) c = 0
 
     Returns
     -------
     Log evidence summed over the indices, coefficients (term, index), residuals (index, time).
     """
     m = design.shape[0]
+    precision, shape, scale = prior
     rows = np.vstack([design, np.diag(np.sqrt(precision))])
     target = np.vstack([z.T, np.zeros((precision.size, z.shape[0]))])
     coef = np.linalg.lstsq(rows, target, rcond=None)[0]
     penalised = ((target - rows @ coef) ** 2).sum(axis=0)
     _, logdet = np.linalg.slogdet(rows.T @ rows)
     occam = -0.5 * (logdet - np.log(precision).sum())
-    a = A0 + m / 2
+    a = shape + m / 2
     total = 0.0
     for rest in penalised:
-        gammas = math.lgamma(a) - math.lgamma(A0)
-        total += gammas + A0 * math.log(b0) - a * math.log(b0 + rest / 2) + occam
+        gammas = math.lgamma(a) - math.lgamma(shape)
+        total += gammas + shape * math.log(scale) - a * math.log(scale + rest / 2) + occam
     return total, coef, z - (design @ coef).T
 
 
@@ -77,47 +78,6 @@ def spikes(z: Floats, day: Floats, limit: float) -> Bools:
     return keep
 
 
-def rough(z: Floats, floor: Floats) -> float:
-    """Mean over the indices of the median step between neighbours, floored."""
-    steps = np.zeros(z.shape[0])
-    if z.shape[1] >= 2:
-        steps = np.median(np.abs(np.diff(z, axis=1)), axis=1)
-    return float(np.maximum(steps, ROUGHNESS_OF_NOISE * floor).mean())
-
-
-def inflation(residuals: Floats) -> float:
-    """Variance inflation by batch means."""
-    size = m.BATCH
-    whole = residuals[:, : residuals.shape[1] // size * size]
-    squares = float((whole**2).sum())
-    if squares == 0:
-        return 0.0
-    return float((whole.reshape(whole.shape[0], -1, size).sum(axis=2) ** 2).sum()) / squares
-
-
-def marked(z: Floats, season: Floats, start: int) -> Floats:
-    """1 for observations that the baseline [0, start) never showed at that time of the year, 0 for
-    normal ones, and 0.5 in a season that it never saw."""
-    marks = np.zeros(z.shape[1])
-    for q in range(start, z.shape[1]):
-        apart = np.abs(season[:start] - season[q])
-        near = np.minimum(apart, 365.25 - apart) <= m.SEASON_DAYS
-        known = near.sum() >= m.SEASON_MIN
-        seen = z[:, :start][:, near if known else slice(None)]
-        low = seen.min(axis=1) - m.SEASON_MARGIN
-        high = seen.max(axis=1) + m.SEASON_MARGIN
-        marks[q] = 0.0 if known else m.UNSEEN
-        if ((z[:, q] < low) | (z[:, q] > high)).any():
-            marks[q] = 1.0
-    return marks
-
-
-def onset_from(marks: Floats, i: int, stop: int, share: float) -> int:
-    """Onset q in [i, stop] that maximises the marks after it, less ``share`` each."""
-    totals = [(marks[q:] - share).sum() for q in range(i, stop + 1)]
-    return i + int(np.argmax(np.round(totals, 9)))
-
-
 def lost_states(z: Floats, season: Floats, i: int, part: int) -> float:
     """Share of the baseline's states, in seasons that came again, that [part, n) no longer shows."""
     far = np.abs(z[:, :i, None] - z[:, None, part:]).max(axis=0)
@@ -131,7 +91,23 @@ def lost_states(z: Floats, season: Floats, i: int, part: int) -> float:
 
 def novel_share(z: Floats, i: int, part: int) -> float:
     """Share of [part, n) outside the range of the baseline [0, i) in some index."""
-    low = z[:, :i].min(axis=1, keepdims=True) - m.SEASON_MARGIN
-    high = z[:, :i].max(axis=1, keepdims=True) + m.SEASON_MARGIN
+    low = z[:, :i].min(axis=1, keepdims=True) - states.SEASON_MARGIN
+    high = z[:, :i].max(axis=1, keepdims=True) + states.SEASON_MARGIN
     after = z[:, part:]
     return float(((after < low) | (after > high)).any(axis=0).mean())
+
+
+def cusum(values: Floats, days: Floats, noise_floor: float) -> float:
+    """The screen's statistic of one index, (time,) with NaN where not clear, by least squares."""
+    clear = np.isfinite(values)
+    phase = 2 * np.pi * days[clear] / 365.25
+    design = np.stack([np.ones(clear.sum())] + [f(k * phase) for k in (1, 2) for f in (np.cos, np.sin)], axis=1)
+    rest = values[clear] - design @ np.linalg.lstsq(design, values[clear], rcond=None)[0]
+    n = rest.size
+    spread = max(math.sqrt((rest**2).sum() / max(n - 5, 1)), noise_floor)
+    return float(np.abs(np.cumsum(rest)).max() / (spread * math.sqrt(n)))
+
+
+def spread(residuals: Floats) -> float:
+    """Standard deviation of residuals (index, time), mean over the indices."""
+    return float(np.sqrt((residuals**2).mean(axis=1)).mean())

@@ -9,8 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.alarms import run_monitor
 from kernels.blocks import run_phases
 from kernels.layers import Layers
+from kernels.reference_monitor import monitor_twin
 from kernels.reference_pixel import phases_twin
 from kernels.series import Ints
 
@@ -49,34 +51,57 @@ class Detector:
     parameters: Mapping[str, str]
 
 
+_MONITORING = {
+    "level": "share of undisturbed pixels that may alarm before the record ends, 0-1",
+    "critical_value": "c of the bound, as published for a level; 0 = calibrated for level, dates and history",
+    "harmonics": "harmonics of the year that are fitted to the history, 0-6",
+    "trend": "1 to fit a trend as well, 0 not to",
+}
+
 DETECTORS: dict[str, Detector] = {
     detector.name: detector
     for detector in (
         Detector(
             name="phases",
-            version=3,
+            version=4,
             run=run_phases,
             twin=phases_twin,
             defaults={
-                "threshold": 30.0,
-                "persistence": 0.7,
+                "screen": 2.0,
+                "belief": 0.66,
                 "settled_days": 90.0,
-                "settled_noise": 1.5,
                 "confirm_days": 90.0,
                 "spike": 5.0,
                 "noise_floor": 0.005,
             },
-            meaning="baseline | activity | settled by three-phase likelihood; both dates",
+            meaning="baseline | stages of works | settled, by joint likelihood; both dates",
             parameters={
-                "threshold": "log evidence, net of autocorrelation, that a change needs",
-                "persistence": "share of the settled (or latest) observations that the baseline "
-                "never showed at that time of the year, 0-1",
-                "settled_days": "days that a settled phase, or a pause between activities, lasts",
-                "settled_noise": "roughest settled phase, in multiples of the baseline's roughness",
+                "screen": "largest CUSUM of the whole record, in standard deviations, below which no index is "
+                "searched; 0 searches every pixel",
+                "belief": "least probability that the ground changed for a change to be reported, 0-1",
+                "settled_days": "days that a settled phase lasts",
                 "confirm_days": "days after an onset before it is no longer provisional",
                 "spike": "isolated observations this many noise units off are dropped; 0 keeps all",
                 "noise_floor": "smallest standard deviation of an index that is believed, in the index's unit",
             },
+        ),
+        Detector(
+            name="cusum",
+            version=1,
+            run=run_monitor,
+            twin=monitor_twin,
+            defaults={"level": 0.05, "critical_value": 0.0, "harmonics": 2.0, "trend": 1.0},
+            meaning="OLS-based CUSUM monitoring of a history's season and trend; an alarm, no halt",
+            parameters=_MONITORING,
+        ),
+        Detector(
+            name="mosum",
+            version=1,
+            run=run_monitor,
+            twin=monitor_twin,
+            defaults={"level": 0.05, "critical_value": 0.0, "h": 0.25, "harmonics": 2.0, "trend": 1.0},
+            meaning="OLS-based MOSUM monitoring of a history's season and trend; an alarm, no halt",
+            parameters={**_MONITORING, "h": "width of the moving window, as a share of the history's observations"},
         ),
     )
 }

@@ -20,8 +20,8 @@ from kernels.lanes import (
     Design,
     Rows,
     drop,
-    fill,
     factor,
+    fill,
     gram,
     load,
     make_design,
@@ -40,8 +40,8 @@ LEAST_PIVOT = 1e-3
 
 
 class Screened(NamedTuple):
-    """``statistic`` (index, pixel) float32: largest |CUSUM| / (s sqrt(n)), NaN where it cannot be computed; ``clear``
-    (pixel,) int64 observations clear in every index; ``first``, ``last`` (pixel,) int64 positions of the first and the
+    """``statistic`` (index, pixel) float32: largest |CUSUM| / (s sqrt(n)), not finite where the values are too large to be
+    squared; ``clear`` (pixel,) int64 observations clear in every index; ``first``, ``last`` (pixel,) int64 positions of the first and the
     last of them (n_time and -1 where there is none)."""
 
     statistic: NDArray[np.float32]
@@ -50,13 +50,14 @@ class Screened(NamedTuple):
     last: Ints
 
 
-def screen(values: NDArray[np.float32], days: Ints) -> Screened:
+def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Screened:
     """Run the screen.
 
     Parameters
     ----------
     values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
     days : (time,) int64 days since 1970-01-01, increasing
+    noise_floor : smallest s that is believed, unit of the values
     """
     n_index, n_time, n_pixel = values.shape
     zeros = np.zeros(n_pixel, np.int64)
@@ -64,7 +65,7 @@ def screen(values: NDArray[np.float32], days: Ints) -> Screened:
     design = make_design(days, HARMONICS, trend=False, dtype=np.float32)
     for part, block in whole_blocks(values):
         found = Screened(np.empty((n_index, block.shape[2]), np.float32), *np.zeros((3, block.shape[2]), np.int64))
-        cusum_scan(np.ascontiguousarray(block), design, found)
+        cusum_scan(np.ascontiguousarray(block), design, np.float32(noise_floor), found)
         size = part.stop - part.start
         for whole, piece in zip(out, found, strict=True):
             whole[..., part] = piece[..., :size]
@@ -79,9 +80,20 @@ def _seen(t: float, beyond: float, none: float, weight: Rows, first: Rows, last:
         last[p] = max(last[p], none + (t - none) * weight[p])
 
 
+@lane
+def _conclude(
+    n_terms: int, noise_floor: float, n: Rows, squares: Rows, low: Rows, high: Rows, out: NDArray[np.float32]
+) -> None:
+    one, fitted = out.dtype.type(1), out.dtype.type(n_terms)
+    least = noise_floor * noise_floor
+    for p in range(out.size):
+        variance = max(squares[p] / max(n[p] - fitted, one), least)
+        out[p] = max(high[p], -low[p]) / np.sqrt(variance * max(n[p], one))
+
+
 @jit
-def cusum_scan(values: NDArray[np.float32], design: Design, out: Screened) -> None:
-    """The screen over whole blocks: pixels a multiple of ``LANES``; see :class:`Screened`."""
+def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.float32, out: Screened) -> None:
+    """The screen over whole blocks: pixels a multiple of ``LANES``; parameters as for :func:`screen`."""
     n_index, n_time, n_pixel = values.shape
     n_terms = design.terms.shape[1]
     weight = np.empty((TOGETHER, LANES), np.float32)
@@ -127,6 +139,5 @@ def cusum_scan(values: NDArray[np.float32], design: Design, out: Screened) -> No
         for p in range(LANES):
             n = sums[0, p]
             out.clear[start + p], out.first[start + p], out.last[start + p] = int(n), int(first[p]), int(last[p])
-            for k in range(n_index):
-                spread = squares[k, p] / (n - n_terms) if n > n_terms else np.nan
-                out.statistic[k, start + p] = max(high[k, p], -low[k, p]) / np.sqrt(spread * n)
+        for k in range(n_index):
+            _conclude(n_terms, noise_floor, sums[0], squares[k], low[k], high[k], out.statistic[k, start:stop])

@@ -9,8 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from kernels._jit import helper
-from kernels.marks import SEASON_MARGIN
 from kernels.series import Floats
+
+SEASON_MARGIN = 2.0
+"""Noise units beyond all that the baseline showed before a state is new."""
 
 STATE_RADIUS = 3.0
 """Noise units, in every index, within which two observations show the same state of the ground."""

@@ -59,7 +59,7 @@ LAWN = 0.25
 HAZE = 0.012
 """Spread of the haze that the atmospheric correction leaves, reflectance in blue."""
 
-_LEAD, _TAIL, _LONGEST = 300.0, 200.0, 1460.0
+_LEAD, _TAIL, _LONGEST = 730.0, 200.0, 1460.0
 _MOST_STAGES = 48
 
 
