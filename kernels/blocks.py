@@ -80,7 +80,7 @@ def run_phases(
     ValueError
         More than ``MAX_INDICES`` indices.
     """
-    n_index, n_time, n_pixel = values.shape
+    n_index, _, n_pixel = values.shape
     if n_index > MAX_INDICES:
         raise ValueError(f"values: {n_index} indices, at most {MAX_INDICES} are read jointly; choose fewer")
     tables = date_tables(days)

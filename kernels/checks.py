@@ -11,9 +11,9 @@ import math
 import numpy as np
 
 from kernels._jit import helper, jit
-from kernels.harmonic import N_TERMS, evidence_path
+from kernels.harmonic import N_TERMS, evidence_path, stage_spread
 from kernels.model import Candidates, Records, Tables
-from kernels.series import Floats
+from kernels.series import Floats, running_moments
 from kernels.states import lost_states, novel_share
 
 
@@ -38,11 +38,12 @@ def question(records: Records, tables: Tables, found: Candidates) -> None:
 
     Parameters
     ----------
-    found : (pixel,) FOUND; out: lost, novel, spread (0 where works go on)
+    found : (pixel,) FOUND; out: grown, lost, novel, spread (0 where works go on)
     """
     n_time, n_index = records.z.shape[1:]
     score = np.empty(n_time + 1)
     coef = np.empty((n_index, N_TERMS))
+    moments = np.zeros((n_time + 1, 2 + 3 * n_index))
     for p in range(found.size):
         if found[p].onset < 0:
             continue
@@ -52,5 +53,9 @@ def question(records: Records, tables: Tables, found: Candidates) -> None:
         if j < n:
             evidence_path(design, z, n - 1, j, tables.settled, score, coef)
             found[p].spread = phase_spread(design, z, coef, j, n)
+        running_moments(z, design, moments)
+        works, _ = stage_spread(moments, n_index, onset, n, tables.stage)
+        season_after = evidence_path(design, z, onset, n - 1, tables.baseline, score, coef)
+        found[p].grown = (season_after - works) / (n_index * (n - onset))
         found[p].lost = lost_states(z, season, onset, onset, n)
         found[p].novel = novel_share(z, onset, onset, n)

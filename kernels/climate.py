@@ -34,6 +34,9 @@ CHANGED_VARIANCE = 4.0
 VOTE = 3.0
 """Largest log likelihood ratio that one observation may add: no cloud decides alone."""
 
+VOTE_COST = 0.3
+"""Log likelihood ratio, an index, that observations after the onset must show on average: an odd season does not."""
+
 BACK = 20
 SPAN = 80
 """Observations before the onset by evidence, and from there on, among which the onset is sought."""
@@ -118,17 +121,17 @@ def weigh(
 
 
 @helper
-def change_point(ratio: Floats, low: int, high: int, score: Floats) -> tuple[int, int, int]:
-    """The onset q in [low, high) that maximises the sum of ratios from q on (the earliest of equals), and the bounds of
-    90 % of its tempered posterior.
+def change_point(ratio: Floats, low: int, high: int, cost: float, score: Floats) -> tuple[int, int, int]:
+    """The onset q in [low, high) that maximises the sum from q on of the ratios less their cost (the earliest of
+    equals), and the bounds of 90 % of its tempered posterior.
 
     Parameters
     ----------
-    score : (time,) scratch
+    cost : of an observation; score : (time,) scratch
     """
     total, best, at = 0.0, -np.inf, low
     for q in range(high - 1, low - 1, -1):
-        total += ratio[q]
+        total += ratio[q] - cost
         score[q] = total
         if total >= best:
             best, at = total, q
@@ -153,7 +156,7 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
 
     Parameters
     ----------
-    found : (pixel,) FOUND; out: onset and its bounds, evidence, abnormal
+    found : (pixel,) FOUND; out: onset and its bounds, evidence
     """
     n_time, n_index = records.z.shape[1:]
     ratio, far, score = np.empty((3, n_time + 1))
@@ -173,11 +176,10 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
         for _ in range(2):  # the second time against the longer or shorter baseline that the first one found
             evidence_path(design, z, ZERO, at - 1, tables.baseline, score, coef)
             weigh(z, season, day, design, coef, at, low, ratio, far)
-            at, early, late = change_point(ratio, low, high, score)
+            at, early, late = change_point(ratio, low, high, VOTE_COST * n_index, score)
         # two ways to date it: their disagreement is part of the interval
         found[p].onset, found[p].onset_low, found[p].onset_high = at, min(early, begin), max(late, begin)
         count = 0
         for q in range(at, n):
             count += far[q] > ABNORMAL
         found[p].evidence = count
-        found[p].abnormal = count / (n - at)

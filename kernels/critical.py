@@ -4,7 +4,7 @@ The published limits assume a long history and no extrapolation. With a trend, a
 years they give 30-40 % false alarms at a nominal 5 %, for two reasons. Few observations leave the noise badly known,
 which depends on their number alone. And the fitted trend is extrapolated with an error that depends on where a
 pixel's clear observations lie: after one year it is many times the noise. So a pixel's c^2 is its own prediction
-variance (:func:`kernels.monitor.own_variance`) times a factor g that hardly depends on anything but n and m, its
+variance (:func:`kernels.processes.own_variance`) times a factor g that hardly depends on anything but n and m, its
 numbers of clear observations in and after the history. Here g is found: white Gaussian noise on random n and m of the
 actual dates, the smallest c^2 that no crossing would need, in units of its own variance, and the quantile of that.
 
@@ -94,7 +94,7 @@ def needed(
     noise = rng.standard_normal((MASKS, n + m, DRAWS), dtype=np.float32)
     coefficients = old_basis.transpose(0, 2, 1) @ noise[:, :n]
     squares = np.einsum("ijk,ijk->ik", noise[:, :n], noise[:, :n]) - (coefficients**2).sum(axis=1)
-    variance = (squares / (n - terms.shape[1]))[:, None]
+    variance = (np.maximum(squares, 1e-6) / (n - terms.shape[1]))[:, None]  # float32 may leave nothing of a single one
     noise[:, n:] -= new_basis @ coefficients
     far = (new_basis.mean(axis=1).astype(np.float64) ** 2).sum(axis=1)
     t = np.arange(n + 1, n + m + 1)[:, None]
@@ -115,4 +115,4 @@ def needed(
         process -= np.log(t / (t - n)).astype(np.float32)
         own = n * (1 + m * far) / (n + m)
         worst = process.max(axis=1)
-    return (worst / own[:, None].astype(np.float32)).ravel()
+    return np.ravel(worst / own[:, None].astype(np.float32))

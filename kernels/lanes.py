@@ -37,7 +37,7 @@ class Design(NamedTuple):
     """A seasonal regression on ``n_time`` dates: level, ``harmonics`` of the year, and a trend or none.
 
     ``terms`` (time, term): 1, cos, sin of each harmonic, t. ``products`` (time, product): functions whose weighted sums
-    hold every product of two terms. ``first``, ``second`` (pair,) positions and ``a``, ``b`` (pair,) factors: the sum of
+    hold every product of two terms. ``first``, ``second`` (pair,) positions, ``a``, ``b`` (pair,) factors: the sum of
     the product of terms i >= j is a * sums[first] + b * sums[second], at pair i (i + 1) / 2 + j. Both tables have
     rows of zeros up to a multiple of ``TOGETHER``.
     """

@@ -28,9 +28,12 @@ PAUSE_SPREAD = 2.0
 
 
 class Prior(NamedTuple):
-    """Prior of a phase's regression: precision (N_TERMS,) of level, harmonics and trend relative to the noise, shape and
-    scale of the variance's inverse gamma, noise units, and the part of the evidence that depends on the number of
-    observations alone, (time + 1,)."""
+    """Prior of a phase's regression.
+
+    ``precision`` (N_TERMS,) of level, harmonics and trend, relative to the noise; ``shape`` and ``scale`` of the
+    variance's inverse gamma, noise units; ``table`` (time + 1,) the part of the evidence that depends on the number of
+    observations alone.
+    """
 
     precision: Floats
     shape: float
@@ -47,7 +50,7 @@ SETTLED = (np.array([1e-3, 4.0, 4.0, 16.0, 16.0, 100.0]), 16.0, 16.0)
 STAGE = (np.array([1e-3, 1.0]), 1.0, 9.0)
 """A stage of works: a level and a trend, at three times the noise."""
 
-STAGE_COST = 10.0
+STAGE_COST = 20.0
 """Log evidence that one more stage must add."""
 
 
@@ -109,7 +112,7 @@ FOUND = np.dtype(
         ("over_open", np.float64),  # log evidence of a settled end over works that go on
         ("lost", np.float64),  # share of the baseline's states that are gone
         ("novel", np.float64),  # share of what came that the baseline never showed
-        ("abnormal", np.float64),  # share of what came that its season's climatology does not explain
+        ("grown", np.float64),  # log evidence, an observation and index, of a season over one stage since the onset
         ("spread", np.float64),  # standard deviation of the settled phase, noise units
     ]
 )

@@ -29,8 +29,12 @@ RETURN_DAYS = 410.0
 """A change is sure where this share of the baseline's states is gone, or this share of what came is new in any season,
 or a year and a late spring gave the missing season time to return; until then it is provisional."""
 
-CHANGED = (-7.44, 7.51, 0.93, 1.27)
-"""Log odds that the ground changed: intercept, and weights of the log of the screen's CUSUM, lost and abnormal."""
+CHANGED = (-5.26, 6.04, 0.58, -5.1)
+"""Log odds that the ground changed: intercept, and weights of the log of the screen's CUSUM, of the share of states
+lost, and of :func:`regrowth`."""
+
+REGROWTH = 0.4
+"""From here on what came is vegetation, and provisional until its states are gone."""
 
 OVER = (-7.2, 0.026, 1.24, -6.06)
 """Log odds that the works are over, less those at which one ongoing work in five would be called over: intercept, and
@@ -43,9 +47,14 @@ and of log(1 + interval / 30 d)."""
 
 def odds_of_change(found: Candidates) -> Floats:
     """Log odds that each candidate is a change; fitted by benchmarks/kernels/calibrate.py, as the next two."""
-    bias, cusum, lost, abnormal = CHANGED
+    bias, cusum, lost, grown = CHANGED
     x = bias + cusum * np.log(np.maximum(found["cusum"], 0.1))
-    return np.asarray(x + lost * found["lost"] + abnormal * found["abnormal"])
+    return np.asarray(x + lost * found["lost"] + grown * regrowth(found))
+
+
+def regrowth(found: Candidates) -> Floats:
+    """How much better a season describes what came than works do, where the baseline's states are still there."""
+    return np.asarray(np.clip(found["grown"], 0.0, 0.6) * (1.0 - found["lost"]))
 
 
 def odds_of_end(found: Candidates, settled_days: Floats) -> Floats:
@@ -87,6 +96,7 @@ def describe(
 
     waited = end_day - begin
     sure = (waited >= RETURN_DAYS) | (found["lost"] >= LOST_WHOLLY) | (found["novel"] >= NOVEL)
+    sure &= regrowth(found) <= REGROWTH
     sure &= (begin - day[:, 0] >= SHORT_DAYS) & (waited >= settings.confirm_days) & (n - onset >= MIN_SETTLED)
     settled = np.maximum(found["settled"], np.minimum(onset + 1, n))
     h = np.minimum(settled - 1, n - 2)

@@ -26,7 +26,7 @@ def prepare(
     series : (pixel, time, index) float32, any unit; NaN = not clear
     last : (pixel,) int64, out: the day of the last observation used
     """
-    n_time, n_index = series.shape[1:]
+    n_time = series.shape[1]
     taken = np.empty(n_time, np.int64)
     work = np.empty(n_time)
     for p in range(series.shape[0]):

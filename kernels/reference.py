@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Found:
     over_open: float
     lost: float
     novel: float
-    abnormal: float
+    grown: float
     spread: float
 
 
@@ -92,7 +93,7 @@ def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[i
     j = s.n if over < 0 else min(j for j in scores if scores[j] == closed)
     path = reach(j)[1]
     onset = path[0] if path else j
-    long = [(a, b) for a, b in zip(path, path[1:], strict=False) if s.day[b - 1] - s.day[a] >= model.PAUSE_DAYS]
+    long = [(a, b) for a, b in pairwise(path) if s.day[b - 1] - s.day[a] >= model.PAUSE_DAYS]
     pauses = sum(s.stage(a, b)[1] <= model.PAUSE_SPREAD for a, b in long)
     if j == s.n:
         return onset, j, (j, j), pauses, over
@@ -107,7 +108,7 @@ def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[i
 
 
 def weigh(s: Series, base: int, low: int) -> tuple[Floats, Floats]:
-    """Of the observations from ``low`` on: capped log likelihood ratio of changed to normal, and distance from normal."""
+    """Of the observations from ``low`` on: capped log likelihood ratio of changed to normal, and its distance."""
     coef = log_evidence(s.design[:base], s.z[:, :base], model.BASELINE)[1]
     ratio, far = np.zeros(s.n), np.zeros(s.n)
     for q in range(low, s.n):
@@ -143,13 +144,14 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
     at, inside, far = begin, (begin, begin), np.zeros(s.n)
     for _ in range(2):
         ratio, far = weigh(s, at, low)
-        score = ratio[low:high][::-1].cumsum()[::-1]
+        score = (ratio[low:high] - climate.VOTE_COST * s.z.shape[0])[::-1].cumsum()[::-1]
         at = low + int(np.argmax(score))
         mass = np.exp((score - score.max()) / climate.ONSET_HEAT).cumsum()
         early = low + int(np.argmax(mass >= climate.TAIL * mass[-1]))
         late = low + int(np.argmax(mass >= (1 - climate.TAIL) * mass[-1]))
         inside = min(early, at), max(late, at)
     count = int((far[at:] > climate.ABNORMAL).sum())
+    seasonal = log_evidence(s.design[at:], s.z[:, at:], model.BASELINE)[0]
     finished = 0.0
     if settled < s.n:
         finished = spread(log_evidence(s.design[settled:], s.z[:, settled:], model.SETTLED)[2])
@@ -163,6 +165,6 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
         over_open=over,
         lost=lost_states(s.z, s.season, at, at),
         novel=novel_share(s.z, at, at),
-        abnormal=count / (s.n - at),
+        grown=(seasonal - s.stage(at, s.n)[0]) / (s.z.shape[0] * (s.n - at)),
         spread=finished,
     )

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from kernels.alarms import run_monitor
 from kernels.layers import Layers
-from kernels.monitor import LEAST_PIVOT, PRECISION, Rule, Watched, nothing_watched
+from kernels.monitor import LEAST_PIVOT, SLACK, Rule, Watched, nothing_watched
+from kernels.processes import PRECISION
 from kernels.series import Floats, Ints
 
 
@@ -84,7 +85,7 @@ def watch(series: Floats, terms: Floats, rule: Rule, pixel: int, out: Watched) -
         far = mean @ np.linalg.inv(x[:n].T @ x[:n]) @ mean
         c2 *= width * (1 + width * far) / (2 * n) if rule.window > 0 else n * (1 + m * far) / (n + m)
     residuals = np.stack([v - x @ np.linalg.lstsq(x[:n], v[:n])[0] for v in y])
-    alarms: list[tuple[int, int]] = []
+    alarms: list[tuple[int, int, float]] = []
     for index, e in enumerate(residuals):
         variance = max((e[:n] ** 2).sum() / (n - k), PRECISION**2 * (y[index, :n] ** 2).mean())
         if variance == 0:
@@ -93,17 +94,19 @@ def watch(series: Floats, terms: Floats, rule: Rule, pixel: int, out: Watched) -
             process, bound = process_and_bound(e, n, np.sqrt(variance), c2, rule.window)
             crossed = np.flatnonzero(np.abs(process) > bound)
         if crossed.size:
-            alarms.append((n + int(crossed[0]), index))
+            alarms.append((n + int(crossed[0]), index, SLACK * float(np.sqrt(variance * n))))
     if alarms:
         trace(at, residuals, n, *min(alarms), width if rule.window > 0 else 0, pixel, out)
 
 
-def trace(at: Ints, residuals: Any, n: int, alarm: int, index: int, width: int, pixel: int, out: Watched) -> None:
+def trace(
+    at: Ints, residuals: Any, n: int, alarm: int, index: int, slack: float, width: int, pixel: int, out: Watched
+) -> None:
     """Describe an alarm at observation ``alarm`` (from 0) of ``index``."""
     out.alarm[pixel], out.before[pixel] = at[alarm], at[alarm - 1]
     path = np.concatenate([[0.0], np.cumsum(residuals[index][n : alarm + 1])])
     path *= np.sign(path[-1])
-    turn = n - 1 + int(np.flatnonzero(path[:-1] == path[:-1].min())[-1])
+    turn = n - 1 + int(np.flatnonzero(path[:-1] <= path[:-1].min() + slack)[-1])
     out.origin[pixel] = at[max(alarm - width, n - 1)] if width else at[turn]
     out.mean[pixel] = residuals[0][alarm:].mean()
     out.evidence[pixel] = at.size - alarm

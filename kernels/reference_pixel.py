@@ -72,7 +72,12 @@ def probability(odds: float) -> float:
 def odds_of_change(found: Found, statistic: float) -> float:
     """See :func:`kernels.outcome.odds_of_change`."""
     a, b, c, d = outcome.CHANGED
-    return a + b * math.log(max(statistic, 0.1)) + c * found.lost + d * found.abnormal
+    return a + b * math.log(max(statistic, 0.1)) + c * found.lost + d * regrowth(found)
+
+
+def regrowth(found: Found) -> float:
+    """See :func:`kernels.outcome.regrowth`."""
+    return min(max(found.grown, 0.0), 0.6) * (1 - found.lost)
 
 
 def describe(level: Floats, s: Series, settings: model.Settings, found: Found, odds: float) -> dict[str, int]:
@@ -94,7 +99,7 @@ def describe(level: Floats, s: Series, settings: model.Settings, found: Found, o
         quality |= Quality.WEAK_BASELINE
     waited = day[-1] - day[onset]
     shown = found.lost >= outcome.LOST_WHOLLY or found.novel >= outcome.NOVEL or waited >= outcome.RETURN_DAYS
-    sure = shown and day[onset] - day[0] >= outcome.SHORT_DAYS
+    sure = shown and regrowth(found) <= outcome.REGROWTH and day[onset] - day[0] >= outcome.SHORT_DAYS
     sure = sure and waited >= settings.confirm_days and n - onset >= model.MIN_SETTLED
     settled = max(found.settled, min(onset + 1, n))
     h = min(settled - 1, n - 2)

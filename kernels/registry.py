@@ -68,7 +68,7 @@ DETECTORS: dict[str, Detector] = {
             twin=phases_twin,
             defaults={
                 "screen": 2.0,
-                "belief": 0.66,
+                "belief": 0.57,
                 "settled_days": 90.0,
                 "confirm_days": 90.0,
                 "spike": 5.0,

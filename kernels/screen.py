@@ -40,9 +40,12 @@ LEAST_PIVOT = 1e-3
 
 
 class Screened(NamedTuple):
-    """``statistic`` (index, pixel) float32: largest |CUSUM| / (s sqrt(n)), not finite where the values are too large to be
-    squared; ``clear`` (pixel,) int64 observations clear in every index; ``first``, ``last`` (pixel,) int64 positions of the first and the
-    last of them (n_time and -1 where there is none)."""
+    """What the screen saw of every pixel.
+
+    ``statistic`` (index, pixel) float32, largest |CUSUM| / (s sqrt(n)), not finite where the values are too large to be
+    squared; ``clear`` (pixel,) int64, observations clear in every index; ``first``, ``last`` (pixel,) int64, positions
+    of the first and the last of them (n_time and -1 where there is none).
+    """
 
     statistic: NDArray[np.float32]
     clear: Ints
@@ -59,7 +62,7 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
     days : (time,) int64 days since 1970-01-01, increasing
     noise_floor : smallest s that is believed, unit of the values
     """
-    n_index, n_time, n_pixel = values.shape
+    n_index, _, n_pixel = values.shape
     zeros = np.zeros(n_pixel, np.int64)
     out = Screened(np.empty((n_index, n_pixel), np.float32), zeros, zeros.copy(), zeros.copy())
     design = make_design(days, HARMONICS, trend=False, dtype=np.float32)
@@ -74,7 +77,7 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
 
 @lane
 def _seen(t: float, beyond: float, none: float, weight: Rows, first: Rows, last: Rows) -> None:
-    """Keep the first and the last of the clear positions; a position that is not clear counts as ``beyond`` or ``none``."""
+    """Keep the first and last clear position; one that is not clear counts as ``beyond`` or ``none``."""
     for p in range(weight.size):
         first[p] = min(first[p], beyond + (t - beyond) * weight[p])
         last[p] = max(last[p], none + (t - none) * weight[p])

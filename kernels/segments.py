@@ -64,9 +64,9 @@ def reach_nodes(
 
 
 @helper
-def onset_of(before: Floats, reach: Floats, origin: Ints, end: int) -> int:
-    """The onset of the best sequence that ends at a node."""
-    at = end
+def onset_of(before: Floats, reach: Floats, origin: Ints, end: int, n: int) -> int:
+    """The onset of the best sequence that ends at a node, or with works at the end of the record."""
+    at = origin[end] if end == n else end
     while reach[at] > before[at]:
         at = origin[at]
     return at
@@ -74,11 +74,19 @@ def onset_of(before: Floats, reach: Floats, origin: Ints, end: int) -> int:
 
 @helper
 def count_pauses(
-    before: Floats, reach: Floats, origin: Ints, moments: Floats, n_index: int, day: Floats, end: int, tables: Tables
+    before: Floats,
+    reach: Floats,
+    origin: Ints,
+    moments: Floats,
+    n_index: int,
+    day: Floats,
+    end: int,
+    n: int,
+    tables: Tables,
 ) -> int:
     """Stages before the last that are long and quiet: pauses between two activities."""
     pauses = 0
-    at = origin[end] if reach[end] > before[end] else end
+    at = origin[end] if end == n or reach[end] > before[end] else end
     while reach[at] > before[at]:
         start = origin[at]
         _, variance = stage_spread(moments, n_index, start, at, tables.stage)
@@ -149,10 +157,10 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
             j = n
         found[p].settled = found[p].settled_low = found[p].settled_high = j
         found[p].over_open = closed - reach[n]
-        onset = onset_of(before, reach, origin, j)
+        onset = onset_of(before, reach, origin, j, n)
         found[p].onset = found[p].begin = onset
-        found[p].last = origin[j] if reach[j] > before[j] else j
-        found[p].pauses = count_pauses(before, reach, origin, moments, n_index, day, j, tables)
+        found[p].last = origin[j] if j == n or reach[j] > before[j] else j
+        found[p].pauses = count_pauses(before, reach, origin, moments, n_index, day, j, n, tables)
         if j < n:
             low, high = halt_interval(score, first, last, closed)
             if found[p].last < j:

@@ -70,12 +70,12 @@ def test_values_and_parameters_refused() -> None:
         detect(np.zeros((17, 4, 1), np.float32), dates)
     with pytest.raises(ValueError, match="snow"):
         detect(np.zeros((4, 2), np.float32), dates, snow=np.zeros((4, 3), bool))
-    with pytest.raises(ValueError, match="use one of phases"):
-        detect(np.zeros((4, 2), np.float32), dates, "cusum")
-    with pytest.raises(ValueError, match=r"treshold.*use one of threshold"):
-        detect(np.zeros((4, 2), np.float32), dates, treshold=3.0)
+    with pytest.raises(ValueError, match="use one of"):
+        detect(np.zeros((4, 2), np.float32), dates, "cusun")
+    with pytest.raises(ValueError, match=r"beleif.*use one of .*belief"):
+        detect(np.zeros((4, 2), np.float32), dates, beleif=0.5)
     with pytest.raises(ValueError, match="not a finite number"):
-        detect(np.zeros((4, 2), np.float32), dates, threshold=float("nan"))
+        detect(np.zeros((4, 2), np.float32), dates, belief=float("nan"))
 
 
 def test_too_few_and_constant() -> None:
