@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kernels.checks import question
 from kernels.climate import date_onset
-from kernels.harmonic import MAX_INDICES, design_matrix, make_prior
+from kernels.evidence import MAX_INDICES, design_matrix, make_prior
 from kernels.layers import NO_DATE, Layers, Status, empty_layers
 from kernels.model import (
     BASELINE,
@@ -61,7 +61,7 @@ def search(
     last = np.zeros(n_pixel, np.int64)
     prepare(series, tables, settings, records, last)
     segment(records, tables, settings, first_onset, found)
-    date_onset(records, tables, first_onset, found)
+    date_onset(records, first_onset, found)
     question(records, tables, found)
     return records, found, last
 

@@ -1,35 +1,16 @@
 """The stage that questions every candidate: what a likelihood of independent noise and harmonics ignores.
 
-Weather makes residuals that last for weeks; crops rotate, lie fallow and come back; a flood leaves the ground as it
-was. Each is a number here; :mod:`kernels.outcome` weighs them.
+Crops rotate, lie fallow and come back; weeds grow. Each is a number here; :mod:`kernels.outcome` weighs them.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from kernels._jit import helper, jit
-from kernels.harmonic import N_TERMS, evidence_path, stage_spread
+from kernels._jit import jit
+from kernels.evidence import evidence_at, n_sums, running_sums, stage_evidence
 from kernels.model import Candidates, Records, Tables
-from kernels.series import Floats, running_moments
 from kernels.states import lost_states, novel_share
-
-
-@helper
-def phase_spread(design: Floats, z: Floats, coef: Floats, start: int, stop: int) -> float:
-    """Standard deviation of the residuals of [start, stop), mean over the indices."""
-    total = 0.0
-    for k in range(z.shape[1]):
-        squares = 0.0
-        for i in range(start, stop):
-            e = z[i, k]
-            for a in range(N_TERMS):
-                e -= coef[k, a] * design[i, a]
-            squares += e * e
-        total += math.sqrt(squares / (stop - start))
-    return total / z.shape[1]
 
 
 @jit
@@ -38,24 +19,22 @@ def question(records: Records, tables: Tables, found: Candidates) -> None:
 
     Parameters
     ----------
-    found : (pixel,) FOUND; out: grown, lost, novel, spread (0 where works go on)
+    found : (pixel,) FOUND; out: grown, lost, novel
     """
     n_time, n_index = records.z.shape[1:]
-    score = np.empty(n_time + 1)
-    coef = np.empty((n_index, N_TERMS))
-    moments = np.zeros((n_time + 1, 2 + 3 * n_index))
+    sums = np.empty((n_time + 1, n_sums(n_index)))
+    lanes = np.zeros((sums.shape[1], 1))
+    start, stop = np.empty(1, np.int64), np.empty(1, np.int64)
+    evidence, spread = np.empty(1), np.empty(1)
     for p in range(found.size):
         if found[p].onset < 0:
             continue
-        n = records.size[p]
-        z, season, design = records.z[p][:n], records.season[p][:n], records.design[p][:n]
-        j, onset = found[p].settled, found[p].onset
-        if j < n:
-            evidence_path(design, z, n - 1, j, tables.settled, score, coef)
-            found[p].spread = phase_spread(design, z, coef, j, n)
-        running_moments(z, design, moments)
-        works, _ = stage_spread(moments, n_index, onset, n, tables.stage)
-        season_after = evidence_path(design, z, onset, n - 1, tables.baseline, score, coef)
-        found[p].grown = (season_after - works) / (n_index * (n - onset))
+        n, onset = records.size[p], found[p].onset
+        z, season = records.z[p][:n], records.season[p][:n]
+        running_sums(z[onset:], records.design[p][onset:n], sums)
+        start[0], stop[0] = 0, n - onset
+        evidence_at(sums, n_index, start, stop, 1, tables.baseline, lanes, evidence, spread)
+        works, _ = stage_evidence(sums, n_index, 0, n - onset, tables.stage)
+        found[p].grown = (evidence[0] - works) / (n_index * (n - onset))
         found[p].lost = lost_states(z, season, onset, onset, n)
         found[p].novel = novel_share(z, onset, onset, n)

@@ -12,18 +12,14 @@ import math
 import numpy as np
 
 from kernels._jit import helper, jit
-from kernels.harmonic import N_TERMS, evidence_path
-from kernels.model import MIN_BASELINE, Candidates, Records, Tables
-from kernels.series import ZERO, Floats
+from kernels.model import MIN_BASELINE, Candidates, Records
+from kernels.series import Floats
 
 SEASON_DAYS = 20.0
 """Half-width of the season window, days of the year."""
 
 SEASON_MIN = 3
-"""Baseline observations a window needs; with fewer, the fitted harmonics stand in, at twice the noise."""
-
-OWN_DAYS = 30.0
-"""Baseline observations this near in time are left out: the same weather, or the same fog, is no witness."""
+"""Baseline observations a window needs; with fewer, nothing is known of that season, and nobody votes."""
 
 AHEAD = 8
 """Observations that show the level of the changed ground."""
@@ -34,7 +30,7 @@ CHANGED_VARIANCE = 4.0
 VOTE = 3.0
 """Largest log likelihood ratio that one observation may add: no cloud decides alone."""
 
-VOTE_COST = 0.3
+VOTE_COST = 0.45
 """Log likelihood ratio, an index, that observations after the onset must show on average: an odd season does not."""
 
 BACK = 20
@@ -52,19 +48,37 @@ ABNORMAL = 2.5
 
 
 @helper
-def climatology(z: Floats, season: Floats, day: Floats, base: int, q: int, mean: Floats, variance: Floats) -> int:
-    """Mean and predictive variance of the baseline [0, base) at the time of the year of q; how many were averaged."""
+def first_from(day: Floats, stop: int, target: float) -> int:
+    """First of day[:stop] that is not before ``target``, by bisection."""
+    low, high = 0, stop
+    while low < high:
+        middle = (low + high) // 2
+        if day[middle] < target:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@helper
+def climatology(z: Floats, day: Floats, base: int, q: int, mean: Floats, variance: Floats) -> int:
+    """Mean and predictive variance of the baseline [0, base) at q's time of other years; how many were averaged."""
     n_index = z.shape[1]
     count = 0
     for k in range(n_index):
         mean[k] = variance[k] = 0.0
-    for b in range(base):
-        apart = abs(season[b] - season[q])
-        if min(apart, 365.25 - apart) <= SEASON_DAYS and abs(day[b] - day[q]) > OWN_DAYS:
-            count += 1
-            for k in range(n_index):
-                mean[k] += z[b, k]
-                variance[k] += z[b, k] * z[b, k]
+    years = math.ceil((day[q] - SEASON_DAYS - day[base - 1]) / 365.25)
+    while day[q] - 365.25 * years + SEASON_DAYS >= day[0]:
+        if years != 0:
+            centre = day[q] - 365.25 * years
+            b = first_from(day, base, centre - SEASON_DAYS)
+            while b < base and day[b] <= centre + SEASON_DAYS:
+                count += 1
+                for k in range(n_index):
+                    mean[k] += z[b, k]
+                    variance[k] += z[b, k] * z[b, k]
+                b += 1
+        years += 1
     for k in range(n_index):
         if count > 0:
             mean[k] /= count
@@ -77,10 +91,7 @@ def climatology(z: Floats, season: Floats, day: Floats, base: int, q: int, mean:
 @helper
 def weigh(
     z: Floats,
-    season: Floats,
     day: Floats,
-    design: Floats,
-    coef: Floats,
     base: int,
     low: int,
     ratio: Floats,
@@ -90,14 +101,15 @@ def weigh(
 
     Parameters
     ----------
-    coef : (index, N_TERMS), the baseline's
     base : observations of the baseline; also where the changed ground is looked for at the earliest
     ratio, far : (time,) out; far in standard deviations, largest of the indices
     """
     n, n_index = z.shape
     mean, variance = np.empty(n_index), np.empty(n_index)
     for q in range(low, n):
-        count = climatology(z, season, day, base, q, mean, variance)
+        ratio[q], far[q] = VOTE_COST * n_index, 0.0
+        if climatology(z, day, base, q, mean, variance) < SEASON_MIN:
+            continue
         start = max(q, base)
         stop = min(start + AHEAD, n)
         total, largest = 0.0, 0.0
@@ -108,11 +120,6 @@ def weigh(
                 squares += z[r, k] * z[r, k]
             level /= stop - start
             changed = max(squares / (stop - start) - level * level, 0.0) + CHANGED_VARIANCE
-            if count < SEASON_MIN:
-                variance[k] = 4.0
-                mean[k] = 0.0
-                for a in range(N_TERMS):
-                    mean[k] += coef[k, a] * design[q, a]
             off = (z[q, k] - mean[k]) ** 2 / variance[k]
             total += 0.5 * (off - (z[q, k] - level) ** 2 / changed + math.log(variance[k] / changed))
             largest = max(largest, off)
@@ -151,7 +158,7 @@ def change_point(ratio: Floats, low: int, high: int, cost: float, score: Floats)
 
 
 @jit
-def date_onset(records: Records, tables: Tables, first_onset: float, found: Candidates) -> None:
+def date_onset(records: Records, first_onset: float, found: Candidates) -> None:
     """Third stage: move every candidate's onset to where the ground left its climatology.
 
     Parameters
@@ -159,13 +166,12 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
     found : (pixel,) FOUND; out: onset and its bounds, evidence
     """
     n_time, n_index = records.z.shape[1:]
-    ratio, far, score = np.empty((3, n_time + 1))
-    coef = np.empty((n_index, N_TERMS))
+    ratio, far, score = np.empty(n_time), np.empty(n_time), np.empty(n_time)
     for p in range(found.size):
         if found[p].onset < 0:
             continue
         n = records.size[p]
-        z, day, season, design = records.z[p][:n], records.day[p][:n], records.season[p][:n], records.design[p][:n]
+        z, day = records.z[p][:n], records.day[p][:n]
         begin = found[p].begin
         low = max(begin - BACK, MIN_BASELINE)
         while low < begin and day[low] < first_onset:
@@ -174,8 +180,7 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
         high = max(high, low + 1)
         at, early, late = begin, begin, begin
         for _ in range(2):  # the second time against the longer or shorter baseline that the first one found
-            evidence_path(design, z, ZERO, at - 1, tables.baseline, score, coef)
-            weigh(z, season, day, design, coef, at, low, ratio, far)
+            weigh(z, day, at, low, ratio, far)
             at, early, late = change_point(ratio, low, high, VOTE_COST * n_index, score)
         # two ways to date it: their disagreement is part of the interval
         found[p].onset, found[p].onset_low, found[p].onset_high = at, min(early, begin), max(late, begin)

@@ -162,6 +162,16 @@ def _add(factors: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows, sum0: Rows, sum1
 
 
 @lane
+def _add_two(factors: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows, sum0: Rows, sum1: Rows) -> None:
+    """Add four dates to two sums; ``factors`` (4, 2)."""
+    a0, a1, a2, a3 = factors[0, 0], factors[1, 0], factors[2, 0], factors[3, 0]
+    b0, b1, b2, b3 = factors[0, 1], factors[1, 1], factors[2, 1], factors[3, 1]
+    for p in range(x0.size):
+        sum0[p] += a0 * x0[p] + a1 * x1[p] + a2 * x2[p] + a3 * x3[p]
+        sum1[p] += b0 * x0[p] + b1 * x1[p] + b2 * x2[p] + b3 * x3[p]
+
+
+@lane
 def _add_one(factors: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows, total: Rows) -> None:
     """Add four dates to one sum; ``factors`` (4,)."""
     a0, a1, a2, a3 = factors[0], factors[1], factors[2], factors[3]
@@ -181,7 +191,10 @@ def gram(factors: Rows, x: Rows, sums: Rows) -> None:
     n = factors.shape[1]
     for a in range(0, n - 2, 3):
         _add(factors[:, a : a + 3], x[0], x[1], x[2], x[3], sums[a], sums[a + 1], sums[a + 2])
-    for a in range(n - n % 3, n):
+    a = n - n % 3
+    if n % 3 == 2:
+        _add_two(factors[:, a : a + 2], x[0], x[1], x[2], x[3], sums[a], sums[a + 1])
+    if n % 3 == 1:
         _add_one(factors[:, a], x[0], x[1], x[2], x[3], sums[a])
 
 
@@ -254,6 +267,12 @@ def _less(h0: float, h1: float, h2: float, c0: Rows, c1: Rows, c2: Rows, x: Rows
 
 
 @lane
+def _less_two(h0: float, h1: float, c0: Rows, c1: Rows, x: Rows) -> None:
+    for p in range(x.size):
+        x[p] -= h0 * c0[p] + h1 * c1[p]
+
+
+@lane
 def _less_one(h: float, c: Rows, x: Rows) -> None:
     for p in range(x.size):
         x[p] -= h * c[p]
@@ -270,7 +289,10 @@ def residual(terms: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
     n = terms.size
     for a in range(0, n - 2, 3):
         _less(terms[a], terms[a + 1], terms[a + 2], coefficients[a], coefficients[a + 1], coefficients[a + 2], x)
-    for a in range(n - n % 3, n):
+    a = n - n % 3
+    if n % 3 == 2:
+        _less_two(terms[a], terms[a + 1], coefficients[a], coefficients[a + 1], x)
+    if n % 3 == 1:
         _less_one(terms[a], coefficients[a], x)
     drop(weight, x)
 

@@ -50,8 +50,8 @@ SETTLED = (np.array([1e-3, 4.0, 4.0, 16.0, 16.0, 100.0]), 16.0, 16.0)
 STAGE = (np.array([1e-3, 1.0]), 1.0, 9.0)
 """A stage of works: a level and a trend, at three times the noise."""
 
-STAGE_COST = 20.0
-"""Log evidence that one more stage must add."""
+STAGE_COST = 10.0
+"""Log evidence, an index, that one more stage must add."""
 
 
 class Settings(NamedTuple):
@@ -105,7 +105,6 @@ FOUND = np.dtype(
         ("settled_low", np.int64),
         ("settled_high", np.int64),
         ("begin", np.int64),  # onset by evidence alone, before the climatology moved it
-        ("last", np.int64),  # start of the last stage
         ("pauses", np.int64),
         ("evidence", np.int64),  # observations that no season explains
         ("cusum", np.float64),  # the screen's statistic, largest of the indices

@@ -29,7 +29,7 @@ RETURN_DAYS = 410.0
 """A change is sure where this share of the baseline's states is gone, or this share of what came is new in any season,
 or a year and a late spring gave the missing season time to return; until then it is provisional."""
 
-CHANGED = (-5.26, 6.04, 0.58, -5.1)
+CHANGED = (-4.92, 5.46, 0.5, -5.2)
 """Log odds that the ground changed: intercept, and weights of the log of the screen's CUSUM, of the share of states
 lost, and of :func:`regrowth`."""
 
@@ -46,7 +46,7 @@ and of log(1 + interval / 30 d)."""
 
 
 def odds_of_change(found: Candidates) -> Floats:
-    """Log odds that each candidate is a change; fitted by benchmarks/kernels/calibrate.py, as the next two."""
+    """Log odds that each candidate is a change; fitted by benchmarks/detectors/calibrate.py, as the next two."""
     bias, cusum, lost, grown = CHANGED
     x = bias + cusum * np.log(np.maximum(found["cusum"], 0.1))
     return np.asarray(x + lost * found["lost"] + grown * regrowth(found))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels._jit import jit
-from kernels.harmonic import N_TERMS
+from kernels.evidence import N_TERMS
 from kernels.model import MIN_OBSERVATIONS, MIN_SPAN_DAYS, Records, Settings, Tables
 from kernels.series import compact, drop_spikes, standardise
 

@@ -65,27 +65,20 @@ class Series:
 def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[int, int, tuple[int, int], int, float]:
     """(onset, settled, its bounds, pauses, evidence over works that go on), onset -1 where there is no room."""
     onsets = [i for i in range(model.MIN_BASELINE, s.n) if s.day[i] >= first_onset]
-    first = onsets[0] if onsets else s.n
-    lasts = [j for j in range(s.n - model.MIN_SETTLED + 1) if s.day[s.n - 1] - s.day[j] >= settled_days]
-    last = lasts[-1] if lasts else -1
-    before = {i: s.baseline(i) for i in range(first, s.n + 1)}
+    nodes = onsets[:: segments.NODE]
+    closable = {j for j in range(s.n - model.MIN_SETTLED + 1) if s.day[s.n - 1] - s.day[j] >= settled_days}
+    before = {i: s.baseline(i) for i in nodes}
     stages: dict[int, tuple[float, list[int]]] = {}  # end: best evidence, and where its stages begin
-    for b in [*range(first + segments.NODE, s.n, segments.NODE), s.n]:
-        best: tuple[float, list[int]] = (-math.inf, [])
-        for a in range(first, min(b, s.n - 1), segments.NODE):
-            reached, path = stages.get(a, (-math.inf, []))
-            if before[a] >= reached:
-                reached, path = before[a], []
-            score = reached - model.STAGE_COST + s.stage(a, b)[0]
-            if score > best[0]:
-                best = score, [*path, a]
-        stages[b] = best
 
     def reach(b: int) -> tuple[float, list[int]]:
         reached = stages.get(b, (-math.inf, []))
         return reached if b == s.n or reached[0] > before[b] else (before[b], [])
 
-    scores = {j: reach(j)[0] + s.settled(j) for j in range(first, last + 1, segments.NODE)}
+    cost = model.STAGE_COST * s.z.shape[0]
+    for b in [*nodes, s.n]:
+        ways = [(reach(a)[0] - cost + s.stage(a, b)[0], [*reach(a)[1], a]) for a in nodes if a < b and s.n - a >= 2]
+        stages[b] = max(ways, key=lambda way: way[0], default=(-math.inf, []))
+    scores = {j: reach(j)[0] + s.settled(j) for j in nodes if j in closable}
     closed = max(scores.values(), default=-math.inf)
     if max(closed, stages[s.n][0]) == -math.inf:
         return -1, -1, (-1, -1), 0, 0.0
@@ -98,30 +91,28 @@ def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[i
     if j == s.n:
         return onset, j, (j, j), pauses, over
     mass = np.array([math.exp((score - closed) / segments.HALT_HEAT) for score in scores.values()]).cumsum()
-    nodes = list(scores)
-    low = nodes[int(np.argmax(mass / mass[-1] >= segments.TAIL))]
-    high = nodes[int(np.argmax(mass / mass[-1] >= 1 - segments.TAIL))]
+    low = list(scores)[int(np.argmax(mass / mass[-1] >= segments.TAIL))]
+    high = list(scores)[int(np.argmax(mass / mass[-1] >= 1 - segments.TAIL))]
     if path:
-        around = range(max(j - segments.NODE + 1, path[-1] + 1), min(j + segments.NODE, last + 1))
+        around = [q for q in range(max(j - segments.NODE, path[-1]) + 1, j + segments.NODE) if q in closable]
         j = max(around, key=lambda q: s.stage(path[-1], q)[0] + s.settled(q))
     return onset, j, (min(low, j), max(high, j)), pauses, over
 
 
 def weigh(s: Series, base: int, low: int) -> tuple[Floats, Floats]:
     """Of the observations from ``low`` on: capped log likelihood ratio of changed to normal, and its distance."""
-    coef = log_evidence(s.design[:base], s.z[:, :base], model.BASELINE)[1]
     ratio, far = np.zeros(s.n), np.zeros(s.n)
     for q in range(low, s.n):
         apart = np.abs(s.season[:base] - s.season[q])
         near = np.minimum(apart, 365.25 - apart) <= climate.SEASON_DAYS
-        near &= np.abs(s.day[:base] - s.day[q]) > climate.OWN_DAYS
+        near &= np.abs(s.day[:base] - s.day[q]) > climate.SEASON_DAYS  # of other years
         witnesses = s.z[:, :base][:, near]
         count = witnesses.shape[1]
-        if count >= climate.SEASON_MIN:
-            mean = witnesses.mean(axis=1)
-            variance = (count * witnesses.var(axis=1) + 2) / (count + 1) * (1 + 1 / count)
-        else:
-            mean, variance = s.design[q] @ coef, np.full(s.z.shape[0], 4.0)
+        if count < climate.SEASON_MIN:
+            ratio[q] = climate.VOTE_COST * s.z.shape[0]
+            continue
+        mean = witnesses.mean(axis=1)
+        variance = (count * witnesses.var(axis=1) + 2) / (count + 1) * (1 + 1 / count)
         start = max(q, base)
         ahead = s.z[:, start : start + climate.AHEAD]
         changed = ahead.var(axis=1) + climate.CHANGED_VARIANCE

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels import model, outcome
-from kernels.harmonic import design_matrix
+from kernels.evidence import design_matrix
 from kernels.layers import Layers, Quality, Status, empty_layers
 from kernels.reference import Found, Series, find_change
 from kernels.reference_series import Bools, cusum, spikes, standardise

@@ -67,8 +67,8 @@ DETECTORS: dict[str, Detector] = {
             run=run_phases,
             twin=phases_twin,
             defaults={
-                "screen": 2.0,
-                "belief": 0.57,
+                "screen": 2.2,
+                "belief": 0.47,
                 "settled_days": 90.0,
                 "confirm_days": 90.0,
                 "spike": 5.0,

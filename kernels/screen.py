@@ -104,8 +104,10 @@ def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.floa
     sums = np.empty((design.products.shape[1], LANES), np.float32)
     matrix = np.empty((design.first.size, LANES), np.float32)
     right = np.empty((n_index, n_terms, LANES), np.float32)
-    total, squares, low, high = np.empty((4, n_index, LANES), np.float32)
-    first, last = np.empty((2, LANES), np.float32)
+    # one array each: numba gives the rows of an unpacked array an unknown layout, and vectorises nothing
+    total, squares = np.empty((n_index, LANES), np.float32), np.empty((n_index, LANES), np.float32)
+    low, high = np.empty((n_index, LANES), np.float32), np.empty((n_index, LANES), np.float32)
+    first, last = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     for start in range(0, n_pixel, LANES):
         stop = start + LANES
         sums[:] = 0

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from kernels._jit import helper, jit
-from kernels.harmonic import N_TERMS, evidence_path, stage_spread
+from kernels.evidence import evidence_at, n_sums, running_sums, stage_evidence
 from kernels.model import (
     MIN_BASELINE,
     MIN_SETTLED,
@@ -24,10 +24,10 @@ from kernels.model import (
     Settings,
     Tables,
 )
-from kernels.series import ZERO, Floats, Ints, running_moments
+from kernels.series import Floats, Ints
 
-NODE = 2
-"""Observations between two nodes of the search; the halt is then moved to the best observation around its node."""
+NODE = 4
+"""Observations between two nodes of the search; both dates are then moved to the best observation around theirs."""
 
 HALT_HEAT = 10.0
 """Temperature of the halt's posterior: evidence counts observations as independent, weather makes them alike."""
@@ -38,80 +38,80 @@ TAIL = 0.05
 
 @helper
 def reach_nodes(
-    before: Floats, moments: Floats, n_index: int, first: int, n: int, tables: Tables, reach: Floats, origin: Ints
+    node: Ints, count: int, before: Floats, sums: Floats, n_index: int, tables: Tables, reach: Floats, origin: Ints
 ) -> None:
     """Best evidence of a baseline and stages up to every node, and the node where the last stage begins.
 
     Parameters
     ----------
-    before : (> n,) evidence of [0, i) as baseline
-    reach : (> n,) out, at first, first + NODE, ... and n; -inf where no stage fits
-    origin : (> n,) int64 out
+    node : (> count,) observations of the nodes, and node[count] the end of the record
+    before : (count,) evidence of what lies before each node as baseline
+    reach : (> count,) out; -inf where no stage fits; the end of the record is reached by stages alone
+    origin : (> count,) int64 out, positions in ``node``
     """
-    for b in range(n + 1):
+    for b in range(count + 1):
         reach[b] = -np.inf
         origin[b] = -1
-    for a in range(first, n - 1, NODE):
-        base = max(before[a], reach[a]) - STAGE_COST
-        b = a + NODE
-        while b < n + NODE:
-            end = min(b, n)
-            evidence, _ = stage_spread(moments, n_index, a, end, tables.stage)
-            if base + evidence > reach[end]:
-                reach[end] = base + evidence
-                origin[end] = a
-            b += NODE
+    for a in range(count):
+        if node[count] - node[a] < 2:
+            continue
+        base = max(before[a], reach[a]) - STAGE_COST * n_index
+        for b in range(a + 1, count + 1):
+            evidence, _ = stage_evidence(sums, n_index, node[a], node[b], tables.stage)
+            if base + evidence > reach[b]:
+                reach[b] = base + evidence
+                origin[b] = a
 
 
 @helper
-def onset_of(before: Floats, reach: Floats, origin: Ints, end: int, n: int) -> int:
-    """The onset of the best sequence that ends at a node, or with works at the end of the record."""
-    at = origin[end] if end == n else end
-    while reach[at] > before[at]:
-        at = origin[at]
-    return at
+def is_staged(before: Floats, reach: Floats, at: int, count: int) -> bool:
+    """Whether a stage, and not the baseline, ends at a node."""
+    return at == count or reach[at] > before[at]
 
 
 @helper
-def count_pauses(
+def onset_and_pauses(
+    node: Ints,
     before: Floats,
     reach: Floats,
     origin: Ints,
-    moments: Floats,
-    n_index: int,
+    sums: Floats,
     day: Floats,
     end: int,
-    n: int,
+    count: int,
     tables: Tables,
-) -> int:
-    """Stages before the last that are long and quiet: pauses between two activities."""
+) -> tuple[int, int]:
+    """The node where the best sequence that ends at a node begins, and how many of its stages but the last are long and
+    quiet: pauses between two activities."""
+    n_index = (sums.shape[1] - 21) // 7
     pauses = 0
-    at = origin[end] if end == n or reach[end] > before[end] else end
-    while reach[at] > before[at]:
+    at = end
+    while is_staged(before, reach, at, count):
         start = origin[at]
-        _, variance = stage_spread(moments, n_index, start, at, tables.stage)
-        if day[at - 1] - day[start] >= PAUSE_DAYS and variance <= PAUSE_SPREAD:
-            pauses += 1
+        if at != end:
+            _, variance = stage_evidence(sums, n_index, node[start], node[at], tables.stage)
+            if day[node[at] - 1] - day[node[start]] >= PAUSE_DAYS and variance <= PAUSE_SPREAD:
+                pauses += 1
         at = start
-    return pauses
+    return at, pauses
 
 
 @helper
-def halt_interval(score: Floats, first: int, last: int, best: float) -> tuple[int, int]:
+def halt_interval(score: Floats, count: int, best: float) -> tuple[int, int]:
     """Nodes between which the settled phase starts with 90 % of the tempered posterior."""
     total = 0.0
-    for j in range(first, last + 1, NODE):
-        score[j] = math.exp((score[j] - best) / HALT_HEAT)
-        total += score[j]
-    low, high = -1, -1
-    mass = 0.0
-    for j in range(first, last + 1, NODE):
-        mass += score[j] / total
-        if low < 0 and mass >= TAIL:
-            low = j
-        if high < 0 and mass >= 1.0 - TAIL:
-            high = j
-    return low, high if high >= 0 else last
+    for b in range(count):
+        score[b] = math.exp((score[b] - best) / HALT_HEAT)
+        total += score[b]
+    low, high, mass = -1, count - 1, 0.0
+    for b in range(count):
+        mass += score[b]
+        if low < 0 and mass >= TAIL * total:
+            low = b
+        if mass >= (1.0 - TAIL) * total:
+            high = b
+            break
+    return low, high
 
 
 @jit
@@ -121,53 +121,75 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
     Parameters
     ----------
     first_onset : earliest day of an onset
-    found : (pixel,) FOUND, out: onset and begin (-1: no room for a change), settled and its bounds, last, pauses,
-        over_open
+    found : (pixel,) FOUND, out: onset and begin (-1: no room for a change), settled and its bounds, pauses, over_open,
+        spread (0 where works go on)
     """
     n_time, n_index = records.z.shape[1:]
-    before, after, reach, score = np.empty((4, n_time + 1))
-    origin = np.empty(n_time + 1, np.int64)
-    coef = np.empty((n_index, N_TERMS))
-    moments = np.zeros((n_time + 1, 2 + 3 * n_index))
+    width = n_time // NODE + 2 * NODE + 2
+    sums = np.empty((n_time + 1, n_sums(n_index)))
+    lanes = np.zeros((sums.shape[1], width))
+    before, after, reach, score, spread = (
+        np.empty(width),
+        np.empty(width),
+        np.empty(width),
+        np.empty(width),
+        np.empty(width),
+    )
+    node, origin = np.empty(width, np.int64), np.empty(width, np.int64)
+    ends = np.empty(width, np.int64)
+    zeros = np.zeros(width, np.int64)
     for p in range(records.size.size):
         n = records.size[p]
         found[p].onset = found[p].begin = -1
         if n == 0:
             continue
-        z, day, design = records.z[p][:n], records.day[p][:n], records.design[p][:n]
+        z, day = records.z[p][:n], records.day[p][:n]
         first = MIN_BASELINE
         while first < n and day[first] < first_onset:
             first += 1
-        last = n - MIN_SETTLED
-        while last >= first and day[n - 1] - day[last] < settings.settled_days:
-            last -= 1
-        before[0] = after[n] = 0.0
-        evidence_path(design, z, ZERO, n - 1, tables.baseline, before, coef)
-        evidence_path(design, z, n - 1, ZERO, tables.settled, after, coef)
-        running_moments(z, design, moments)
-        reach_nodes(before, moments, n_index, first, n, tables, reach, origin)
-        closed, j = -np.inf, n
-        for b in range(first, last + 1, NODE):
+        count, closable = 0, 0
+        for i in range(first, n, NODE):
+            node[count] = i
+            count += 1
+            if n - i >= MIN_SETTLED and day[n - 1] - day[i] >= settings.settled_days:
+                closable = count
+        node[count] = n
+        running_sums(z, records.design[p][:n], sums)
+        evidence_at(sums, n_index, zeros, node, count, tables.baseline, lanes, before, spread)
+        ends[:] = n
+        evidence_at(sums, n_index, node, ends, closable, tables.settled, lanes, after, spread)
+        reach_nodes(node, count, before, sums, n_index, tables, reach, origin)
+        closed, end = -np.inf, count
+        for b in range(closable):
             score[b] = max(before[b], reach[b]) + after[b]
             if score[b] > closed:
-                closed, j = score[b], b
-        if max(closed, reach[n]) == -np.inf:
+                closed, end = score[b], b
+        if max(closed, reach[count]) == -np.inf:
             continue
-        if closed < reach[n]:
-            j = n
-        found[p].settled = found[p].settled_low = found[p].settled_high = j
-        found[p].over_open = closed - reach[n]
-        onset = onset_of(before, reach, origin, j, n)
-        found[p].onset = found[p].begin = onset
-        found[p].last = origin[j] if j == n or reach[j] > before[j] else j
-        found[p].pauses = count_pauses(before, reach, origin, moments, n_index, day, j, n, tables)
-        if j < n:
-            low, high = halt_interval(score, first, last, closed)
-            if found[p].last < j:
-                start, most = found[p].last, -np.inf
-                for q in range(max(j - NODE + 1, start + 1), min(j + NODE, last + 1)):
-                    evidence, _ = stage_spread(moments, n_index, start, q, tables.stage)
-                    if evidence + after[q] > most:
-                        most, found[p].settled = evidence + after[q], q
-            found[p].settled_low = min(low, found[p].settled)
-            found[p].settled_high = max(high, found[p].settled)
+        if closed < reach[count]:
+            end = count
+        found[p].over_open = closed - reach[count]
+        begin, found[p].pauses = onset_and_pauses(node, before, reach, origin, sums, day, end, count, tables)
+        found[p].onset = found[p].begin = node[begin]
+        found[p].settled = found[p].settled_low = found[p].settled_high = node[end]
+        found[p].spread = 0.0
+        if end < count:
+            low, high = halt_interval(score, closable, closed)
+            at = node[end]
+            start = node[origin[end]] if is_staged(before, reach, end, count) else -1
+            around = 0  # the observations around the node, as far as a settled phase may start there
+            for q in range(max(at - NODE + 1, start + 1), at + NODE):
+                if n - q >= MIN_SETTLED and day[n - 1] - day[q] >= settings.settled_days and (start >= 0 or q == at):
+                    origin[around] = q
+                    around += 1
+            evidence_at(sums, n_index, origin, ends, around, tables.settled, lanes, after, spread)
+            most = -np.inf
+            for a in range(around):
+                works = 0.0
+                if start >= 0:
+                    works, _ = stage_evidence(sums, n_index, start, origin[a], tables.stage)
+                if works + after[a] > most:
+                    most = works + after[a]
+                    found[p].settled, found[p].spread = origin[a], spread[a]
+            found[p].settled_low = min(node[low], found[p].settled)
+            found[p].settled_high = max(node[high], found[p].settled)

@@ -180,24 +180,3 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
                 packed[left, k] = packed[i, k]
             left += 1
     return left
-
-
-@helper
-def running_moments(z: Floats, design: Floats, moments: Floats) -> None:
-    """Running sums that give any segment's moments in O(1).
-
-    Parameters
-    ----------
-    z : (time, index) float64; design : (time, term) float64, whose last column holds t in years
-    moments : (time + 1, 2 + 3 index) float64, zeros, out: row i holds the sums over [0, i) of
-        t, t t, and of z, z t, z z of each index: one row a date, read together
-    """
-    for i in range(z.shape[0]):
-        t = design[i, -1]
-        moments[i + 1, 0] = moments[i, 0] + t
-        moments[i + 1, 1] = moments[i, 1] + t * t
-        for k in range(z.shape[1]):
-            at = 2 + 3 * k
-            moments[i + 1, at] = moments[i, at] + z[i, k]
-            moments[i + 1, at + 1] = moments[i, at + 1] + z[i, k] * t
-            moments[i + 1, at + 2] = moments[i, at + 2] + z[i, k] * z[i, k]

@@ -56,7 +56,7 @@ def test_two_activities_and_parameters() -> None:
     assert (np.abs(found.onset - (dates[60].astype(int))) <= 16).all()
     assert (np.abs(found.halt - (dates[149].astype(int))) <= 16).all()
     assert_same(values.astype(np.float32), dates, history_end=int(dates[100].astype(int)))
-    assert_same(values.astype(np.float32), dates, spike=0.0, settled_noise=3.0, threshold=5.0)
+    assert_same(values.astype(np.float32), dates, spike=0.0, screen=0.0, belief=0.0, settled_days=30.0)
 
 
 @st.composite

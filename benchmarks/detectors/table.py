@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kernels.figure import draw
+from benchmarks.detectors.figure import draw
 
 Row = dict[str, Any]
 

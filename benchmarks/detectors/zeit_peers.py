@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kernels.series import EPOCH_ORDINAL, Contender, Doubles, Found, Series, nothing
+from benchmarks.detectors.series import EPOCH_ORDINAL, Contender, Doubles, Found, Series, nothing
 
 N_COEFFICIENTS = 9
 """zeit's CCDC writes an RMSE and eight coefficients a band after the three dates of a segment."""

@@ -7,7 +7,7 @@ import time
 import numba
 import numpy as np
 
-from benchmarks.kernels.series import Floats
+from benchmarks.detectors.series import Floats
 
 DRAM_BYTES = 1 << 30
 """Size of the array read, far beyond any cache."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.kernels.series import Contender, Found, Series, nothing
+from benchmarks.detectors.series import Contender, Found, Series, nothing
 
 CHANGED = 3
 """nrt's mask value of a confirmed break."""

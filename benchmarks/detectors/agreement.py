@@ -1,4 +1,4 @@
-"""How far `cusum` and `mosum` agree with nrt, given the same critical value: `python -m benchmarks.kernels.agreement`.
+"""How far `cusum` and `mosum` agree with nrt, given the same critical value: `python -m benchmarks.detectors.agreement`.
 
 Runs in the environment of the peers. nrt is right about both processes once three faults are worked around:
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.kernels.series import Bools, Doubles, Floats
+from benchmarks.detectors.series import Bools, Doubles, Floats
 from kernels import DETECTORS, NO_DATE, Layers, detect
 from kernels.reference_monitor import process_and_bound, regressors
 

@@ -1,6 +1,6 @@
 """Time and score our detectors and their peers: one core, the same arrays, alternating repeats, medians.
 
-python -m benchmarks.kernels [--quick] [--detectors phases ...] [--peers ...] [--folder benchmarks/results]
+python -m benchmarks.detectors [--quick] [--detectors phases ...] [--peers ...] [--folder benchmarks/results]
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import kernels
-from benchmarks.kernels.memory import read_limit
-from benchmarks.kernels.ours import ours
-from benchmarks.kernels.peers import PEERS, REFERENCE, preload
-from benchmarks.kernels.score import score
-from benchmarks.kernels.series import Contender
-from benchmarks.kernels.table import markdown, store
-from benchmarks.kernels.worker import Worker
-from benchmarks.kernels.workloads import MISSING, N_DATES, hard_case, speed_series
+from benchmarks.detectors.memory import read_limit
+from benchmarks.detectors.ours import ours
+from benchmarks.detectors.peers import PEERS, REFERENCE, preload
+from benchmarks.detectors.score import score
+from benchmarks.detectors.series import Contender
+from benchmarks.detectors.table import markdown, store
+from benchmarks.detectors.worker import Worker
+from benchmarks.detectors.workloads import MISSING, N_DATES, hard_case, speed_series
 
 Row = dict[str, Any]
 
 
 def main() -> None:
     """Run both workloads, print the tables, and store them with the figure."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.detectors", description=__doc__)
     parser.add_argument("--detectors", nargs="*", default=list(kernels.DETECTORS), help="ours, by name")
     parser.add_argument("--peers", nargs="*", help="peers whose names begin so; default all")
     parser.add_argument("--repeats", type=int, default=3)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kernels.series import Bools, Doubles, Found
-from benchmarks.kernels.workloads import Truth
+from benchmarks.detectors.series import Bools, Doubles, Found
+from benchmarks.detectors.workloads import Truth
 
 WITHIN = (15, 30, 60)
 """Days."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kernels.series import EPOCH_ORDINAL, Contender, Found, Series, nothing
+from benchmarks.detectors.series import EPOCH_ORDINAL, Contender, Found, Series, nothing
 
 Ints = NDArray[np.int64]
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kernels.series import Doubles, Floats, Series
+from benchmarks.detectors.series import Doubles, Floats, Series
 from kernels import DEFAULT_INDICES
 from pipeline.testing.hard_ground import hard_ground
 

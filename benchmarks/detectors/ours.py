@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import kernels
-from benchmarks.kernels.series import Contender, Doubles, Found, Series
+from benchmarks.detectors.series import Contender, Doubles, Found, Series
 from kernels.layers import NO_DATE, Layers, Quality, Status
 
 REPORTED = (Status.ACTIVE, Status.HALTED, Status.RESUMED)

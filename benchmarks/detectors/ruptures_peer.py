@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.kernels.series import Contender, Doubles, Found, Series, nothing
+from benchmarks.detectors.series import Contender, Doubles, Found, Series, nothing
 
 LEAST = 4
 """Shortest segment, observations."""

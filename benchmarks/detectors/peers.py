@@ -12,8 +12,8 @@ import importlib
 import warnings
 from collections.abc import Collection
 
-from benchmarks.kernels import nrt_peers, pyxccd_peers, ruptures_peer, zeit_peers
-from benchmarks.kernels.series import Contender
+from benchmarks.detectors import nrt_peers, pyxccd_peers, ruptures_peer, zeit_peers
+from benchmarks.detectors.series import Contender
 
 REFERENCE = "nrt CuSum OLS"
 """What the ratios are relative to."""

@@ -1,4 +1,4 @@
-"""Our kernels and their peers, on the same arrays in the same run: `python -m benchmarks.kernels`.
+"""Our kernels and their peers, on the same arrays in the same run: `python -m benchmarks.detectors`.
 
 Importing this package limits every numerical library to one thread, so it comes before NumPy.
 """

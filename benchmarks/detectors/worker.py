@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from benchmarks.kernels.series import Contender, Found, Series
+from benchmarks.detectors.series import Contender, Found, Series
 
 WARM_PIXELS = 48
 """Pixels of the first run, which compiles and imports, and is not timed."""
