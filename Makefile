@@ -1,5 +1,5 @@
 # make demo: the main job on a simulated archive with known truth.   make test: the tests.   make check: lint, types, imports.
-.PHONY: setup demo test check format lock clean
+.PHONY: setup demo test check bench-kernels format lock clean
 
 BIN := .venv/bin
 # uv where there is one, else one of our own in a local venv.
@@ -38,12 +38,25 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Ours and the peers on the same arrays, in an environment of their own: a table, a JSON file and a picture in
+# benchmarks/results.
+.venv-bench/.done: requirements/bench.txt | $(filter .venv-uv/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing .venv-bench
+	$(UV) pip sync --quiet --python .venv-bench/bin/python --require-hashes requirements/bench.txt
+	touch $@
+
+bench-kernels: .venv-bench/.done
+	.venv-bench/bin/python -m benchmarks.detectors
+
 # Hashes for every platform; no registry is named.
 lock: | $(filter .venv-uv/bin/uv,$(UV))
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
 	  --custom-compile-command "make lock" --group dev pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
 	  --custom-compile-command "make lock" pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
+	  --custom-compile-command "make lock" pyproject.toml requirements/bench.in -c requirements/dev.txt \
+	  --excludes requirements/bench-excludes.txt -o requirements/bench.txt
 
 clean:
-	rm -rf .venv .venv-uv demo
+	rm -rf .venv .venv-uv .venv-bench demo

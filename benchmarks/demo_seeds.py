@@ -1,6 +1,6 @@
 """The demo on several seeds: how near the dates come when sites, weather and dates are others.
 
-python benchmarks/demo_seeds.py 1 2 3
+python -m benchmarks.demo_seeds 1 2 3
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class _Restrict(Compiler):
 
     def define_pipelines(self) -> Any:
         self.state.flags.noalias = True
-        return super().define_pipelines()
+        return super().define_pipelines()  # type: ignore[no-untyped-call]  # numba has no types
 
 
 def lane[Function: Callable[..., object]](function: Function) -> Function:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.critical import calibrated_limits
-from kernels.lanes import LANES, make_design, whole_blocks
+from kernels.design import make_design
+from kernels.lanes import LANES, whole_blocks
 from kernels.layers import NO_DATE, Layers, Quality, Status, empty_layers
 from kernels.monitor import Rule, Watched, monitor_scan, nothing_watched
 from kernels.series import Ints

@@ -16,8 +16,10 @@ from kernels.model import (
     FOUND,
     MIN_OBSERVATIONS,
     MIN_SPAN_DAYS,
+    NOISE_BOUND,
     SETTLED,
     STAGE,
+    TYPICAL,
     Candidates,
     Records,
     Settings,
@@ -98,18 +100,20 @@ def run_phases(
     # numbers too large for a sum of squares are no index
     sane = np.isfinite(screened.statistic).all(axis=0)
     layers.status[enough & ~sane] = Status.FAILED
-    flagged = np.flatnonzero(enough & sane & (screened.statistic.max(axis=0) >= settings.screen))
+    statistic = screened.statistic.max(axis=0)
+    root = np.sqrt(np.maximum(screened.clear, 1) / TYPICAL)
+    flagged = np.flatnonzero(enough & sane & (statistic >= settings.screen * np.maximum(root, NOISE_BOUND)))
     for start in range(0, flagged.size, BLOCK):
         pixel = flagged[start : start + BLOCK]
         series = np.ascontiguousarray(values[:, :, pixel].transpose(2, 1, 0))
         records, found, last = search(series, tables, settings, first_onset)
-        found["cusum"] = screened.statistic[:, pixel].max(axis=0)
+        found["cusum"] = statistic[pixel] / root[pixel]
         parts: list[Any] = [layer[pixel] for layer in layers]
         out = Layers(*parts)
         out.last_observation[:] = last
         out.status[records.size == 0] = Status.TOO_FEW_OBSERVATIONS
         white = np.zeros((pixel.size, 0), np.bool_) if snow is None else snow[:, pixel].T
         describe(records, settings, found, white, days, out)
-        for whole, part in zip(layers, out, strict=True):
-            whole[pixel] = part
+        for name, part in out._asdict().items():
+            getattr(layers, name)[pixel] = part
     return layers

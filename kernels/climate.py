@@ -19,7 +19,10 @@ SEASON_DAYS = 20.0
 """Half-width of the season window, days of the year."""
 
 SEASON_MIN = 3
-"""Baseline observations a window needs; with fewer, nothing is known of that season, and nobody votes."""
+"""Baseline observations a window needs; with fewer, nothing is known of that season."""
+
+HINT = 0.5
+"""Log likelihood ratio of such an observation, for the side of the onset by evidence that it lies on."""
 
 AHEAD = 8
 """Observations that show the level of the changed ground."""
@@ -93,6 +96,7 @@ def weigh(
     z: Floats,
     day: Floats,
     base: int,
+    begin: int,
     low: int,
     ratio: Floats,
     far: Floats,
@@ -101,13 +105,14 @@ def weigh(
 
     Parameters
     ----------
+    begin : onset by evidence
     base : observations of the baseline; also where the changed ground is looked for at the earliest
     ratio, far : (time,) out; far in standard deviations, largest of the indices
     """
     n, n_index = z.shape
     mean, variance = np.empty(n_index), np.empty(n_index)
     for q in range(low, n):
-        ratio[q], far[q] = VOTE_COST * n_index, 0.0
+        ratio[q], far[q] = VOTE_COST * n_index + (HINT if q >= begin else -HINT), 0.0
         if climatology(z, day, base, q, mean, variance) < SEASON_MIN:
             continue
         start = max(q, base)
@@ -180,7 +185,7 @@ def date_onset(records: Records, first_onset: float, found: Candidates) -> None:
         high = max(high, low + 1)
         at, early, late = begin, begin, begin
         for _ in range(2):  # the second time against the longer or shorter baseline that the first one found
-            weigh(z, day, at, low, ratio, far)
+            weigh(z, day, at, begin, low, ratio, far)
             at, early, late = change_point(ratio, low, high, VOTE_COST * n_index, score)
         # two ways to date it: their disagreement is part of the interval
         found[p].onset, found[p].onset_low, found[p].onset_high = at, min(early, begin), max(late, begin)

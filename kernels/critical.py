@@ -19,7 +19,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.lanes import make_design
+from kernels.design import make_design
 from kernels.series import Floats, Ints
 
 MASKS, DRAWS = 64, 160

@@ -66,12 +66,12 @@ def detect(
     return Layers(*shaped)
 
 
-def warm_up() -> None:
-    """Compile every kernel on tiny input, so that a worker's first task does not pay for it."""
+def warm_up(*detectors: str) -> None:
+    """Compile the kernels of ``detectors`` (all, if none is named) on tiny input, so that a first task need not."""
     dates = np.datetime64("2020-01-01") + 10 * np.arange(80)
     values = np.where(np.arange(80) < 40, 0.2, 0.8) + 0.01 * np.sin(7.0 * np.arange(80))
     stack = np.broadcast_to(values.astype(np.float32)[None, :, None], (1, 80, 1))
-    for name in DETECTORS:
+    for name in detectors or DETECTORS:
         detect(stack, dates, name, snow=np.zeros((80, 1), np.bool_))
 
 

@@ -50,6 +50,13 @@ SETTLED = (np.array([1e-3, 4.0, 4.0, 16.0, 16.0, 100.0]), 16.0, 16.0)
 STAGE = (np.array([1e-3, 1.0]), 1.0, 9.0)
 """A stage of works: a level and a trend, at three times the noise."""
 
+TYPICAL = 200.0
+"""Clear observations of the records that the odds were fitted on. What years that differ do to a CUSUM grows with the
+root of their number, so it is scaled to this one."""
+
+NOISE_BOUND = 0.8
+"""Least share of ``screen`` asked of a short record: below it, white noise would pass."""
+
 STAGE_COST = 10.0
 """Log evidence, an index, that one more stage must add."""
 
@@ -107,7 +114,7 @@ FOUND = np.dtype(
         ("begin", np.int64),  # onset by evidence alone, before the climatology moved it
         ("pauses", np.int64),
         ("evidence", np.int64),  # observations that no season explains
-        ("cusum", np.float64),  # the screen's statistic, largest of the indices
+        ("cusum", np.float64),  # the screen's statistic, largest of the indices, scaled to TYPICAL observations
         ("over_open", np.float64),  # log evidence of a settled end over works that go on
         ("lost", np.float64),  # share of the baseline's states that are gone
         ("novel", np.float64),  # share of what came that the baseline never showed

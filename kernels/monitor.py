@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels._jit import helper, jit
-from kernels.lanes import LANES, TOGETHER, Design, drop, factor, fill, gram, load, normal, residual, solve
+from kernels.design import TOGETHER, Design
+from kernels.lanes import LANES, drop, factor, fill, gram, load, normal, residual, solve
 from kernels.processes import (
     add,
     add_products,

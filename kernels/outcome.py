@@ -33,8 +33,13 @@ CHANGED = (-4.92, 5.46, 0.5, -5.2)
 """Log odds that the ground changed: intercept, and weights of the log of the screen's CUSUM, of the share of states
 lost, and of :func:`regrowth`."""
 
-REGROWTH = 0.4
-"""From here on what came is vegetation, and provisional until its states are gone."""
+PROOF = 1.0
+STRONG = 4.0
+"""A change is proved where the share of states lost, half the share that is new, and 0.4 of the CUSUM beyond STRONG,
+less twice the regrowth, reach this; or where what came is barren: see the next."""
+
+BARREN = (0.0, 3.5, 1.3)
+"""No season describes what came better than works (``grown`` below), the CUSUM above, and the settled spread below."""
 
 OVER = (-7.2, 0.026, 1.24, -6.06)
 """Log odds that the works are over, less those at which one ongoing work in five would be called over: intercept, and
@@ -46,7 +51,7 @@ and of log(1 + interval / 30 d)."""
 
 
 def odds_of_change(found: Candidates) -> Floats:
-    """Log odds that each candidate is a change; fitted by benchmarks/detectors/calibrate.py, as the next two."""
+    """Log odds that each candidate is a change; fitted on hard ground and rotations (docs/method.md), as the others."""
     bias, cusum, lost, grown = CHANGED
     x = bias + cusum * np.log(np.maximum(found["cusum"], 0.1))
     return np.asarray(x + lost * found["lost"] + grown * regrowth(found))
@@ -62,6 +67,15 @@ def odds_of_end(found: Candidates, settled_days: Floats) -> Floats:
     bias, evidence, length, spread = OVER
     x = bias + evidence * found["over_open"] + length * np.log(np.maximum(settled_days, 1.0))
     return np.asarray(x + spread * np.log(found["spread"] + 0.1))
+
+
+def is_proved(found: Candidates) -> NDArray[np.bool_]:
+    """Whether each candidate is more than a field that rests, rotates or grows over."""
+    shown = found["lost"] + 0.5 * found["novel"] + 0.4 * np.maximum(found["cusum"] - STRONG, 0.0)
+    shown -= 2.0 * regrowth(found)
+    grown, cusum, spread = BARREN
+    barren = (found["grown"] < grown) & (found["cusum"] > cusum) & (found["spread"] < spread)
+    return np.asarray((shown >= PROOF) | barren)
 
 
 def probability(odds: Floats) -> Floats:
@@ -96,7 +110,7 @@ def describe(
 
     waited = end_day - begin
     sure = (waited >= RETURN_DAYS) | (found["lost"] >= LOST_WHOLLY) | (found["novel"] >= NOVEL)
-    sure &= regrowth(found) <= REGROWTH
+    sure &= is_proved(found)
     sure &= (begin - day[:, 0] >= SHORT_DAYS) & (waited >= settings.confirm_days) & (n - onset >= MIN_SETTLED)
     settled = np.maximum(found["settled"], np.minimum(onset + 1, n))
     h = np.minimum(settled - 1, n - 2)

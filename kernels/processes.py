@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels._jit import helper, lane
-from kernels.lanes import Rows
+from kernels.design import Rows
 
 Counts = NDArray[np.uint64]
 """(LANES,) numbers of observations that index a table; unsigned, or numba would look for negative ones."""

@@ -85,21 +85,29 @@ def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[i
     over = closed - stages[s.n][0]
     j = s.n if over < 0 else min(j for j in scores if scores[j] == closed)
     path = reach(j)[1]
-    onset = path[0] if path else j
     long = [(a, b) for a, b in pairwise(path) if s.day[b - 1] - s.day[a] >= model.PAUSE_DAYS]
     pauses = sum(s.stage(a, b)[1] <= model.PAUSE_SPREAD for a, b in long)
     if j == s.n:
-        return onset, j, (j, j), pauses, over
+        return refine_onset(s, path, j, onsets[0]), j, (j, j), pauses, over
     mass = np.array([math.exp((score - closed) / segments.HALT_HEAT) for score in scores.values()]).cumsum()
     low = list(scores)[int(np.argmax(mass / mass[-1] >= segments.TAIL))]
     high = list(scores)[int(np.argmax(mass / mass[-1] >= 1 - segments.TAIL))]
-    if path:
-        around = [q for q in range(max(j - segments.NODE, path[-1]) + 1, j + segments.NODE) if q in closable]
-        j = max(around, key=lambda q: s.stage(path[-1], q)[0] + s.settled(q))
-    return onset, j, (min(low, j), max(high, j)), pauses, over
+    start = path[-1] if path else onsets[0] - 1
+    around = [q for q in range(max(j - segments.NODE, start) + 1, j + segments.NODE) if q in closable]
+    j = max(around, key=lambda q: (s.stage(path[-1], q)[0] if path else s.baseline(q)) + s.settled(q))
+    return refine_onset(s, path, j, onsets[0]), j, (min(low, j), max(high, j)), pauses, over
 
 
-def weigh(s: Series, base: int, low: int) -> tuple[Floats, Floats]:
+def refine_onset(s: Series, path: list[int], settled: int, first: int) -> int:
+    """The best onset around the node where the first stage begins; that of a step is where the ground settled."""
+    if not path:
+        return settled
+    stop = path[1] if len(path) > 1 else settled
+    around = range(max(path[0] - segments.NODE + 1, first), min(path[0] + segments.NODE, stop - 1))
+    return max(around, key=lambda q: s.baseline(q) + s.stage(q, stop)[0])
+
+
+def weigh(s: Series, base: int, begin: int, low: int) -> tuple[Floats, Floats]:
     """Of the observations from ``low`` on: capped log likelihood ratio of changed to normal, and its distance."""
     ratio, far = np.zeros(s.n), np.zeros(s.n)
     for q in range(low, s.n):
@@ -109,7 +117,7 @@ def weigh(s: Series, base: int, low: int) -> tuple[Floats, Floats]:
         witnesses = s.z[:, :base][:, near]
         count = witnesses.shape[1]
         if count < climate.SEASON_MIN:
-            ratio[q] = climate.VOTE_COST * s.z.shape[0]
+            ratio[q] = climate.VOTE_COST * s.z.shape[0] + (climate.HINT if q >= begin else -climate.HINT)
             continue
         mean = witnesses.mean(axis=1)
         variance = (count * witnesses.var(axis=1) + 2) / (count + 1) * (1 + 1 / count)
@@ -134,7 +142,7 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
     high = max(min(begin + climate.SPAN, s.n - 3), low + 1)
     at, inside, far = begin, (begin, begin), np.zeros(s.n)
     for _ in range(2):
-        ratio, far = weigh(s, at, low)
+        ratio, far = weigh(s, at, begin, low)
         score = (ratio[low:high] - climate.VOTE_COST * s.z.shape[0])[::-1].cumsum()[::-1]
         at = low + int(np.argmax(score))
         mass = np.exp((score - score.max()) / climate.ONSET_HEAT).cumsum()

@@ -43,8 +43,10 @@ def solve_pixel(
         row["status"] = Status.FAILED
         return row
     statistic = max(cusum(series, days.astype(np.float64), settings.noise_floor) for series in kept)
-    if statistic < settings.screen:
+    root = math.sqrt(clear.size / model.TYPICAL)
+    if statistic < settings.screen * max(root, model.NOISE_BOUND):
         return row
+    statistic /= root
     z, scale = standardise(values[:, clear].astype(np.float64), settings.noise_floor)
     keep = spikes(z, days[clear].astype(np.float64), settings.spike)
     z, clear = z[:, keep], clear[keep]
@@ -58,7 +60,7 @@ def solve_pixel(
     if found is not None:
         odds = odds_of_change(found, statistic)
         if probability(odds) >= settings.belief:
-            row |= describe(z[0] * scale[0], s, settings, found, odds)
+            row |= describe(z[0] * scale[0], s, settings, found, statistic, odds)
             if snow is not None:
                 row["quality"] |= hidden_by_snow(days[snow], row)
     return row
@@ -80,7 +82,16 @@ def regrowth(found: Found) -> float:
     return min(max(found.grown, 0.0), 0.6) * (1 - found.lost)
 
 
-def describe(level: Floats, s: Series, settings: model.Settings, found: Found, odds: float) -> dict[str, int]:
+def is_proved(found: Found, statistic: float) -> bool:
+    """See :func:`kernels.outcome.is_proved`."""
+    shown = found.lost + 0.5 * found.novel + 0.4 * max(statistic - outcome.STRONG, 0.0) - 2 * regrowth(found)
+    grown, most, spread = outcome.BARREN
+    return shown >= outcome.PROOF or (found.grown < grown and statistic > most and found.spread < spread)
+
+
+def describe(
+    level: Floats, s: Series, settings: model.Settings, found: Found, statistic: float, odds: float
+) -> dict[str, int]:
     """The layers of a changed pixel."""
     n, day, onset = s.n, s.day, found.onset
     low, high = found.onsets
@@ -99,7 +110,7 @@ def describe(level: Floats, s: Series, settings: model.Settings, found: Found, o
         quality |= Quality.WEAK_BASELINE
     waited = day[-1] - day[onset]
     shown = found.lost >= outcome.LOST_WHOLLY or found.novel >= outcome.NOVEL or waited >= outcome.RETURN_DAYS
-    sure = shown and regrowth(found) <= outcome.REGROWTH and day[onset] - day[0] >= outcome.SHORT_DAYS
+    sure = shown and is_proved(found, statistic) and day[onset] - day[0] >= outcome.SHORT_DAYS
     sure = sure and waited >= settings.confirm_days and n - onset >= model.MIN_SETTLED
     settled = max(found.settled, min(onset + 1, n))
     h = min(settled - 1, n - 2)

@@ -76,8 +76,8 @@ DETECTORS: dict[str, Detector] = {
             },
             meaning="baseline | stages of works | settled, by joint likelihood; both dates",
             parameters={
-                "screen": "largest CUSUM of the whole record, in standard deviations, below which no index is "
-                "searched; 0 searches every pixel",
+                "screen": "CUSUM of the whole record, in standard deviations and for 200 observations, below which in "
+                "every index a pixel is stable; 0 searches every pixel",
                 "belief": "least probability that the ground changed for a change to be reported, 0-1",
                 "settled_days": "days that a settled phase lasts",
                 "confirm_days": "days after an onset before it is no longer provisional",

@@ -14,23 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels._jit import jit, lane
-from kernels.lanes import (
-    LANES,
-    TOGETHER,
-    Design,
-    Rows,
-    drop,
-    factor,
-    fill,
-    gram,
-    load,
-    make_design,
-    normal,
-    residual,
-    solve,
-    update,
-    whole_blocks,
-)
+from kernels.design import TOGETHER, Design, Rows, make_design
+from kernels.lanes import LANES, drop, factor, fill, gram, load, normal, residual, solve, update, whole_blocks
 from kernels.series import Ints
 
 HARMONICS = 2
@@ -70,13 +55,14 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
         found = Screened(np.empty((n_index, block.shape[2]), np.float32), *np.zeros((3, block.shape[2]), np.int64))
         cusum_scan(np.ascontiguousarray(block), design, np.float32(noise_floor), found)
         size = part.stop - part.start
-        for whole, piece in zip(out, found, strict=True):
-            whole[..., part] = piece[..., :size]
+        out.statistic[:, part] = found.statistic[:, :size]
+        for whole, piece in ((out.clear, found.clear), (out.first, found.first), (out.last, found.last)):
+            whole[part] = piece[:size]
     return out
 
 
 @lane
-def _seen(t: float, beyond: float, none: float, weight: Rows, first: Rows, last: Rows) -> None:
+def _seen(t: np.float32, beyond: np.float32, none: np.float32, weight: Rows, first: Rows, last: Rows) -> None:
     """Keep the first and last clear position; one that is not clear counts as ``beyond`` or ``none``."""
     for p in range(weight.size):
         first[p] = min(first[p], beyond + (t - beyond) * weight[p])
@@ -85,7 +71,7 @@ def _seen(t: float, beyond: float, none: float, weight: Rows, first: Rows, last:
 
 @lane
 def _conclude(
-    n_terms: int, noise_floor: float, n: Rows, squares: Rows, low: Rows, high: Rows, out: NDArray[np.float32]
+    n_terms: int, noise_floor: np.float32, n: Rows, squares: Rows, low: Rows, high: Rows, out: NDArray[np.float32]
 ) -> None:
     one, fitted = out.dtype.type(1), out.dtype.type(n_terms)
     least = noise_floor * noise_floor

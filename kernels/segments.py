@@ -80,20 +80,20 @@ def onset_and_pauses(
     end: int,
     count: int,
     tables: Tables,
-) -> tuple[int, int]:
-    """The node where the best sequence that ends at a node begins, and how many of its stages but the last are long and
-    quiet: pauses between two activities."""
+) -> tuple[int, int, int]:
+    """Of the best sequence that ends at a node: the node where it begins, the end of its first stage, and how many of
+    its stages but the last are long and quiet, pauses between two activities."""
     n_index = (sums.shape[1] - 21) // 7
     pauses = 0
-    at = end
+    at = after = end
     while is_staged(before, reach, at, count):
         start = origin[at]
         if at != end:
             _, variance = stage_evidence(sums, n_index, node[start], node[at], tables.stage)
             if day[node[at] - 1] - day[node[start]] >= PAUSE_DAYS and variance <= PAUSE_SPREAD:
                 pauses += 1
-        at = start
-    return at, pauses
+        after, at = at, start
+    return at, after, pauses
 
 
 @helper
@@ -136,7 +136,8 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
         np.empty(width),
     )
     node, origin = np.empty(width, np.int64), np.empty(width, np.int64)
-    ends = np.empty(width, np.int64)
+    ends, near = np.empty(width, np.int64), np.empty(width, np.int64)
+    ignored = np.empty(width)
     zeros = np.zeros(width, np.int64)
     for p in range(records.size.size):
         n = records.size[p]
@@ -169,27 +170,41 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
         if closed < reach[count]:
             end = count
         found[p].over_open = closed - reach[count]
-        begin, found[p].pauses = onset_and_pauses(node, before, reach, origin, sums, day, end, count, tables)
-        found[p].onset = found[p].begin = node[begin]
+        begin, stop, found[p].pauses = onset_and_pauses(node, before, reach, origin, sums, day, end, count, tables)
         found[p].settled = found[p].settled_low = found[p].settled_high = node[end]
         found[p].spread = 0.0
         if end < count:
             low, high = halt_interval(score, closable, closed)
             at = node[end]
-            start = node[origin[end]] if is_staged(before, reach, end, count) else -1
+            start = node[origin[end]] if is_staged(before, reach, end, count) else first - 1
             around = 0  # the observations around the node, as far as a settled phase may start there
-            for q in range(max(at - NODE + 1, start + 1), at + NODE):
-                if n - q >= MIN_SETTLED and day[n - 1] - day[q] >= settings.settled_days and (start >= 0 or q == at):
-                    origin[around] = q
+            for q in range(max(at - NODE, start) + 1, at + NODE):
+                if n - q >= MIN_SETTLED and day[n - 1] - day[q] >= settings.settled_days:
+                    near[around] = q
                     around += 1
-            evidence_at(sums, n_index, origin, ends, around, tables.settled, lanes, after, spread)
+            evidence_at(sums, n_index, near, ends, around, tables.settled, lanes, after, spread)
+            evidence_at(sums, n_index, zeros, near, around, tables.baseline, lanes, score, ignored)
             most = -np.inf
             for a in range(around):
-                works = 0.0
-                if start >= 0:
-                    works, _ = stage_evidence(sums, n_index, start, origin[a], tables.stage)
+                works = score[a]
+                if start >= first:
+                    works, _ = stage_evidence(sums, n_index, start, near[a], tables.stage)
                 if works + after[a] > most:
                     most = works + after[a]
-                    found[p].settled, found[p].spread = origin[a], spread[a]
+                    found[p].settled, found[p].spread = near[a], spread[a]
             found[p].settled_low = min(node[low], found[p].settled)
             found[p].settled_high = max(node[high], found[p].settled)
+        found[p].onset = found[p].begin = found[p].settled  # a step
+        if begin != end:
+            stop_at = node[stop] if stop != end else found[p].settled
+            around = 0
+            for q in range(max(node[begin] - NODE + 1, first), min(node[begin] + NODE, stop_at - 1)):
+                near[around] = q
+                around += 1
+            evidence_at(sums, n_index, zeros, near, around, tables.baseline, lanes, before, ignored)
+            most = -np.inf
+            for a in range(around):
+                works, _ = stage_evidence(sums, n_index, near[a], stop_at, tables.stage)
+                if before[a] + works > most:
+                    most = before[a] + works
+                    found[p].onset = found[p].begin = near[a]

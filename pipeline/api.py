@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -212,5 +213,5 @@ def _client(config: Config, client: Client | None) -> Iterator[Client]:
     if different:
         rule = f"run other code than this client: {', '.join(different)}"
         raise BadInput("[cluster] workers", rule, "Install the same version of groundbreak on all of them")
-    client.register_plugin(Prepare(kernels.warm_up))
+    client.register_plugin(Prepare(partial(kernels.warm_up, config.detect.detector)))
     yield client

@@ -1,4 +1,4 @@
-"""How far `cusum` and `mosum` agree with nrt, given the same critical value: `python -m benchmarks.detectors.agreement`.
+"""How far `cusum` and `mosum` agree with nrt, given the same design, history and published critical value.
 
 Runs in the environment of the peers. nrt is right about both processes once three faults are worked around:
 

@@ -23,22 +23,17 @@ from pipeline.testing.covers import (
     Floats,
     Rng,
     Surface,
-    bump,
     darkening,
     midwinter,
     undisturbed,
     wander,
 )
+from pipeline.testing.sampling import acquisitions, clouds, observe, snowfall
 
 Doubles = NDArray[np.float64]
 
 BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
-STEPS = (2, 3, 5, 5, 5, 5, 8, 10)
-"""Days between acquisitions, drawn at random."""
 
-_CLOUD = np.array([0.55, 0.54, 0.53, 0.56, 0.42, 0.32], np.float32)[:, None]
-_SNOW = np.array([0.75, 0.75, 0.73, 0.65, 0.10, 0.08], np.float32)[:, None]
-_HAZE = (1.0, 0.85, 0.7, 0.4, 0.15, 0.08)
 _BARE = 5
 """The material after those of BUILT: the pixel's own soil."""
 
@@ -56,8 +51,6 @@ UNSEEN = 0.12
 """Share of works whose last 30-150 days (interiors, say) change nothing that a satellite sees."""
 LAWN = 0.25
 """Share of finished pixels with a lawn."""
-HAZE = 0.012
-"""Spread of the haze that the atmospheric correction leaves, reflectance in blue."""
 
 _LEAD, _TAIL, _LONGEST = 730.0, 200.0, 1460.0
 _MOST_STAGES = 48
@@ -132,7 +125,7 @@ def hard_ground(
     first, stop = (float(np.datetime64(day).astype("datetime64[D]").astype(int)) for day in (start, end))
     if stop - first < 4 * 365:
         raise ValueError(f"start, end: {start} to {end} must span four years or more; widen them")
-    days = _acquisitions(np.random.default_rng([seed, len(COVERS)]), first, stop)
+    days = acquisitions(np.random.default_rng([seed, len(COVERS)]), first, stop)
     cover = np.array([COVERS[i % len(COVERS)] for i in range(n_pixel)])
     bands = np.empty((len(BANDS), days.size, n_pixel), np.float32)
     clean = np.empty_like(bands)
@@ -149,21 +142,14 @@ def hard_ground(
             truth[:, :, built] = _construct(rng, days, part, works)
             onset[at[built]] = works.onset
             halt[at[built]] = np.where(np.isfinite(works.halt), works.halt, np.nan)
-        white = _snowfall(rng, days, at.size)
-        cloudy = _clouds(rng, days, missing, white)
+        white = snowfall(rng, days, at.size)
+        cloudy = clouds(rng, days, missing, white)
         caught = white & ~cloudy & (rng.random(white.shape) < 0.98)
-        seen = _observe(rng, truth, white & ~caught, outliers)
+        seen = observe(rng, truth, white & ~caught, outliers)
         seen[:, cloudy | caught] = np.nan
         bands[:, :, at], clean[:, :, at], snow[:, at] = seen, truth, caught
     dates = days.astype(int).astype("datetime64[D]")
     return Ground(bands, dates, snow, cover, onset, halt, clean)
-
-
-def _acquisitions(rng: Rng, first: float, stop: float) -> Floats:
-    """(time,) float32 days since 1970-01-01."""
-    steps = rng.choice(STEPS, int((stop - first) / min(STEPS)) + 1)
-    days = first + np.concatenate([[0], np.cumsum(steps)])
-    return np.asarray(days[days < stop], np.float32)
 
 
 def _schedule(rng: Rng, n: int, first: float, stop: float, ongoing: float, short: float) -> _Works:
@@ -269,43 +255,3 @@ def _finished(rng: Rng, days: Floats, before: Surface, works: _Works) -> Floats:
     out = ground[:, None, :] * darkening(0.35 * before.wet) * shade
     out += green * (HERB[:, :, None] - out)
     return np.asarray(out, np.float32)
-
-
-def _snowfall(rng: Rng, days: Floats, n: int) -> NDArray[np.bool_]:
-    """(time, pixel) where snow lies: in the winters of four pixels in ten."""
-    day = np.asarray((days + 180) % 365.25, np.float32)
-    falls, melts = (rng.normal(mean, 11, n).astype(np.float32) for mean in (160, 235))
-    winter = bump(day, falls, melts, 4.0, 4.0)
-    deep = wander(rng, days, n, 15.0) > -1
-    return np.asarray((winter > 0.5) & deep & (rng.random(n) < 0.4))
-
-
-def _clouds(rng: Rng, days: Floats, missing: float, white: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(time, pixel) where cloud masks: in spells, more in winter; with snow, ``missing`` of all on average."""
-    lying = white.mean(axis=0)
-    swing = 0.36 * min(missing, 1 - missing) * midwinter(days)
-    share = np.clip(np.maximum(missing - lying, 0) / (1 - lying) + swing, 0, 1)
-    spells = 0.8 * wander(rng, days, white.shape[1], 7.0)
-    spells += 0.6 * rng.standard_normal(spells.shape, dtype=np.float32)
-    # The logistic curve stands for the normal distribution within one percent.
-    return np.asarray(1 / (1 + np.exp(-1.702 * spells)) < share)
-
-
-def _observe(rng: Rng, truth: Floats, white: NDArray[np.bool_], outliers: float) -> Floats:
-    """(band, time, pixel) reflectance as a sensor has it, with clouds, shadows and snow (``white``) nobody masked."""
-    shape = truth.shape[1:]
-    seen = truth.copy()
-    seen[:, white] += rng.uniform(0.2, 0.9, int(white.sum())).astype(np.float32) * (_SNOW - seen[:, white])
-    bad = rng.random(shape) < outliers
-    cloud = bad & (rng.random(shape) < 0.65)
-    thick = rng.beta(0.9, 1.4, int(cloud.sum())).astype(np.float32) * 0.9 + 0.05
-    seen[:, cloud] += thick * (_CLOUD - seen[:, cloud])
-    shadow = bad & ~cloud
-    seen[:, shadow] *= rng.uniform(0.35, 0.75, int(shadow.sum())).astype(np.float32)
-    veil = HAZE * np.abs(rng.standard_normal(shape, dtype=np.float32))
-    common = 0.03 * rng.standard_normal(shape, dtype=np.float32)
-    for band, share in zip(seen, _HAZE, strict=True):
-        band += share * veil
-        band *= np.exp(common + 0.015 * rng.standard_normal(shape, dtype=np.float32))
-        band += 0.003 * rng.standard_normal(shape, dtype=np.float32)
-    return np.asarray(np.clip(seen, 0.001, 1.2), np.float32)

@@ -63,12 +63,13 @@ def test_twin_on_noise_and_steps(name: str, n_index: int) -> None:
 
 @st.composite
 def records(draw: st.DrawFn) -> tuple[Array, Array]:
-    """Any short record: constants, steps, noise, extremes, and any pattern of missing values."""
+    """Any short record: steps, noise, extremes, and any pattern of missing values."""
     n = draw(st.integers(2, 80))
     n_index = draw(st.integers(1, 3))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     dates = np.datetime64("2019-01-01") + np.cumsum(rng.integers(1, draw(st.integers(2, 40)), n))
-    values = draw(st.sampled_from([0.0, 0.01, 0.3])) * rng.normal(size=(n_index, n, 3))
+    # never quite constant: which way the rounding of nothing turns is no date (constant ground has its own test)
+    values = draw(st.sampled_from([1e-3, 0.01, 0.3])) * rng.normal(size=(n_index, n, 3))
     values += draw(st.sampled_from([0.0, 0.3]))
     values[:, draw(st.integers(0, n - 1)) :] += draw(st.sampled_from([0.0, 0.5, 1e4]))
     extreme = draw(st.sampled_from([0.0, np.nan, np.inf, -np.inf, 3e38, -3e38]))
