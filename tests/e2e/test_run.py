@@ -264,7 +264,7 @@ def test_ctrl_c_and_again_equals_an_uninterrupted_run(world: Path, whole: Path, 
         time.sleep(0.02)
     # As a terminal does it: the whole process group.
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=180)
     assert process.returncode == 130, errors
     assert "interrupted" in errors
     assert not (world / "stopped/ledger/lock.json").exists()
