@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kernels.critical import calibrated_limits
 from kernels.design import make_design
 from kernels.lanes import LANES, whole_blocks
-from kernels.layers import NO_DATE, Layers, Quality, Status, empty_layers
+from kernels.layers import EDGE_DAYS, GAP_DAYS, NO_DATE, WEAK_DAYS, Layers, Quality, Status, empty_layers
 from kernels.monitor import Rule, Watched, monitor_scan, nothing_watched
 from kernels.series import Ints
 
@@ -25,14 +25,8 @@ CONFIRM_OBSERVATIONS = 6
 CONFIRM_DAYS = 90
 """An alarm that fewer observations or days than these follow stays provisional."""
 
-GAP_DAYS = 45
-"""An alarm whose observation follows the one before it later than this sets gap_at_onset."""
-
-EDGE_DAYS = 120
-"""An alarm this near to either end of the record sets record_edge."""
-
-WEAK_DAYS = 330
-"""A history shorter than this, or with fewer than three observations a term, sets weak_baseline."""
+WEAK_PER_TERM = 3
+"""A history with fewer observations a term sets weak_baseline too."""
 
 MOST_HARMONICS = 6
 
@@ -83,9 +77,9 @@ def scan_lanes(values: NDArray[np.float32], days: Ints, rule: Rule, params: dict
     """Monitor with the kernel."""
     design = make_design(days, int(params["harmonics"]), bool(params["trend"]), np.float64, rule.n_history)
     found = nothing_watched(values.shape[2])
-    for part, block in whole_blocks(values):
+    for part, block in whole_blocks(np.ascontiguousarray(values)):
         piece = nothing_watched(block.shape[2])
-        monitor_scan(np.ascontiguousarray(block), design, rule, piece)
+        monitor_scan(block, design, rule, piece)
         for whole, layer in zip(found, piece, strict=True):
             whole[part] = layer[: part.stop - part.start]
     return found
@@ -139,7 +133,7 @@ def describe(
     out.magnitude[pixel] = np.round(np.clip(shift, NO_DATE + 1, -NO_DATE - 1))
     out.n_evidence[pixel] = np.minimum(found.evidence[pixel], 65535)
     out.n_changes[pixel] = 1
-    weak = (kept - first < WEAK_DAYS) | (found.history[pixel] < 3 * n_terms)
+    weak = (kept - first < WEAK_DAYS) | (found.history[pixel] < WEAK_PER_TERM * n_terms)
     quality = np.where(alarm - before > GAP_DAYS, Quality.GAP_AT_ONSET, 0)
     quality |= np.where(weak, Quality.WEAK_BASELINE, 0)
     quality |= np.where(np.minimum(alarm - first, last - alarm) < EDGE_DAYS, Quality.RECORD_EDGE, 0)

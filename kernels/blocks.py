@@ -90,11 +90,10 @@ def run_phases(
     first_onset = -np.inf if history_end is None else float(history_end + 1)
     layers = empty_layers((n_pixel,))
     screened = screen(values, days, settings.noise_floor)
-    seen = screened.clear > 0
     padded = np.append(days, NO_DATE)  # position -1 and n_time: no observation
     layers.n_valid[:] = np.minimum(screened.clear, 65535)
     layers.last_observation[:] = padded[screened.last]
-    enough = seen & (screened.clear >= MIN_OBSERVATIONS)
+    enough = screened.clear >= MIN_OBSERVATIONS
     enough &= padded[screened.last] - padded[screened.first] >= MIN_SPAN_DAYS
     layers.status[:] = np.where(enough, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
     # numbers too large for a sum of squares are no index

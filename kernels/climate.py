@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from kernels._jit import helper, jit
+from kernels.evidence import posterior_bounds
 from kernels.model import MIN_BASELINE, Candidates, Records
 from kernels.series import Floats
 
@@ -42,9 +43,6 @@ SPAN = 80
 
 ONSET_HEAT = 10.0
 """Temperature of the onset's posterior, as HALT_HEAT."""
-
-TAIL = 0.05
-"""Posterior left out on either side of a 90 % interval."""
 
 ABNORMAL = 2.5
 """Standard deviations from the climatology, in any index, that no season explains."""
@@ -98,10 +96,11 @@ def weigh(
     base: int,
     begin: int,
     low: int,
+    high: int,
     ratio: Floats,
     far: Floats,
 ) -> None:
-    """For every observation from ``low`` on: log likelihood ratio of changed to normal, and distance from normal.
+    """For every observation of [low, high): log likelihood ratio of changed to normal, and distance from normal.
 
     Parameters
     ----------
@@ -111,7 +110,7 @@ def weigh(
     """
     n, n_index = z.shape
     mean, variance = np.empty(n_index), np.empty(n_index)
-    for q in range(low, n):
+    for q in range(low, high):
         ratio[q], far[q] = VOTE_COST * n_index + (HINT if q >= begin else -HINT), 0.0
         if climatology(z, day, base, q, mean, variance) < SEASON_MIN:
             continue
@@ -147,18 +146,7 @@ def change_point(ratio: Floats, low: int, high: int, cost: float, score: Floats)
         score[q] = total
         if total >= best:
             best, at = total, q
-    mass = 0.0
-    for q in range(low, high):
-        score[q] = math.exp((score[q] - best) / ONSET_HEAT)
-        mass += score[q]
-    first, last, sofar = -1, high - 1, 0.0
-    for q in range(low, high):
-        sofar += score[q]
-        if first < 0 and sofar >= TAIL * mass:
-            first = q
-        if sofar >= (1.0 - TAIL) * mass:
-            last = q
-            break
+    first, last = posterior_bounds(score, low, high, ONSET_HEAT)
     return at, min(first, at), max(last, at)
 
 
@@ -184,8 +172,9 @@ def date_onset(records: Records, first_onset: float, found: Candidates) -> None:
         high = min(begin + SPAN, n - 3)
         high = max(high, low + 1)
         at, early, late = begin, begin, begin
-        for _ in range(2):  # the second time against the longer or shorter baseline that the first one found
-            weigh(z, day, at, begin, low, ratio, far)
+        # the second time against the baseline that the first one found, and to the end, for what supports the change
+        for stop in (high, n):
+            weigh(z, day, at, begin, low, stop, ratio, far)
             at, early, late = change_point(ratio, low, high, VOTE_COST * n_index, score)
         # two ways to date it: their disagreement is part of the interval
         found[p].onset, found[p].onset_low, found[p].onset_high = at, min(early, begin), max(late, begin)

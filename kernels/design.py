@@ -31,6 +31,12 @@ class Design(NamedTuple):
     b: Rows
 
 
+def waves(days: NDArray[np.int64], harmonics: int) -> list[NDArray[np.float64]]:
+    """(time,) each: 1, then cos and sin of each harmonic of the year."""
+    phase = 2 * np.pi * days / 365.25
+    return [np.ones(days.size)] + [f(k * phase) for k in range(1, harmonics + 1) for f in (np.cos, np.sin)]
+
+
 def make_design(
     days: NDArray[np.int64],
     harmonics: int,
@@ -43,15 +49,10 @@ def make_design(
     The product of two harmonics is half the sum of two others, so that with two harmonics and a trend 15 sums do for
     21 pairs. Time runs from -1 to 1, over the first ``n_history`` dates where only those are fitted.
     """
-    phase = 2 * np.pi * days / 365.25
     fitted = days[:n_history]
     centre, half = ((fitted[0] + fitted[-1]) / 2, max((fitted[-1] - fitted[0]) / 2, 1)) if fitted.size else (0.0, 1.0)
     t = (days - centre) / half
-
-    def waves(top: int) -> list[NDArray[np.float64]]:
-        return [np.ones(days.size)] + [f(k * phase) for k in range(1, top + 1) for f in (np.cos, np.sin)]
-
-    terms, products = waves(harmonics), waves(2 * harmonics)
+    terms, products = waves(days, harmonics), waves(days, 2 * harmonics)
     if trend:
         products += [t * wave for wave in terms] + [t * t]
         terms.append(t)

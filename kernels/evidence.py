@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels._jit import helper
+from kernels.design import waves
 from kernels.lanes import factor, solve
 from kernels.model import Prior
 from kernels.series import Floats, Ints
@@ -23,6 +24,9 @@ N_TERMS = 6
 """Columns of the design: level, two annual harmonics (cos, sin each), and trend."""
 
 N_PAIRS = N_TERMS * (N_TERMS + 1) // 2
+
+TAIL = 0.05
+"""Posterior left out on either side of a 90 % interval."""
 
 MAX_INDICES = 16
 """Indices read jointly at most: the product of that many spreads stays far from overflow."""
@@ -36,9 +40,7 @@ def design_matrix(days: NDArray[np.int64]) -> Floats:
     days : (time,) int64, days since 1970-01-01
     """
     years = (days - (days[0] + days[-1]) / 2 if days.size else days) / 365.25
-    phase = 2 * np.pi * days / 365.25
-    columns = [np.ones(days.size), np.cos(phase), np.sin(phase)]
-    return np.stack([*columns, np.cos(2 * phase), np.sin(2 * phase), years], axis=1)
+    return np.stack([*waves(days, 2), years], axis=1)
 
 
 def make_prior(n_time: int, precision: Floats, shape: float, scale: float) -> Prior:
@@ -175,3 +177,23 @@ def stage_evidence(sums: Floats, n_index: int, i: int, j: int, prior: Prior) -> 
     logdet = math.log((m / prior.precision[0] + 1.0) * (stt / prior.precision[1] + 1.0))
     evidence = n_index * (prior.table[m] - 0.5 * logdet) - (prior.shape + 0.5 * m) * math.log(product)
     return evidence, largest
+
+
+@helper
+def posterior_bounds(score: Floats, low: int, high: int, heat: float) -> tuple[int, int]:
+    """First and last of [low, high) between which 90 % of the posterior exp(score / heat) lies; overwrites ``score``."""
+    best = -np.inf
+    for q in range(low, high):
+        best = max(best, score[q])
+    total = 0.0
+    for q in range(low, high):
+        score[q] = math.exp((score[q] - best) / heat)
+        total += score[q]
+    first, mass = -1, 0.0
+    for q in range(low, high):
+        mass += score[q]
+        if first < 0 and mass >= TAIL * total:
+            first = q
+        if mass >= (1.0 - TAIL) * total:
+            return first, q
+    return first, high - 1

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels._jit import lane
+from kernels._jit import helper, lane
 from kernels.design import Design, Rows
 
 LANES = 512
@@ -29,15 +29,33 @@ LANES = 512
 
 
 def whole_blocks(values: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Cut (..., pixel) values into a part of whole blocks and the rest, padded with NaN: (pixels, values) each."""
+    """(pixels, values) of the whole blocks of (..., pixel) values, and of the rest, padded with NaN to one more."""
     n_pixel = values.shape[-1]
     full = n_pixel // LANES * LANES
     if full:
-        yield slice(0, full), values[..., :full] if full < n_pixel else values
+        yield slice(0, full), values  # kernels stop at the last whole block: cutting here would copy it all
     if full < n_pixel:
         block = np.full((*values.shape[:-1], LANES), np.nan, values.dtype)
         block[..., : n_pixel - full] = values[..., full:]
         yield slice(full, n_pixel), block
+
+
+@helper
+def clear(values: NDArray[Any], t: int, pixel: int) -> bool:
+    """Whether an observation of (index, time, pixel) values is clear in every index."""
+    for k in range(values.shape[0]):  # noqa: SIM110 - numba knows no all()
+        if not np.isfinite(values[k, t, pixel]):
+            return False
+    return True
+
+
+@helper
+def find_clear(values: NDArray[Any], pixel: int, t: int, step: int) -> int:
+    """First clear position from ``t`` on, in steps of 1 or -1; n_time or -1 where there is none. Not in lanes: it ends
+    after a few looks."""
+    while 0 <= t < values.shape[1] and not clear(values, t, pixel):
+        t += step
+    return t
 
 
 @lane

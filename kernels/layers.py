@@ -39,6 +39,16 @@ class Quality(IntFlag):
     FAULTS_IN_REGION = 32
 
 
+GAP_DAYS = 45.0
+"""Clear observations farther apart than this around a date set its gap bit."""
+
+EDGE_DAYS = 120.0
+"""A date this near to either end of the record sets record_edge."""
+
+WEAK_DAYS = 330.0
+"""Normal ground known for less than this sets weak_baseline: it has not seen all seasons."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerSpec:
     """One layer: its name, NumPy dtype, fill, meaning, and CF units where it has any."""

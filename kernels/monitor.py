@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from kernels._jit import helper, jit
 from kernels.design import TOGETHER, Design
-from kernels.lanes import LANES, drop, factor, fill, gram, load, normal, residual, solve
+from kernels.lanes import LANES, clear, drop, factor, fill, find_clear, gram, load, normal, residual, solve
 from kernels.processes import (
     add,
     add_products,
@@ -93,29 +93,6 @@ def nothing_watched(n_pixel: int) -> Watched:
 
 
 @helper
-def clear(values: NDArray[np.float32], t: int, pixel: int) -> bool:
-    """Whether an observation is clear in every index."""
-    for k in range(values.shape[0]):  # noqa: SIM110 - numba knows no all()
-        if not np.isfinite(values[k, t, pixel]):
-            return False
-    return True
-
-
-@helper
-def bracket(values: NDArray[np.float32], pixel: int, n_history: int, out: Watched) -> None:
-    """Positions of the first clear observation, of the last of the history, and of the last."""
-    n_time = values.shape[1]
-    first, kept, last = 0, n_history - 1, n_time - 1
-    while first < n_time and not clear(values, first, pixel):
-        first += 1
-    while kept >= 0 and not clear(values, kept, pixel):
-        kept -= 1
-    while last >= 0 and not clear(values, last, pixel):
-        last -= 1
-    out.first[pixel], out.kept[pixel], out.last[pixel] = first if first < n_time else -1, kept, last
-
-
-@helper
 def trace(
     values: NDArray[np.float32],
     pixel: int,
@@ -176,7 +153,7 @@ def trace(
 
 @jit
 def monitor_scan(values: NDArray[np.float32], design: Design, rule: Rule, out: Watched) -> None:
-    """Monitor whole blocks: pixels a multiple of ``LANES``; ``out`` as of :func:`nothing_watched`."""
+    """Monitor whole blocks; pixels beyond the last are left; ``out`` as of :func:`nothing_watched`."""
     n_index, n_time, n_pixel = values.shape
     n_terms = design.terms.shape[1]
     never = n_time * n_index
@@ -195,7 +172,7 @@ def monitor_scan(values: NDArray[np.float32], design: Design, rule: Rule, out: W
     places = np.empty(n_time, np.int64)
     n = sums[0]  # the first product is that of the level with itself
     old_groups, both = -(-rule.n_history // TOGETHER), rule.n_history // TOGETHER
-    for start in range(0, n_pixel, LANES):
+    for start in range(0, n_pixel - LANES + 1, LANES):
         stop = start + LANES
         for table in (sums, ahead, size, spread, total, rows):
             table[:] = 0
@@ -233,7 +210,10 @@ def monitor_scan(values: NDArray[np.float32], design: Design, rule: Rule, out: W
             for j in range(n_terms):  # the factor's diagonal holds reciprocals
                 tested &= matrix[j * (j + 3) // 2, p] ** 2 * LEAST_PIVOT < 1 - 1e-9
             out.history[start + p], out.after[start + p], out.tested[start + p] = int(n[p]), int(m), tested
-            bracket(values, start + p, rule.n_history, out)
+            first = find_clear(values, start + p, 0, 1)
+            out.first[start + p] = first if first < n_time else -1
+            out.kept[start + p] = find_clear(values, start + p, rule.n_history - 1, -1)
+            out.last[start + p] = find_clear(values, start + p, n_time - 1, -1)
             if not tested:
                 level[p] = np.inf
                 continue

@@ -5,19 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.layers import Layers, Quality, Status
+from kernels.layers import EDGE_DAYS, GAP_DAYS, WEAK_DAYS, Layers, Quality, Status
 from kernels.model import LATEST, MIN_SETTLED, Candidates, Records, Settings
 from kernels.series import Floats, Ints
 
-GAP_DAYS = 45.0
-"""Clear observations farther apart than this around a date set its gap bit."""
-
-EDGE_DAYS = 120.0
-"""A date this near to either end of the record sets record_edge."""
-
-WEAK_DAYS = 330.0
 WEAK_OBSERVATIONS = 10
-"""A baseline below either sets weak_baseline: it has not seen all seasons."""
+"""A baseline with fewer sets weak_baseline too."""
 
 SHORT_DAYS = 180.0
 """Less normal ground than this before an onset, and the change stays provisional: half a year cannot tell it from a

@@ -19,7 +19,7 @@ def prepare(
     records: Records,
     last: NDArray[np.int64],
 ) -> None:
-    """Fill the records of every pixel; ``size`` is 0 where there are too few observations.
+    """Fill the records of pixels that the screen let through; ``size`` is 0 where spikes leave too few observations.
 
     Parameters
     ----------
@@ -33,11 +33,6 @@ def prepare(
         records.size[p] = 0
         z = records.z[p]
         n = compact(series[p], taken, z)
-        if n == 0:
-            continue
-        last[p] = np.int64(tables.day[taken[n - 1]])
-        if n < MIN_OBSERVATIONS:
-            continue
         standardise(z, n, settings.noise_floor, work, records.scale[p])
         n = drop_spikes(z, taken, tables.day, n, settings.spike)
         last[p] = np.int64(tables.day[taken[n - 1]])

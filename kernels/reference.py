@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kernels import climate, model, segments
+from kernels import climate, evidence, model, segments
 from kernels.reference_series import log_evidence, lost_states, novel_share, spread
 from kernels.series import Floats
 
@@ -90,8 +90,8 @@ def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[i
     if j == s.n:
         return refine_onset(s, path, j, onsets[0]), j, (j, j), pauses, over
     mass = np.array([math.exp((score - closed) / segments.HALT_HEAT) for score in scores.values()]).cumsum()
-    low = list(scores)[int(np.argmax(mass / mass[-1] >= segments.TAIL))]
-    high = list(scores)[int(np.argmax(mass / mass[-1] >= 1 - segments.TAIL))]
+    low = list(scores)[int(np.argmax(mass / mass[-1] >= evidence.TAIL))]
+    high = list(scores)[int(np.argmax(mass / mass[-1] >= 1 - evidence.TAIL))]
     start = path[-1] if path else onsets[0] - 1
     around = [q for q in range(max(j - segments.NODE, start) + 1, j + segments.NODE) if q in closable]
     j = max(around, key=lambda q: (s.stage(path[-1], q)[0] if path else s.baseline(q)) + s.settled(q))
@@ -146,8 +146,8 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
         score = (ratio[low:high] - climate.VOTE_COST * s.z.shape[0])[::-1].cumsum()[::-1]
         at = low + int(np.argmax(score))
         mass = np.exp((score - score.max()) / climate.ONSET_HEAT).cumsum()
-        early = low + int(np.argmax(mass >= climate.TAIL * mass[-1]))
-        late = low + int(np.argmax(mass >= (1 - climate.TAIL) * mass[-1]))
+        early = low + int(np.argmax(mass >= evidence.TAIL * mass[-1]))
+        late = low + int(np.argmax(mass >= (1 - evidence.TAIL) * mass[-1]))
         inside = min(early, at), max(late, at)
     count = int((far[at:] > climate.ABNORMAL).sum())
     seasonal = log_evidence(s.design[at:], s.z[:, at:], model.BASELINE)[0]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kernels import model, outcome
 from kernels.evidence import design_matrix
-from kernels.layers import Layers, Quality, Status, empty_layers
+from kernels.layers import EDGE_DAYS, GAP_DAYS, WEAK_DAYS, Layers, Quality, Status, empty_layers
 from kernels.reference import Found, Series, find_change
 from kernels.reference_series import Bools, cusum, spikes, standardise
 from kernels.series import Floats, Ints
@@ -104,9 +104,9 @@ def describe(
     }
     quality = Quality(0)
     edges = [day[onset] - day[0], day[-1] - day[onset]]
-    if day[onset] - day[onset - 1] > outcome.GAP_DAYS:
+    if day[onset] - day[onset - 1] > GAP_DAYS:
         quality |= Quality.GAP_AT_ONSET
-    if low < outcome.WEAK_OBSERVATIONS or day[low] - day[0] < outcome.WEAK_DAYS:
+    if low < outcome.WEAK_OBSERVATIONS or day[low] - day[0] < WEAK_DAYS:
         quality |= Quality.WEAK_BASELINE
     waited = day[-1] - day[onset]
     shown = found.lost >= outcome.LOST_WHOLLY or found.novel >= outcome.NOVEL or waited >= outcome.RETURN_DAYS
@@ -127,9 +127,9 @@ def describe(
         row["halt_earliest"] = int(min(day[h], day[max(found.settles[0] - 1, 0)]))
         row["halt_latest"] = int(max(day[h + 1], day[min(found.settles[1], n - 1)]))
         edges.append(day[-1] - day[h])
-        if day[h + 1] - day[h] > outcome.GAP_DAYS:
+        if day[h + 1] - day[h] > GAP_DAYS:
             quality |= Quality.GAP_AT_HALT
-    if min(edges) < outcome.EDGE_DAYS:
+    if min(edges) < EDGE_DAYS:
         quality |= Quality.RECORD_EDGE
     shift = (level[end:].mean() - level[:onset].mean()) * 1e4
     row["magnitude"] = round(float(np.clip(shift, -32767, 32767)))

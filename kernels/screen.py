@@ -15,7 +15,20 @@ from numpy.typing import NDArray
 
 from kernels._jit import jit, lane
 from kernels.design import TOGETHER, Design, Rows, make_design
-from kernels.lanes import LANES, drop, factor, fill, gram, load, normal, residual, solve, update, whole_blocks
+from kernels.lanes import (
+    LANES,
+    drop,
+    factor,
+    fill,
+    find_clear,
+    gram,
+    load,
+    normal,
+    residual,
+    solve,
+    update,
+    whole_blocks,
+)
 from kernels.series import Ints
 
 HARMONICS = 2
@@ -51,22 +64,14 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
     zeros = np.zeros(n_pixel, np.int64)
     out = Screened(np.empty((n_index, n_pixel), np.float32), zeros, zeros.copy(), zeros.copy())
     design = make_design(days, HARMONICS, trend=False, dtype=np.float32)
-    for part, block in whole_blocks(values):
+    for part, block in whole_blocks(np.ascontiguousarray(values)):
         found = Screened(np.empty((n_index, block.shape[2]), np.float32), *np.zeros((3, block.shape[2]), np.int64))
-        cusum_scan(np.ascontiguousarray(block), design, np.float32(noise_floor), found)
+        cusum_scan(block, design, np.float32(noise_floor), found)
         size = part.stop - part.start
         out.statistic[:, part] = found.statistic[:, :size]
         for whole, piece in ((out.clear, found.clear), (out.first, found.first), (out.last, found.last)):
             whole[part] = piece[:size]
     return out
-
-
-@lane
-def _seen(t: np.float32, beyond: np.float32, none: np.float32, weight: Rows, first: Rows, last: Rows) -> None:
-    """Keep the first and last clear position; one that is not clear counts as ``beyond`` or ``none``."""
-    for p in range(weight.size):
-        first[p] = min(first[p], beyond + (t - beyond) * weight[p])
-        last[p] = max(last[p], none + (t - none) * weight[p])
 
 
 @lane
@@ -82,7 +87,7 @@ def _conclude(
 
 @jit
 def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.float32, out: Screened) -> None:
-    """The screen over whole blocks: pixels a multiple of ``LANES``; parameters as for :func:`screen`."""
+    """The screen over whole blocks: pixels beyond the last are left; parameters as for :func:`screen`."""
     n_index, n_time, n_pixel = values.shape
     n_terms = design.terms.shape[1]
     weight = np.empty((TOGETHER, LANES), np.float32)
@@ -93,20 +98,16 @@ def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.floa
     # one array each: numba gives the rows of an unpacked array an unknown layout, and vectorises nothing
     total, squares = np.empty((n_index, LANES), np.float32), np.empty((n_index, LANES), np.float32)
     low, high = np.empty((n_index, LANES), np.float32), np.empty((n_index, LANES), np.float32)
-    first, last = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    for start in range(0, n_pixel, LANES):
+    for start in range(0, n_pixel - LANES + 1, LANES):
         stop = start + LANES
         sums[:] = 0
         right[:] = 0
-        first[:] = n_time
-        last[:] = -1
         for t in range(0, n_time, TOGETHER):
             for q in range(TOGETHER):
                 fill(1 if t + q < n_time else 0, weight[q])
                 at = min(t + q, n_time - 1)
                 for k in range(n_index):
                     load(values[k, at, start:stop], weight[q], x[k, q])
-                _seen(np.float32(at), np.float32(n_time), np.float32(-1), weight[q], first, last)
             for k in range(n_index):
                 for q in range(TOGETHER):
                     drop(weight[q], x[k, q])
@@ -128,7 +129,8 @@ def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.floa
                 residual(design.terms[t], right[k], weight[0], x[k, 0])
                 update(x[k, 0], total[k], squares[k], low[k], high[k])
         for p in range(LANES):
-            n = sums[0, p]
-            out.clear[start + p], out.first[start + p], out.last[start + p] = int(n), int(first[p]), int(last[p])
+            out.clear[start + p] = int(sums[0, p])
+            out.first[start + p] = find_clear(values, start + p, 0, 1)
+            out.last[start + p] = find_clear(values, start + p, n_time - 1, -1)
         for k in range(n_index):
             _conclude(n_terms, noise_floor, sums[0], squares[k], low[k], high[k], out.statistic[k, start:stop])

@@ -7,12 +7,10 @@ stage and the start of the settled phase together, and the scores of all other h
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from kernels._jit import helper, jit
-from kernels.evidence import evidence_at, n_sums, running_sums, stage_evidence
+from kernels.evidence import evidence_at, n_sums, posterior_bounds, running_sums, stage_evidence
 from kernels.model import (
     MIN_BASELINE,
     MIN_SETTLED,
@@ -31,9 +29,6 @@ NODE = 4
 
 HALT_HEAT = 10.0
 """Temperature of the halt's posterior: evidence counts observations as independent, weather makes them alike."""
-
-TAIL = 0.05
-"""Posterior left out on either side of a 90 % interval."""
 
 
 @helper
@@ -76,6 +71,7 @@ def onset_and_pauses(
     reach: Floats,
     origin: Ints,
     sums: Floats,
+    n_index: int,
     day: Floats,
     end: int,
     count: int,
@@ -83,7 +79,6 @@ def onset_and_pauses(
 ) -> tuple[int, int, int]:
     """Of the best sequence that ends at a node: the node where it begins, the end of its first stage, and how many of
     its stages but the last are long and quiet, pauses between two activities."""
-    n_index = (sums.shape[1] - 21) // 7
     pauses = 0
     at = after = end
     while is_staged(before, reach, at, count):
@@ -94,24 +89,6 @@ def onset_and_pauses(
                 pauses += 1
         after, at = at, start
     return at, after, pauses
-
-
-@helper
-def halt_interval(score: Floats, count: int, best: float) -> tuple[int, int]:
-    """Nodes between which the settled phase starts with 90 % of the tempered posterior."""
-    total = 0.0
-    for b in range(count):
-        score[b] = math.exp((score[b] - best) / HALT_HEAT)
-        total += score[b]
-    low, high, mass = -1, count - 1, 0.0
-    for b in range(count):
-        mass += score[b]
-        if low < 0 and mass >= TAIL * total:
-            low = b
-        if mass >= (1.0 - TAIL) * total:
-            high = b
-            break
-    return low, high
 
 
 @jit
@@ -170,11 +147,13 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
         if closed < reach[count]:
             end = count
         found[p].over_open = closed - reach[count]
-        begin, stop, found[p].pauses = onset_and_pauses(node, before, reach, origin, sums, day, end, count, tables)
+        begin, stop, found[p].pauses = onset_and_pauses(
+            node, before, reach, origin, sums, n_index, day, end, count, tables
+        )
         found[p].settled = found[p].settled_low = found[p].settled_high = node[end]
         found[p].spread = 0.0
         if end < count:
-            low, high = halt_interval(score, closable, closed)
+            low, high = posterior_bounds(score, 0, closable, HALT_HEAT)
             at = node[end]
             start = node[origin[end]] if is_staged(before, reach, end, count) else first - 1
             around = 0  # the observations around the node, as far as a settled phase may start there

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,9 +9,6 @@ from kernels._jit import helper
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-ZERO, ONE, NOWHERE = (cast(int, np.int64(value)) for value in (0, 1, -1))
-"""Integers to hand to a kernel: numba would compile it again for a literal."""
 
 CLIP = 1000.0
 """Largest deviation kept, in noise units: bounds every sum whatever the input holds."""
@@ -86,17 +81,14 @@ def median(work: Floats, n: int) -> float:
 
 
 @helper
-def roughness(z: Floats, k: int, start: int, stop: int, work: Floats) -> float:
-    """Median absolute difference of neighbours in z[start:stop, k]; 0 for fewer than two.
+def roughness(packed: Floats, k: int, n: int, work: Floats) -> float:
+    """Median absolute difference of neighbours in packed[:n, k], n >= 2.
 
     A season or a step barely moves it, and half of the differences may be odd before it breaks.
     """
-    n = stop - start - 1
-    if n < 1:
-        return 0.0
-    for i in range(n):
-        work[i] = abs(z[start + i + 1, k] - z[start + i, k])
-    return median(work, n)
+    for i in range(n - 1):
+        work[i] = abs(packed[i + 1, k] - packed[i, k])
+    return median(work, n - 1)
 
 
 @helper
@@ -112,7 +104,7 @@ def standardise(packed: Floats, n: int, floor: float, work: Floats, scale: Float
     floor : float, unit of the values; work : (time,) float64; scale : (index,) float64, out
     """
     for k in range(packed.shape[1]):
-        scale[k] = max(floor, roughness(packed, k, ZERO, n, work) / ROUGHNESS_OF_NOISE)
+        scale[k] = max(floor, roughness(packed, k, n, work) / ROUGHNESS_OF_NOISE)
         for i in range(n):
             work[i] = packed[i, k]
         middle = median(work, n)
