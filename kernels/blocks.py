@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.checks import question
-from kernels.climate import date_onset
-from kernels.evidence import MAX_INDICES, design_matrix, make_prior
+from kernels.evidence import MAX_INDICES, design_matrix, design_pairs, make_prior
 from kernels.layers import NO_DATE, Layers, Status, empty_layers
 from kernels.model import (
     BASELINE,
@@ -25,6 +24,7 @@ from kernels.model import (
     Settings,
     Tables,
 )
+from kernels.onset import date_onset
 from kernels.outcome import describe
 from kernels.prepare import empty_records, prepare
 from kernels.screen import screen
@@ -37,10 +37,12 @@ BLOCK = 128
 
 def date_tables(days: Ints) -> Tables:
     """Tables of a record whose observations fall on ``days`` since 1970-01-01, (time,) int64."""
+    design = design_matrix(days)
     return Tables(
         days.astype(np.float64),
         (days % 365.25).astype(np.float64),
-        design_matrix(days),
+        design,
+        design_pairs(design),
         make_prior(days.size, *BASELINE),
         make_prior(days.size, *SETTLED),
         make_prior(days.size, *STAGE),
@@ -48,22 +50,22 @@ def date_tables(days: Ints) -> Tables:
 
 
 def search(
-    series: NDArray[np.float32], tables: Tables, settings: Settings, first_onset: float
+    values: NDArray[np.float32], tables: Tables, settings: Settings, first_onset: float
 ) -> tuple[Records, Candidates, Ints]:
     """The joint fit of a block of pixels: records, candidates, and the day of the last observation used.
 
     Parameters
     ----------
-    series : (pixel, time, index) float32, any unit; NaN = not clear
+    values : (index, time, pixel) float32, any unit; NaN = not clear
     first_onset : earliest day of an onset
     """
-    n_pixel, n_time, n_index = series.shape
+    n_index, n_time, n_pixel = values.shape
     records = empty_records(n_pixel, n_time, n_index)
     found = np.zeros(n_pixel, FOUND)
     last = np.zeros(n_pixel, np.int64)
-    prepare(series, tables, settings, records, last)
+    prepare(values, tables, settings, records, last)
     segment(records, tables, settings, first_onset, found)
-    date_onset(records, first_onset, found)
+    date_onset(records, tables, first_onset, found)
     question(records, tables, found)
     return records, found, last
 
@@ -104,8 +106,7 @@ def run_phases(
     flagged = np.flatnonzero(enough & sane & (statistic >= settings.screen * np.maximum(root, NOISE_BOUND)))
     for start in range(0, flagged.size, BLOCK):
         pixel = flagged[start : start + BLOCK]
-        series = np.ascontiguousarray(values[:, :, pixel].transpose(2, 1, 0))
-        records, found, last = search(series, tables, settings, first_onset)
+        records, found, last = search(np.take(values, pixel, axis=2), tables, settings, first_onset)
         found["cusum"] = statistic[pixel] / root[pixel]
         parts: list[Any] = [layer[pixel] for layer in layers]
         out = Layers(*parts)

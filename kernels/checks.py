@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from kernels._jit import jit
-from kernels.evidence import evidence_at, n_sums, running_sums, stage_evidence
+from kernels.evidence import VECTOR, evidence_at, n_sums, running_sums
 from kernels.model import Candidates, Records, Tables
+from kernels.stage import one_stage, stage_lanes
 from kernels.states import lost_states, novel_share
 
 
@@ -21,20 +22,22 @@ def question(records: Records, tables: Tables, found: Candidates) -> None:
     ----------
     found : (pixel,) FOUND; out: grown, lost, novel
     """
-    n_time, n_index = records.z.shape[1:]
+    n_index, n_time = records.z.shape[1:]
     sums = np.empty((n_time + 1, n_sums(n_index)))
-    lanes = np.zeros((sums.shape[1], 1))
+    few = np.empty((sums.shape[1] + 1, VECTOR))
+    ends, lanes = np.zeros((1 + n_index, 3, VECTOR)), stage_lanes(VECTOR)
     start, stop = np.empty(1, np.int64), np.empty(1, np.int64)
     evidence, spread = np.empty(1), np.empty(1)
+    far, visits, reached = np.empty(n_time), np.empty(n_time), np.empty(n_time)
     for p in range(found.size):
         if found[p].onset < 0:
             continue
         n, onset = records.size[p], found[p].onset
-        z, season = records.z[p][:n], records.season[p][:n]
-        running_sums(z[onset:], records.design[p][onset:n], sums)
+        z, season = records.z[p][:, :n], records.season[p][:n]
+        running_sums(z, records.date[p], onset, n, tables.design, tables.pairs, sums)
         start[0], stop[0] = 0, n - onset
-        evidence_at(sums, n_index, start, stop, 1, tables.baseline, lanes, evidence, spread)
-        works, _ = stage_evidence(sums, n_index, 0, n - onset, tables.stage)
+        evidence_at(sums, n_index, start, stop, 1, tables.baseline, few, evidence, spread)
+        works, _ = one_stage(sums, 0, n - onset, tables.stage, ends, lanes)
         found[p].grown = (evidence[0] - works) / (n_index * (n - onset))
-        found[p].lost = lost_states(z, season, onset, onset, n)
-        found[p].novel = novel_share(z, onset, onset, n)
+        found[p].lost = lost_states(z, season, onset, far, visits, reached)
+        found[p].novel = novel_share(z, onset)

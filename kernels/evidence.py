@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kernels._jit import helper
 from kernels.design import waves
-from kernels.lanes import factor, solve
+from kernels.lanes import factor, log, scale, solve
 from kernels.model import Prior
 from kernels.series import Floats, Ints
 
@@ -24,6 +24,9 @@ N_TERMS = 6
 """Columns of the design: level, two annual harmonics (cos, sin each), and trend."""
 
 N_PAIRS = N_TERMS * (N_TERMS + 1) // 2
+
+VECTOR = 8
+"""Lanes that any processor fills at once; more of them cost nothing."""
 
 TAIL = 0.05
 """Posterior left out on either side of a 90 % interval."""
@@ -43,11 +46,16 @@ def design_matrix(days: NDArray[np.int64]) -> Floats:
     return np.stack([*waves(days, 2), years], axis=1)
 
 
+def design_pairs(design: Floats) -> Floats:
+    """Products of the design's columns i >= j, (time, N_PAIRS) float64, at i (i + 1) / 2 + j."""
+    return np.stack([design[:, i] * design[:, j] for i in range(N_TERMS) for j in range(i + 1)], axis=1)
+
+
 def make_prior(n_time: int, precision: Floats, shape: float, scale: float) -> Prior:
     """A prior with its table lgamma(shape + m/2) - lgamma(shape) + shape log scale for m = 0..n_time."""
     free = shape * math.log(scale) - math.lgamma(shape)
     table = np.array([free + math.lgamma(shape + m / 2) for m in range(n_time + 1)])
-    return Prior(precision, shape, scale, table)
+    return Prior(precision, -float(np.log(precision).sum()), shape, scale, table)
 
 
 @helper
@@ -57,29 +65,24 @@ def n_sums(n_index: int) -> int:
 
 
 @helper
-def running_sums(z: Floats, design: Floats, sums: Floats) -> None:
-    """Row i holds the sums over [0, i).
+def running_sums(z: Floats, date: Ints, start: int, stop: int, design: Floats, pairs: Floats, sums: Floats) -> None:
+    """Row i holds the sums over [start, start + i), up to ``stop``.
 
     Parameters
     ----------
-    z : (time, index) float64; design : (time, N_TERMS) float64
+    z : (index, time) float64; date : (time,) int64, positions in ``design`` and ``pairs``, as in Tables
     sums : (> time, n_sums) float64, out
     """
-    n, n_index = z.shape
-    for a in range(sums.shape[1]):
-        sums[0, a] = 0.0
-    for i in range(n):
-        pair = 0
-        for a in range(N_TERMS):
-            for b in range(a + 1):
-                sums[i + 1, pair] = sums[i, pair] + design[i, a] * design[i, b]
-                pair += 1
-        for k in range(n_index):
-            for a in range(N_TERMS):
-                sums[i + 1, pair] = sums[i, pair] + design[i, a] * z[i, k]
-                pair += 1
-            sums[i + 1, pair] = sums[i, pair] + z[i, k] * z[i, k]
-            pair += 1
+    sums[0] = 0.0
+    for i in range(start, stop):
+        row, d = i - start, date[i]
+        for a in range(N_PAIRS):
+            sums[row + 1, a] = sums[row, a] + pairs[d, a]
+        for k in range(z.shape[0]):
+            at, x = N_PAIRS + k * (N_TERMS + 1), z[k, i]
+            for a in range(at, at + N_TERMS):
+                sums[row + 1, a] = sums[row, a] + x * design[d, a - at]
+            sums[row + 1, at + N_TERMS] = sums[row, at + N_TERMS] + x * x
 
 
 @helper
@@ -99,40 +102,34 @@ def evidence_at(
     Parameters
     ----------
     sums : of :func:`running_sums`
-    start, stop : (lane,) int64, of which ``count`` are in use; an empty segment has evidence 0
-    lanes : (n_sums, lane) float64, scratch; at least ``count`` wide
-    out : (lane,) float64, out: log evidence, summed over the indices, without the factor (2 pi)^(-m/2)
-    spread : (lane,) float64, out: standard deviation of the residuals, mean over the indices
+    start, stop : (segment,) int64, of which ``count`` are in use; an empty segment has evidence 0
+    lanes : (n_sums + 1, >= count) float64, scratch; all lanes are computed, whole vectors are as fast as one
+    out : (segment,) float64, out: log evidence, summed over the indices, without the factor (2 pi)^(-m/2)
+    spread : (segment,) float64, out: standard deviation of the residuals, mean over the indices
     """
-    for q in range(count):
-        for a in range(sums.shape[1]):
-            lanes[a, q] = sums[stop[q], a] - sums[start[q], a]
+    columns, width = sums.shape[1], lanes.shape[1]
+    for q in range(width):
+        i, j = (start[q], stop[q]) if q < count else (0, 0)
+        for a in range(columns):
+            lanes[a, q] = sums[j, a] - sums[i, a]
     matrix = lanes[:N_PAIRS]
-    logdet = 0.0
     for a in range(N_TERMS):
-        logdet -= math.log(prior.precision[a])
-        for q in range(count):
+        for q in range(width):
             matrix[a * (a + 3) // 2, q] += prior.precision[a]
     factor(matrix, N_TERMS, 0.0)
+    table, shape = prior.table, prior.shape
+    product = lanes[columns]
+    product[:] = 1.0
+    for a in range(N_TERMS):
+        scale(matrix[a * (a + 3) // 2], product)  # reciprocals of the diagonal
     for q in range(count):
-        m = stop[q] - start[q]
-        product = 1.0
-        for a in range(N_TERMS):
-            product *= matrix[a * (a + 3) // 2, q]  # reciprocals of the diagonal
-        out[q] = n_index * (prior.table[m] - 0.5 * logdet + math.log(product))
-        spread[q] = 1.0
+        out[q] = n_index * (table[stop[q] - start[q]] - 0.5 * prior.logdet + log(product[q]))
+        spread[q] = 0.0
+    product[:] = 1.0
     for k in range(n_index):
         at = N_PAIRS + k * (N_TERMS + 1)
         solve(matrix, lanes[at : at + N_TERMS])
-    for q in range(count):
-        m = stop[q] - start[q]
-        if m == 0:
-            out[q] = 0.0
-            continue
-        product = 1.0
-        total = 0.0
-        for k in range(n_index):
-            at = N_PAIRS + k * (N_TERMS + 1)
+        for q in range(count):
             rest = lanes[at + N_TERMS, q]
             left = 0.0
             for a in range(N_TERMS):
@@ -140,48 +137,16 @@ def evidence_at(
                 rest -= coefficient * (sums[stop[q], at + a] - sums[start[q], at + a])
                 left += prior.precision[a] * coefficient * coefficient
             rest = max(rest, 0.0)
-            product *= prior.scale + 0.5 * rest
-            total += math.sqrt(max(rest - left, 0.0) / m)
-        out[q] -= (prior.shape + 0.5 * m) * math.log(product)
-        spread[q] = total / n_index
-
-
-@helper
-def stage_evidence(sums: Floats, n_index: int, i: int, j: int, prior: Prior) -> tuple[float, float]:
-    """(log evidence, largest residual variance) of [i, j) as one stage: a level and a trend.
-
-    Same model as :func:`evidence_at`, with the columns 1 and t - mean(t), which are orthogonal, so that nothing need be
-    factored.
-
-    Parameters
-    ----------
-    sums : of :func:`running_sums`; 0 <= i < j
-    """
-    m = j - i
-    trend = N_PAIRS - N_TERMS  # the pair of trend and level
-    st = sums[j, trend] - sums[i, trend]
-    stt = max(sums[j, N_PAIRS - 1] - sums[i, N_PAIRS - 1] - st * st / m, 0.0)
-    per_level = 1.0 / (m + prior.precision[0])
-    per_trend = 1.0 / (stt + prior.precision[1])
-    mean_t = st / m
-    product = 1.0
-    largest = 0.0
-    for k in range(n_index):
-        at = N_PAIRS + k * (N_TERMS + 1)
-        sz = sums[j, at] - sums[i, at]
-        szt = sums[j, at + N_TERMS - 1] - sums[i, at + N_TERMS - 1] - mean_t * sz
-        szz = sums[j, at + N_TERMS] - sums[i, at + N_TERMS]
-        rest = max(szz - sz * sz * per_level - szt * szt * per_trend, 0.0)
-        product *= prior.scale + 0.5 * rest
-        largest = max(largest, rest / m)
-    logdet = math.log((m / prior.precision[0] + 1.0) * (stt / prior.precision[1] + 1.0))
-    evidence = n_index * (prior.table[m] - 0.5 * logdet) - (prior.shape + 0.5 * m) * math.log(product)
-    return evidence, largest
+            product[q] *= prior.scale + 0.5 * rest
+            spread[q] += math.sqrt(max(rest - left, 0.0) / max(stop[q] - start[q], 1)) / n_index
+    for q in range(count):
+        m = stop[q] - start[q]
+        out[q] = out[q] - (shape + 0.5 * m) * log(product[q]) if m > 0 else 0.0
 
 
 @helper
 def posterior_bounds(score: Floats, low: int, high: int, heat: float) -> tuple[int, int]:
-    """First and last of [low, high) between which 90 % of the posterior exp(score / heat) lies; overwrites ``score``."""
+    """First and last of [low, high) with 90 % of the posterior exp(score / heat) between; overwrites ``score``."""
     best = -np.inf
     for q in range(low, high):
         best = max(best, score[q])

@@ -30,12 +30,13 @@ PAUSE_SPREAD = 2.0
 class Prior(NamedTuple):
     """Prior of a phase's regression.
 
-    ``precision`` (N_TERMS,) of level, harmonics and trend, relative to the noise; ``shape`` and ``scale`` of the
-    variance's inverse gamma, noise units; ``table`` (time + 1,) the part of the evidence that depends on the number of
-    observations alone.
+    ``precision`` (N_TERMS,) of level, harmonics and trend, relative to the noise, and ``logdet``, minus the sum of its
+    logarithms; ``shape`` and ``scale`` of the variance's inverse gamma, noise units; ``table`` (time + 1,) the part of
+    the evidence that depends on the number of observations alone.
     """
 
     precision: Floats
+    logdet: float
     shape: float
     scale: float
     table: Floats
@@ -75,13 +76,14 @@ class Settings(NamedTuple):
 class Tables(NamedTuple):
     """What depends on the dates alone.
 
-    ``day`` (time,) float64 days since 1970-01-01; ``season`` (time,) float64 day of the year;
-    ``design`` (time, N_TERMS) float64; the priors of the three kinds of phase.
+    ``day`` (time,) float64 days since 1970-01-01; ``season`` (time,) float64 day of the year; ``design`` (time,
+    N_TERMS) float64, and ``pairs`` (time, N_PAIRS) the products of its columns; the priors of the three kinds of phase.
     """
 
     day: Floats
     season: Floats
     design: Floats
+    pairs: Floats
     baseline: Prior
     settled: Prior
     stage: Prior
@@ -90,16 +92,16 @@ class Tables(NamedTuple):
 class Records(NamedTuple):
     """The observations in use of every pixel of a block, first in time first.
 
-    ``size`` (pixel,) int64, how many; ``z`` (pixel, time, index) float64, noise units; ``day`` and
-    ``season`` (pixel, time) float64; ``design`` (pixel, time, N_TERMS) float64; ``scale`` (pixel,
-    index) float64, the noise unit in the index's own.
+    ``size`` (pixel,) int64, how many; ``z`` (pixel, index, time) float64, noise units; ``date`` (pixel, time) int64,
+    which of all dates; ``day`` and ``season`` (pixel, time) float64; ``scale`` (pixel, index) float64, the noise unit
+    in the index's own.
     """
 
     size: Ints
     z: NDArray[np.float64]
+    date: Ints
     day: Floats
     season: Floats
-    design: NDArray[np.float64]
     scale: Floats
 
 

@@ -118,7 +118,7 @@ def describe(
     status = np.where(sure, np.where(found["pauses"] > 0, Status.RESUMED, Status.ACTIVE), Status.PROVISIONAL)
 
     start = np.where(halted, settled, np.maximum(onset, n - LATEST))
-    level = np.where(np.arange(day.shape[1]) < n[:, None], records.z[pixel, :, 0], 0.0)
+    level = np.where(np.arange(day.shape[1]) < n[:, None], records.z[pixel, 0], 0.0)
     total = np.concatenate([np.zeros((pixel.size, 1)), np.cumsum(level, axis=1)], axis=1)
     latest = (total[each, n] - total[each, start]) / (n - start)
     shift = (latest - total[each, onset] / onset) * records.scale[pixel, 0] * 1e4

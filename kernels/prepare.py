@@ -6,14 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels._jit import jit
-from kernels.evidence import N_TERMS
 from kernels.model import MIN_OBSERVATIONS, MIN_SPAN_DAYS, Records, Settings, Tables
 from kernels.series import compact, drop_spikes, standardise
 
 
 @jit
 def prepare(
-    series: NDArray[np.float32],
+    values: NDArray[np.float32],
     tables: Tables,
     settings: Settings,
     records: Records,
@@ -23,16 +22,16 @@ def prepare(
 
     Parameters
     ----------
-    series : (pixel, time, index) float32, any unit; NaN = not clear
+    values : (index, time, pixel) float32, any unit; NaN = not clear
     last : (pixel,) int64, out: the day of the last observation used
     """
-    n_time = series.shape[1]
+    n_time = values.shape[1]
     taken = np.empty(n_time, np.int64)
     work = np.empty(n_time)
-    for p in range(series.shape[0]):
+    for p in range(values.shape[2]):
         records.size[p] = 0
         z = records.z[p]
-        n = compact(series[p], taken, z)
+        n = compact(values, p, taken, z)
         standardise(z, n, settings.noise_floor, work, records.scale[p])
         n = drop_spikes(z, taken, tables.day, n, settings.spike)
         last[p] = np.int64(tables.day[taken[n - 1]])
@@ -43,17 +42,16 @@ def prepare(
             at = taken[q]
             records.day[p, q] = tables.day[at]
             records.season[p, q] = tables.season[at]
-            for a in range(N_TERMS):
-                records.design[p, q, a] = tables.design[at, a]
+            records.date[p, q] = at
 
 
 def empty_records(n_pixel: int, n_time: int, n_index: int) -> Records:
     """Room for the records of a block."""
     return Records(
         np.zeros(n_pixel, np.int64),
-        np.empty((n_pixel, n_time, n_index)),
+        np.empty((n_pixel, n_index, n_time)),
+        np.empty((n_pixel, n_time), np.int64),
         np.empty((n_pixel, n_time)),
         np.empty((n_pixel, n_time)),
-        np.empty((n_pixel, n_time, N_TERMS)),
         np.empty((n_pixel, n_index)),
     )

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kernels import climate, evidence, model, segments
+from kernels import climate, evidence, model, onset, segments
 from kernels.reference_series import log_evidence, lost_states, novel_share, spread
 from kernels.series import Floats
 
@@ -116,17 +116,17 @@ def weigh(s: Series, base: int, begin: int, low: int) -> tuple[Floats, Floats]:
         near &= np.abs(s.day[:base] - s.day[q]) > climate.SEASON_DAYS  # of other years
         witnesses = s.z[:, :base][:, near]
         count = witnesses.shape[1]
-        if count < climate.SEASON_MIN:
-            ratio[q] = climate.VOTE_COST * s.z.shape[0] + (climate.HINT if q >= begin else -climate.HINT)
+        if count < onset.SEASON_MIN:
+            ratio[q] = onset.VOTE_COST * s.z.shape[0] + (onset.HINT if q >= begin else -onset.HINT)
             continue
         mean = witnesses.mean(axis=1)
         variance = (count * witnesses.var(axis=1) + 2) / (count + 1) * (1 + 1 / count)
         start = max(q, base)
-        ahead = s.z[:, start : start + climate.AHEAD]
-        changed = ahead.var(axis=1) + climate.CHANGED_VARIANCE
+        ahead = s.z[:, start : start + onset.AHEAD]
+        changed = ahead.var(axis=1) + onset.CHANGED_VARIANCE
         off = (s.z[:, q] - mean) ** 2 / variance
         other = (s.z[:, q] - ahead.mean(axis=1)) ** 2 / changed
-        ratio[q] = np.clip(0.5 * (off - other + np.log(variance / changed)).sum(), -climate.VOTE, climate.VOTE)
+        ratio[q] = np.clip(0.5 * (off - other + np.log(variance / changed)).sum(), -onset.VOTE, onset.VOTE)
         far[q] = math.sqrt(off.max())
     return ratio, far
 
@@ -136,20 +136,20 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
     begin, settled, settles, pauses, over = find_segments(s, settings.settled_days, first_onset)
     if begin < 0:
         return None
-    low = max(begin - climate.BACK, model.MIN_BASELINE)
+    low = max(begin - onset.BACK, model.MIN_BASELINE)
     while low < begin and s.day[low] < first_onset:
         low += 1
-    high = max(min(begin + climate.SPAN, s.n - 3), low + 1)
+    high = max(min(begin + onset.SPAN, s.n - 3), low + 1)
     at, inside, far = begin, (begin, begin), np.zeros(s.n)
     for _ in range(2):
         ratio, far = weigh(s, at, begin, low)
-        score = (ratio[low:high] - climate.VOTE_COST * s.z.shape[0])[::-1].cumsum()[::-1]
+        score = (ratio[low:high] - onset.VOTE_COST * s.z.shape[0])[::-1].cumsum()[::-1]
         at = low + int(np.argmax(score))
-        mass = np.exp((score - score.max()) / climate.ONSET_HEAT).cumsum()
+        mass = np.exp((score - score.max()) / onset.ONSET_HEAT).cumsum()
         early = low + int(np.argmax(mass >= evidence.TAIL * mass[-1]))
         late = low + int(np.argmax(mass >= (1 - evidence.TAIL) * mass[-1]))
         inside = min(early, at), max(late, at)
-    count = int((far[at:] > climate.ABNORMAL).sum())
+    count = int((far[at:] > onset.ABNORMAL).sum())
     seasonal = log_evidence(s.design[at:], s.z[:, at:], model.BASELINE)[0]
     finished = 0.0
     if settled < s.n:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels._jit import helper, jit
-from kernels.evidence import evidence_at, n_sums, posterior_bounds, running_sums, stage_evidence
+from kernels.evidence import VECTOR, evidence_at, n_sums, posterior_bounds, running_sums
 from kernels.model import (
     MIN_BASELINE,
     MIN_SETTLED,
@@ -18,11 +18,13 @@ from kernels.model import (
     PAUSE_SPREAD,
     STAGE_COST,
     Candidates,
+    Prior,
     Records,
     Settings,
     Tables,
 )
 from kernels.series import Floats, Ints
+from kernels.stage import StageLanes, one_stage, stage_evidence, stage_lanes, stage_sums, take_end
 
 NODE = 4
 """Observations between two nodes of the search; both dates are then moved to the best observation around theirs."""
@@ -33,29 +35,39 @@ HALT_HEAT = 10.0
 
 @helper
 def reach_nodes(
-    node: Ints, count: int, before: Floats, sums: Floats, n_index: int, tables: Tables, reach: Floats, origin: Ints
+    ends: Floats,
+    starts: int,
+    count: int,
+    before: Floats,
+    prior: Prior,
+    lanes: StageLanes,
+    base: Floats,
+    reach: Floats,
+    origin: Ints,
 ) -> None:
     """Best evidence of a baseline and stages up to every node, and the node where the last stage begins.
 
     Parameters
     ----------
-    node : (> count,) observations of the nodes, and node[count] the end of the record
+    ends : (1 + index, 3, > count) of :func:`stage_sums` at the nodes; node ``count`` is the end of the record
+    starts : nodes at which a stage may begin
     before : (count,) evidence of what lies before each node as baseline
+    base : (> count,) float64, scratch
     reach : (> count,) out; -inf where no stage fits; the end of the record is reached by stages alone
-    origin : (> count,) int64 out, positions in ``node``
+    origin : (> count,) int64 out, positions among the nodes
     """
-    for b in range(count + 1):
-        reach[b] = -np.inf
-        origin[b] = -1
-    for a in range(count):
-        if node[count] - node[a] < 2:
-            continue
-        base = max(before[a], reach[a]) - STAGE_COST * n_index
-        for b in range(a + 1, count + 1):
-            evidence, _ = stage_evidence(sums, n_index, node[a], node[b], tables.stage)
-            if base + evidence > reach[b]:
-                reach[b] = base + evidence
-                origin[b] = a
+    fixed = np.empty(ends.shape[:2])
+    reach[0], origin[0] = -np.inf, -1
+    for b in range(1, count + 1):
+        best, at = -np.inf, -1
+        base[b - 1] = max(before[b - 1], reach[b - 1]) - STAGE_COST * (ends.shape[0] - 1)
+        take_end(ends, b, fixed)
+        n = min(b, starts)
+        stage_evidence(fixed, 1.0, ends, n, prior, lanes)
+        for a in range(n):
+            if base[a] + lanes.evidence[a] > best:
+                best, at = base[a] + lanes.evidence[a], a
+        reach[b], origin[b] = best, at
 
 
 @helper
@@ -71,11 +83,12 @@ def onset_and_pauses(
     reach: Floats,
     origin: Ints,
     sums: Floats,
-    n_index: int,
     day: Floats,
     end: int,
     count: int,
-    tables: Tables,
+    prior: Prior,
+    ends: Floats,
+    lanes: StageLanes,
 ) -> tuple[int, int, int]:
     """Of the best sequence that ends at a node: the node where it begins, the end of its first stage, and how many of
     its stages but the last are long and quiet, pauses between two activities."""
@@ -83,10 +96,9 @@ def onset_and_pauses(
     at = after = end
     while is_staged(before, reach, at, count):
         start = origin[at]
-        if at != end:
-            _, variance = stage_evidence(sums, n_index, node[start], node[at], tables.stage)
-            if day[node[at] - 1] - day[node[start]] >= PAUSE_DAYS and variance <= PAUSE_SPREAD:
-                pauses += 1
+        if at != end and day[node[at] - 1] - day[node[start]] >= PAUSE_DAYS:
+            _, variance = one_stage(sums, node[start], node[at], prior, ends, lanes)
+            pauses += variance <= PAUSE_SPREAD
         after, at = at, start
     return at, after, pauses
 
@@ -101,42 +113,39 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
     found : (pixel,) FOUND, out: onset and begin (-1: no room for a change), settled and its bounds, pauses, over_open,
         spread (0 where works go on)
     """
-    n_time, n_index = records.z.shape[1:]
-    width = n_time // NODE + 2 * NODE + 2
-    sums = np.empty((n_time + 1, n_sums(n_index)))
-    lanes = np.zeros((sums.shape[1], width))
-    before, after, reach, score, spread = (
-        np.empty(width),
-        np.empty(width),
-        np.empty(width),
-        np.empty(width),
-        np.empty(width),
-    )
-    node, origin = np.empty(width, np.int64), np.empty(width, np.int64)
-    ends, near = np.empty(width, np.int64), np.empty(width, np.int64)
-    ignored = np.empty(width)
-    zeros = np.zeros(width, np.int64)
+    n_index, n_time = records.z.shape[1:]
+    width = (int(records.size.max()) // NODE // VECTOR + 2) * VECTOR  # nodes, and room for two more
+    columns = n_sums(n_index)
+    sums = np.empty((n_time + 1, columns))
+    wide, few = np.empty((columns + 1, width)), np.empty((columns + 1, 2 * NODE))
+    ends, fixed, lanes = np.zeros((1 + n_index, 3, width)), np.empty((1 + n_index, 3)), stage_lanes(width)
+    before, after, reach, base = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
+    score, spread, ignored = np.empty(width), np.empty(width), np.empty(width)
+    node, origin, near = np.empty(width, np.int64), np.empty(width, np.int64), np.empty(width, np.int64)
+    zeros, lasts = np.zeros(width, np.int64), np.empty(width, np.int64)
     for p in range(records.size.size):
         n = records.size[p]
         found[p].onset = found[p].begin = -1
         if n == 0:
             continue
-        z, day = records.z[p][:n], records.day[p][:n]
+        z, day = records.z[p][:, :n], records.day[p][:n]
         first = MIN_BASELINE
         while first < n and day[first] < first_onset:
             first += 1
-        count, closable = 0, 0
+        count, closable, starts = 0, 0, 0
         for i in range(first, n, NODE):
             node[count] = i
             count += 1
+            starts += n - i >= 2
             if n - i >= MIN_SETTLED and day[n - 1] - day[i] >= settings.settled_days:
                 closable = count
         node[count] = n
-        running_sums(z, records.design[p][:n], sums)
-        evidence_at(sums, n_index, zeros, node, count, tables.baseline, lanes, before, spread)
-        ends[:] = n
-        evidence_at(sums, n_index, node, ends, closable, tables.settled, lanes, after, spread)
-        reach_nodes(node, count, before, sums, n_index, tables, reach, origin)
+        running_sums(z, records.date[p], 0, n, tables.design, tables.pairs, sums)
+        evidence_at(sums, n_index, zeros, node, count, tables.baseline, wide, before, ignored)
+        lasts[:] = n
+        evidence_at(sums, n_index, node, lasts, closable, tables.settled, wide, after, spread)
+        stage_sums(sums, node, count + 1, ends)
+        reach_nodes(ends, starts, count, before, tables.stage, lanes, base, reach, origin)
         closed, end = -np.inf, count
         for b in range(closable):
             score[b] = max(before[b], reach[b]) + after[b]
@@ -148,7 +157,7 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
             end = count
         found[p].over_open = closed - reach[count]
         begin, stop, found[p].pauses = onset_and_pauses(
-            node, before, reach, origin, sums, n_index, day, end, count, tables
+            node, before, reach, origin, sums, day, end, count, tables.stage, ends, lanes
         )
         found[p].settled = found[p].settled_low = found[p].settled_high = node[end]
         found[p].spread = 0.0
@@ -161,29 +170,36 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
                 if n - q >= MIN_SETTLED and day[n - 1] - day[q] >= settings.settled_days:
                     near[around] = q
                     around += 1
-            evidence_at(sums, n_index, near, ends, around, tables.settled, lanes, after, spread)
-            evidence_at(sums, n_index, zeros, near, around, tables.baseline, lanes, score, ignored)
+            evidence_at(sums, n_index, near, lasts, around, tables.settled, few, after, spread)
+            works = lanes.evidence
+            if start >= first:
+                near[around] = start
+                stage_sums(sums, near, around + 1, ends)
+                take_end(ends, around, fixed)
+                stage_evidence(fixed, -1.0, ends, around, tables.stage, lanes)
+            else:
+                evidence_at(sums, n_index, zeros, near, around, tables.baseline, few, works, ignored)
             most = -np.inf
             for a in range(around):
-                works = score[a]
-                if start >= first:
-                    works, _ = stage_evidence(sums, n_index, start, near[a], tables.stage)
-                if works + after[a] > most:
-                    most = works + after[a]
+                if works[a] + after[a] > most:
+                    most = works[a] + after[a]
                     found[p].settled, found[p].spread = near[a], spread[a]
             found[p].settled_low = min(node[low], found[p].settled)
             found[p].settled_high = max(node[high], found[p].settled)
         found[p].onset = found[p].begin = found[p].settled  # a step
         if begin != end:
-            stop_at = node[stop] if stop != end else found[p].settled
+            until = node[stop] if stop != end else found[p].settled
             around = 0
-            for q in range(max(node[begin] - NODE + 1, first), min(node[begin] + NODE, stop_at - 1)):
+            for q in range(max(node[begin] - NODE + 1, first), min(node[begin] + NODE, until - 1)):
                 near[around] = q
                 around += 1
-            evidence_at(sums, n_index, zeros, near, around, tables.baseline, lanes, before, ignored)
+            evidence_at(sums, n_index, zeros, near, around, tables.baseline, few, before, ignored)
+            near[around] = until
+            stage_sums(sums, near, around + 1, ends)
+            take_end(ends, around, fixed)
+            stage_evidence(fixed, 1.0, ends, around, tables.stage, lanes)
             most = -np.inf
             for a in range(around):
-                works, _ = stage_evidence(sums, n_index, near[a], stop_at, tables.stage)
-                if before[a] + works > most:
-                    most = before[a] + works
+                if before[a] + lanes.evidence[a] > most:
+                    most = before[a] + lanes.evidence[a]
                     found[p].onset = found[p].begin = near[a]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels._jit import helper
+from kernels._jit import helper, lane
+from kernels.lanes import clear
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -21,57 +22,58 @@ ROUGHNESS_OF_NOISE = 0.9538725524
 
 
 @helper
-def compact(series: NDArray[np.float32], taken: Ints, packed: Floats) -> int:
-    """Copy the observations that are clear in every index to the front.
+def compact(values: NDArray[np.float32], pixel: int, taken: Ints, packed: Floats) -> int:
+    """Copy the observations of a pixel that are clear in every index to the front.
 
     Parameters
     ----------
-    series : (time, index) float32, any unit; NaN = not clear
+    values : (index, time, pixel) float32, any unit; NaN = not clear
     taken : (time,) int64, out: positions of the clear observations
-    packed : (time, index) float64, out: their values
+    packed : (index, time) float64, out: their values
 
     Returns
     -------
     int, the number of clear observations.
     """
-    n_time, n_index = series.shape
+    n_index, n_time = values.shape[:2]
     n = 0
-    for i in range(n_time):
-        clear = True
+    for i in range(n_time):  # without a branch: half of them would be guessed wrong
+        taken[n] = i
         for k in range(n_index):
-            if not np.isfinite(series[i, k]):
-                clear = False
-        if clear:
-            taken[n] = i
-            for k in range(n_index):
-                packed[n, k] = series[i, k]
-            n += 1
+            packed[k, n] = values[k, i, pixel]
+        n += clear(values, i, pixel)
     return n
+
+
+@helper
+def partition(work: Floats, low: int, high: int, pivot: float, equal: bool) -> int:
+    """Move what is below ``pivot`` (or no greater, if ``equal``) of work[low:high] to the front; where the rest begins.
+
+    Without a branch (Lomuto): half of the comparisons would be guessed wrong.
+    """
+    rest = low
+    for i in range(low, high):
+        value = work[i]
+        work[i] = work[rest]
+        work[rest] = value
+        rest += (value <= pivot) if equal else (value < pivot)
+    return rest
 
 
 @helper
 def median(work: Floats, n: int) -> float:
     """Median of work[:n], n >= 1, by quickselect (Hoare 1961); reorders ``work``."""
     half = n // 2
-    low, high = 0, n - 1
-    while low < high:
+    low, high = 0, n
+    while high - low > 1:
         pivot = work[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while work[i] < pivot:
-                i += 1
-            while work[j] > pivot:
-                j -= 1
-            if i <= j:
-                work[i], work[j] = work[j], work[i]
-                i += 1
-                j -= 1
-        if half <= j:
-            high = j
-        elif half >= i:
-            low = i
-        else:
-            break
+        middle = partition(work, low, high, pivot, False)
+        if middle > half:
+            high = middle
+            continue
+        low = partition(work, middle, high, pivot, True)
+        if low > half:
+            break  # work[half] is the pivot
     if n % 2 == 1:
         return float(work[half])
     below = work[0]
@@ -81,13 +83,13 @@ def median(work: Floats, n: int) -> float:
 
 
 @helper
-def roughness(packed: Floats, k: int, n: int, work: Floats) -> float:
-    """Median absolute difference of neighbours in packed[:n, k], n >= 2.
+def roughness(row: Floats, n: int, work: Floats) -> float:
+    """Median absolute difference of neighbours in row[:n], n >= 2.
 
     A season or a step barely moves it, and half of the differences may be odd before it breaks.
     """
     for i in range(n - 1):
-        work[i] = abs(packed[i + 1, k] - packed[i, k])
+        work[i] = abs(row[i + 1] - row[i])
     return median(work, n - 1)
 
 
@@ -100,16 +102,35 @@ def standardise(packed: Floats, n: int, floor: float, work: Floats, scale: Float
 
     Parameters
     ----------
-    packed : (time, index) float64; n : int >= 2, observations in use
+    packed : (index, time) float64; n : int >= 2, observations in use
     floor : float, unit of the values; work : (time,) float64; scale : (index,) float64, out
     """
-    for k in range(packed.shape[1]):
-        scale[k] = max(floor, roughness(packed, k, n, work) / ROUGHNESS_OF_NOISE)
+    for k in range(packed.shape[0]):
+        row = packed[k]
+        scale[k] = max(floor, roughness(row, n, work) / ROUGHNESS_OF_NOISE)
         for i in range(n):
-            work[i] = packed[i, k]
+            work[i] = row[i]
         middle = median(work, n)
         for i in range(n):
-            packed[i, k] = min(max((packed[i, k] - middle) / scale[k], -CLIP), CLIP)
+            row[i] = min(max((row[i] - middle) / scale[k], -CLIP), CLIP)
+
+
+@lane
+def _shares(when: Floats, n: int, length: int, share: Floats) -> None:
+    """Of every run inside the record: where its first observation lies between its neighbours, 0-1."""
+    for i in range(1, n - length):
+        share[i] = (when[i] - when[i - 1]) / (when[i + length] - when[i - 1])
+
+
+@lane
+def _first_off(packed: Floats, k: int, share: Floats, n: int, length: int, miss: Floats, apart: Floats) -> None:
+    """Of every run inside the record: how far its first observation is off, and its neighbours from each other;
+    squares, summed over the indices up to k. Few runs are off at all, and this looks at all of them at once."""
+    for i in range(1, n - length):
+        jump = packed[k, i + length] - packed[k, i - 1]
+        e = packed[k, i] - packed[k, i - 1] - share[i] * jump
+        miss[i] = e * e + (miss[i] if k else 0.0)
+        apart[i] = jump * jump + (apart[i] if k else 0.0)
 
 
 @helper
@@ -124,7 +145,7 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
 
     Parameters
     ----------
-    packed : (time, index) float64, noise units, compacted in place
+    packed : (index, time) float64, noise units, compacted in place
     taken : (time,) int64, compacted in place; day : (all times,) float64, days
     n : int, observations in use; limit : float, noise units (0 keeps everything)
 
@@ -134,34 +155,45 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
     """
     if limit <= 0 or n < 6:
         return n
-    n_index = packed.shape[1]
+    n_index = packed.shape[0]
     keep = np.ones(n, np.bool_)
+    miss, apart, when, shares = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    for i in range(n):
+        when[i] = day[taken[i]]
     for turn in range(2 * SPIKE_RUN):  # the ends last: the one good date after snow is no spike
         length = turn % SPIKE_RUN + 1
-        for i in range(n - length + 1):
-            inside = i > 0 and i + length < n
-            if inside != (turn < SPIKE_RUN):
+        inside = turn < SPIKE_RUN
+        places = range(1, n - length) if inside else range(0, n - length + 1, n - length)
+        if inside:
+            _shares(when, n, length, shares)
+            for k in range(n_index):
+                _first_off(packed, k, shares, n, length, miss, apart)
+        for i in places:
+            if inside and miss[i] <= 0.999 * max(limit * limit * n_index, 9.0 * apart[i]):
                 continue
             before = i - 1 if i > 0 else i + length + 1
             after = i + length if i + length < n else i - 2
             if not (keep[i] and keep[i + length - 1] and keep[before] and keep[after]):
                 continue
-            start = day[taken[before]]
-            width = day[taken[after]] - start
-            apart = 0.0
+            start = when[before]
+            width = when[after] - start
+            jumps = 0.0
             for k in range(n_index):
-                jump = packed[after, k] - packed[before, k]
-                apart += jump * jump
+                jump = packed[k, after] - packed[k, before]
+                jumps += jump * jump
+            least = max(limit * limit * n_index, 9.0 * jumps)
             off = np.inf
             for q in range(i, i + length):
-                share = (day[taken[q]] - start) / width if inside else 0.5
-                miss = 0.0
+                share = (when[q] - start) / width if inside else 0.5
+                squares = 0.0
                 for k in range(n_index):
-                    jump = packed[after, k] - packed[before, k]
-                    e = packed[q, k] - packed[before, k] - share * jump
-                    miss += e * e
-                off = min(off, miss)
-            if off > limit * limit * n_index and off > 9.0 * apart:
+                    jump = packed[k, after] - packed[k, before]
+                    e = packed[k, q] - packed[k, before] - share * jump
+                    squares += e * e
+                off = min(off, squares)
+                if off <= least:
+                    break
+            if off > least:
                 for q in range(i, i + length):
                     keep[q] = False
     left = 0
@@ -169,6 +201,6 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
         if keep[i]:
             taken[left] = taken[i]
             for k in range(n_index):
-                packed[left, k] = packed[i, k]
+                packed[k, left] = packed[k, i]
             left += 1
     return left

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels._jit import helper
+from kernels._jit import helper, lane
 from kernels.series import Floats
 
 SEASON_MARGIN = 2.0
@@ -24,52 +24,67 @@ STATE_DAYS = 45.0
 """A baseline state can be missed only where an observation after the change lies this near in the year."""
 
 
+@lane
+def _apart(z: Floats, k: int, q: int, onset: int, far: Floats) -> None:
+    """The distance of every state of the baseline from observation q, largest of the indices up to k."""
+    now = z[k, q]
+    for b in range(onset):
+        far[b] = max(far[b] if k else 0.0, abs(z[k, b] - now))
+
+
+@lane
+def _visit(season: Floats, q: int, onset: int, far: Floats, visits: Floats, reached: Floats) -> None:
+    """Count a visit to every state near enough, and note whose season it is."""
+    today = season[q]
+    for b in range(onset):
+        visits[b] += 1.0 if far[b] <= STATE_RADIUS else 0.0
+        days = abs(season[b] - today)
+        reached[b] = max(reached[b], 1.0 if min(days, 365.25 - days) <= STATE_DAYS else 0.0)
+
+
 @helper
-def lost_states(z: Floats, season: Floats, i: int, part: int, n: int) -> float:
-    """Share of the baseline's states that [part, n) no longer shows at any time of the year.
+def lost_states(z: Floats, season: Floats, onset: int, far: Floats, visits: Floats, reached: Floats) -> float:
+    """Share of the baseline's states that the ground no longer shows at any time of the year.
 
     Works take away what was there. A rotation, a fallow year or a late harvest brings it back, at
-    another date: so states are compared, whatever their season. States whose season [part, n) has
-    not reached do not count; 0 if none does.
+    another date: so states are compared, whatever their season. States whose season has not come since
+    do not count; 0 if none does.
+
+    Parameters
+    ----------
+    z : (index, time) float64; season : (time,) float64
+    onset : first changed observation
+    far, visits, reached : (>= onset,) float64, scratch; their lanes are states of the baseline
     """
-    n_index = z.shape[1]
-    due = 0
-    lost = 0
-    for b in range(i):
-        reached = False
-        visits = 0
-        for q in range(part, n):
-            if not reached:
-                apart = abs(season[q] - season[b])
-                reached = min(apart, 365.25 - apart) <= STATE_DAYS
-            far = 0.0
-            for k in range(n_index):
-                far = max(far, abs(z[q, k] - z[b, k]))
-            if far <= STATE_RADIUS:
-                visits += 1
-                if visits == STATE_VISITS:
-                    break
-        if visits == STATE_VISITS:
+    visits[:onset] = 0.0
+    reached[:onset] = 0.0
+    for q in range(onset, z.shape[1]):
+        for k in range(z.shape[0]):
+            _apart(z, k, q, onset, far)
+        _visit(season, q, onset, far, visits, reached)
+    due, lost = 0, 0
+    for b in range(onset):
+        if visits[b] >= STATE_VISITS:
             due += 1
-        elif reached:
+        elif reached[b] > 0.0:
             due += 1
             lost += 1
-    return lost / due if due > 0 else 0.0
+    return float(lost / due) if due > 0 else 0.0
 
 
 @helper
-def novel_share(z: Floats, i: int, part: int, n: int) -> float:
-    """Share of [part, n) outside what the baseline [0, i) showed in any season, in some index."""
-    n_index = z.shape[1]
+def novel_share(z: Floats, onset: int) -> float:
+    """Share of what came since ``onset`` outside what the baseline showed in any season, in some index."""
+    n_index, n = z.shape
     new = np.zeros(n, np.bool_)
     for k in range(n_index):
         low, high = np.inf, -np.inf
-        for b in range(i):
-            low, high = min(low, z[b, k]), max(high, z[b, k])
-        for q in range(part, n):
-            if z[q, k] < low - SEASON_MARGIN or z[q, k] > high + SEASON_MARGIN:
+        for b in range(onset):
+            low, high = min(low, z[k, b]), max(high, z[k, b])
+        for q in range(onset, n):
+            if z[k, q] < low - SEASON_MARGIN or z[k, q] > high + SEASON_MARGIN:
                 new[q] = True
     count = 0
-    for q in range(part, n):
+    for q in range(onset, n):
         count += new[q]
-    return count / (n - part)
+    return float(count / (n - onset))

@@ -1,0 +1,166 @@
+"""The onset against the pixel's own climatology: where its observations begin to vote for changed ground.
+
+A likelihood of harmonics often begins an activity at the last harvest. A vote is a log likelihood ratio of an
+observation as changed ground to the same as normal for its season, and capped.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kernels._jit import helper, jit, lane
+from kernels.climate import climatology, count_days, running
+from kernels.evidence import posterior_bounds
+from kernels.lanes import log
+from kernels.model import MIN_BASELINE, Candidates, Records, Tables
+from kernels.series import Floats, Ints
+
+SEASON_MIN = 3
+"""Baseline observations a window needs; with fewer, nothing is known of that season."""
+
+HINT = 0.5
+"""Log likelihood ratio of such an observation, for the side of the onset by evidence that it lies on."""
+
+AHEAD = 8
+"""Observations that show the level of the changed ground."""
+
+CHANGED_VARIANCE = 4.0
+"""Variance added to theirs: works are rougher than the few observations that show them."""
+
+VOTE = 3.0
+"""Largest log likelihood ratio that one observation may add: no cloud decides alone."""
+
+VOTE_COST = 0.45
+"""Log likelihood ratio, an index, that observations after the onset must show on average: an odd season does not."""
+
+BACK = 20
+SPAN = 80
+"""Observations before the onset by evidence, and from there on, among which the onset is sought."""
+
+ONSET_HEAT = 10.0
+"""Temperature of the onset's posterior, as HALT_HEAT."""
+
+ABNORMAL = 2.5
+"""Standard deviations from the climatology, in any index, that no season explains."""
+
+
+@helper
+def changed(sums: Floats, base: int, low: int, high: int, n: int, level: Floats, variance: Floats) -> None:
+    """Level and variance of the next observations as changed ground, (index, time) float64 out, for [low, high)."""
+    n_index = level.shape[0]
+    for q in range(low, high):
+        start = max(q, base)
+        stop = min(start + AHEAD, n)
+        share = 1.0 / (stop - start)
+        for k in range(n_index):
+            mean = (sums[stop, k] - sums[start, k]) * share
+            level[k, q] = mean
+            rest = (sums[stop, n_index + k] - sums[start, n_index + k]) * share - mean * mean
+            variance[k, q] = max(rest, 0.0) + CHANGED_VARIANCE
+
+
+@lane
+def _compare(
+    z: Floats, mean: Floats, variance: Floats, level: Floats, rough: Floats, odds: Floats, shares: Floats, far: Floats
+) -> None:
+    """One index's part of twice the log likelihood ratio of changed to normal, and its distance from normal."""
+    for q in range(z.size):
+        off = (z[q] - mean[q]) * (z[q] - mean[q]) / variance[q]
+        odds[q] += off - (z[q] - level[q]) * (z[q] - level[q]) / rough[q]
+        shares[q] *= variance[q] / rough[q]
+        far[q] = max(far[q], off)
+
+
+@helper
+def weigh(
+    z: Floats, day: Floats, before: Ints, sums: Floats, base: int, begin: int, low: int, high: int,
+    starts: Ints, stops: Ints, total: Floats, work: Floats, ratio: Floats, far: Floats,
+) -> None:  # fmt: skip
+    """For every observation of [low, high): log likelihood ratio of changed to normal, and distance from normal.
+
+    Parameters
+    ----------
+    before : of :func:`count_days`; sums : of :func:`running`
+    begin : onset by evidence
+    base : observations of the baseline; also where the changed ground is looked for at the earliest
+    starts, stops : (time,) int64, scratch; total : (time, 2 index) and work : (4 index + 2, time) float64, scratch
+    ratio, far : (time,) out; far in standard deviations, largest of the indices
+    """
+    n_index, n = z.shape
+    mean, variance = work[:n_index], work[n_index : 2 * n_index]
+    level, rough = work[2 * n_index : 3 * n_index], work[3 * n_index : 4 * n_index]
+    count, shares = work[4 * n_index], work[4 * n_index + 1]
+    climatology(sums, day, before, base, low, high, starts, stops, total, count, mean, variance)
+    changed(sums, base, low, high, n, level, rough)
+    ratio[low:high], shares[low:high], far[low:high] = 0.0, 1.0, 0.0
+    for k in range(n_index):
+        _compare(
+            z[k, low:high], mean[k, low:high], variance[k, low:high], level[k, low:high], rough[k, low:high],
+            ratio[low:high], shares[low:high], far[low:high],
+        )  # fmt: skip
+    for q in range(low, high):
+        if count[q] < SEASON_MIN:
+            ratio[q], far[q] = VOTE_COST * n_index + (HINT if q >= begin else -HINT), 0.0
+        else:
+            ratio[q] = min(max(0.5 * (ratio[q] + log(shares[q])), -VOTE), VOTE)
+            far[q] = math.sqrt(far[q])
+
+
+@helper
+def change_point(ratio: Floats, low: int, high: int, cost: float, score: Floats) -> int:
+    """The onset q in [low, high) that maximises the sum from q on of the ratios less their cost, earliest of equals.
+
+    Parameters
+    ----------
+    cost : of an observation; score : (time,) out, that sum
+    """
+    total, best, at = 0.0, -np.inf, low
+    for q in range(high - 1, low - 1, -1):
+        total += ratio[q] - cost
+        score[q] = total
+        if total >= best:
+            best, at = total, q
+    return at
+
+
+@jit
+def date_onset(records: Records, tables: Tables, first_onset: float, found: Candidates) -> None:
+    """Third stage: move every candidate's onset to where the ground left its climatology.
+
+    Parameters
+    ----------
+    found : (pixel,) FOUND; out: onset and its bounds, evidence
+    """
+    n_index, n_time = records.z.shape[1:]
+    ratio, far, score = np.empty(n_time), np.empty(n_time), np.empty(n_time)
+    sums, total = np.empty((n_time + 1, 2 * n_index)), np.empty((n_time, 2 * n_index))
+    work = np.empty((4 * n_index + 2, n_time))
+    starts, stops = np.empty(n_time, np.int64), np.empty(n_time, np.int64)
+    before = np.empty(int(tables.day[n_time - 1] - tables.day[0]) + 2, np.int64)
+    for p in range(found.size):
+        if found[p].onset < 0:
+            continue
+        n = records.size[p]
+        z, day = records.z[p][:, :n], records.day[p][:n]
+        running(z, sums)
+        count_days(day, before)
+        begin = found[p].begin
+        low = max(begin - BACK, MIN_BASELINE)
+        while low < begin and day[low] < first_onset:
+            low += 1
+        high = min(begin + SPAN, n - 3)
+        high = max(high, low + 1)
+        at = begin
+        # the second time against the baseline that the first one found, and to the end, for what supports the change
+        for stop in (high, n):
+            weigh(z, day, before, sums, at, begin, low, stop, starts, stops, total, work, ratio, far)
+            at = change_point(ratio, low, high, VOTE_COST * n_index, score)
+        early, late = posterior_bounds(score, low, high, ONSET_HEAT)
+        # two ways to date it: their disagreement is part of the interval
+        found[p].onset, found[p].onset_low, found[p].onset_high = at, min(early, at, begin), max(late, at, begin)
+        count = 0
+        for q in range(at, n):
+            count += far[q] > ABNORMAL
+        found[p].evidence = count
