@@ -17,21 +17,22 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from kernels import DETECTORS
+from kernels import DETECTORS, bands_of
 from pipeline import area as areas
 from pipeline import geo, raster
 from pipeline import grid as grids
 from pipeline.catalog import read_items
 from pipeline.config import Config
+from pipeline.numbers import BLOCK
 from pipeline.screen import screen
 from pipeline.store import SCHEMA, SPACE_CHUNK, TIME_CHUNK, largest_divisor
 from pipeline.types import BadInput, Grid, Mask, Observation, Region, Rejection, Scene, Slab, digest
 
 DETECT_BUDGET = 512 * 2**20
-"""Bytes of intermediates that one detection task may hold; rows are read in strips that fit it."""
+"""Bytes of digital numbers that one detection task may hold; rows are read in strips that fit it."""
 
 BAND_OVERHEAD = 64 * 2**20
-"""What a building task needs beyond its buffers: GDAL's block cache, the codec's scratch."""
+"""What a task needs beyond its buffers: the codec's scratch, GDAL's block cache."""
 
 COMPRESSION = 1.6
 """Measured on Sentinel-2 reflectance with blosc lz4 bitshuffle: 1.62 : 1."""
@@ -206,13 +207,13 @@ def build_memory(grid: Grid, depth: int) -> int:
     return 2 * max(sides) ** 2 * depth * 2 + BAND_OVERHEAD
 
 
-def strip_rows(grid: Grid, count: int, n_bands: int, n_indices: int) -> int:
+def strip_rows(grid: Grid, count: int, indices: Sequence[str]) -> int:
     """Rows of a detection strip: whole inner chunks where the budget allows, else a half, a quarter... of one.
 
     Reading part of a chunk decodes it again for the next strip, which costs less than memory that is not there.
     """
     coarse = round(max(grid.bands.values()) / grid.frame.resolution)
-    row = grid.region * max(count, 1) * _detect_itemsize(n_bands, n_indices)
+    row = int(grid.region * max(count, 1) * _read_itemsize(grid, indices)) + 1
     step = largest_divisor(grid.region, SPACE_CHUNK)
     while step * row > DETECT_BUDGET and step % (2 * coarse) == 0:
         step //= 2
@@ -222,16 +223,22 @@ def strip_rows(grid: Grid, count: int, n_bands: int, n_indices: int) -> int:
 
 def detect_memory(planned: GridPlan, config: Config) -> int:
     """Projected peak of a detection task, bytes."""
-    bands = len(planned.grid.bands)
-    count = len(planned.observations)
-    rows = min(strip_rows(planned.grid, count, bands, len(config.detect.indices)), planned.grid.region)
-    size = _detect_itemsize(bands, len(config.detect.indices))
-    return rows * planned.grid.region * count * size + BAND_OVERHEAD
+    grid, count, indices = planned.grid, len(planned.observations), config.detect.indices
+    rows = min(strip_rows(grid, count, indices), grid.region)
+    # Of a block: bands and indices as float32, the scales of its pixels, a temporary, what the kernel makes of it.
+    block = BLOCK * count * 4 * (len(bands_of(indices)) + 2 * len(indices) + 2)
+    return int(rows * grid.region * count * _read_itemsize(grid, indices)) + block + BAND_OVERHEAD
 
 
-def _detect_itemsize(n_bands: int, n_indices: int) -> int:
-    """Bytes a pixel and observation: bands as stored and as float32, indices, one temporary, snow."""
-    return n_bands * (2 + 4) + (n_indices + 1) * 4 + 1
+def _read_itemsize(grid: Grid, indices: Sequence[str]) -> float:
+    """Bytes a pixel and observation that detection reads: of the bands that the indices need, and of the mask."""
+    read = bands_of(indices)
+    kinds = zip(grid.bands, _band_kinds(grid), strict=True)
+    return sum(
+        (1 if is_mask else 2) * (grid.frame.resolution / resolution) ** 2
+        for name, (resolution, is_mask) in kinds
+        if is_mask or name in read
+    )
 
 
 def _band_kinds(grid: Grid) -> list[tuple[float, bool]]:

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import detection, geo, geoparquet, mosaic, report, store
+from pipeline import geo, geoparquet, mosaic, report, store
 from pipeline.ledger import FAULTS, Ledger, now
+from pipeline.numbers import read_numbers
 from pipeline.output import Output
 from pipeline.planner import GridPlan, Plan
 from pipeline.sites import Site, find_sites
@@ -139,7 +140,8 @@ def site_series(plan: Plan, output: Output, site: Site) -> report.SiteSeries | N
     times = np.array([o.time for o in planned.observations], "datetime64[ms]")
     indices = plan.config.detect.indices
     cube = output.zarr(cube_key(grid.name))
-    days, values, _ = detection.read_indices(cube, grid, plan.mask, indices, times, window[0], window[1])
+    numbers = read_numbers(cube, grid, plan.mask, indices, times, window[0], window[1])
+    days, values, _ = numbers.series(indices, *(slice(0, n) for n in numbers.shape))
     pixels = values[:, :, rows - window[0].start, cols - window[1].start]
     clear = ~np.isnan(pixels).all(axis=2)
     medians = np.full(pixels.shape[:2], np.nan, np.float32)

@@ -65,7 +65,7 @@ class Stage:
     def detect(self, region: Region, faults: Sequence[Fault], failure: str) -> tasks.DetectTask:
         grid, config = self.planned.grid, self.plan.config
         detect = config.detect
-        rows = strip_rows(grid, len(self.times), len(grid.bands), len(detect.indices))
+        rows = strip_rows(grid, len(self.times), detect.indices)
         # What is missing is part of what the layers depend on: healed faults make detection run again.
         identity = digest([self.result, sorted({(f.observation, f.band) for f in faults}), failure])
         return tasks.DetectTask(

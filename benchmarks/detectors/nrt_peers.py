@@ -76,6 +76,6 @@ def ccdc(prepared: Prepared) -> Found:
 
 
 CONTENDERS = tuple(
-    Contender(name, "nrt", "1 index", prepare, run, 131072, 10**9)
+    Contender(name, "nrt", "1 index", prepare, run, 131072, 10**9, least_speed=65536)
     for name, run in (("nrt CuSum OLS", cusum), ("nrt MoSum OLS", mosum), ("nrt CCDC-stable", ccdc))
 )

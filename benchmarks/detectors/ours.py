@@ -1,43 +1,102 @@
-"""This project's detectors, as `kernels.detect` runs them."""
+"""This project's detectors and their parts, as the pipeline runs them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import kernels
-from benchmarks.detectors.series import Contender, Doubles, Found, Series
-from kernels.layers import NO_DATE, Layers, Quality, Status
+from benchmarks.detectors.series import JOINT, Bools, Contender, Doubles, Found, Series, nothing
+from kernels.layers import NO_DATE, Layers, Quality, Status, empty_layers
+from kernels.model import NOISE_BOUND, TYPICAL
+from kernels.screen import screen
+from pipeline.detection import Settings, detect_numbers
+from pipeline.numbers import Numbers
+from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Mask
 
-REPORTED = (Status.ACTIVE, Status.HALTED, Status.RESUMED)
-"""Ground that changed; a provisional onset is not counted, as in the pipeline."""
+REPORTED = (Status.PROVISIONAL, Status.ACTIVE, Status.HALTED, Status.RESUMED)
+CONFIRMED = REPORTED[1:]
 
-
-def ours(detectors: Sequence[str] = tuple(kernels.DETECTORS)) -> tuple[Contender, ...]:
-    """Every detector of the registry, or those named; a stage that is no detector is one more entry here."""
-    return tuple(
-        Contender(name, "groundbreak", "indices", _itself, _runner(name), 8192, 10**9, ours=True) for name in detectors
-    )
-
-
-def _itself(series: Series) -> Series:
-    """The cube's own layout is what the kernels read."""
-    return series
-
-
-def _runner(name: str) -> Callable[[Series], Found]:
-    """Run detector ``name`` with its defaults; it is not told where the history ends."""
-
-    def run(series: Series) -> Found:
-        return read(kernels.detect(series.indices, series.dates, name, snow=series.snow))
-
-    return run
+SCL = Mask("scl", clear=(4,), snow=(11,), nodata=0)
+COARSE = {"red": 1, "nir": 1, "swir16": 2, "scl": 2}
+"""Bands of `JOINT` and the mask, and how many 10 m pixels wide each one's are."""
+ACROSS = 64
+"""20 m pixels side by side in the window of digital numbers."""
 
 
-def read(layers: Layers) -> Found:
+def prefer(names: tuple[str, ...]) -> Callable[[Series], Series]:
+    """The indices ``names`` in the cube's own layout, which is what the kernels read."""
+    return lambda series: series.pick(names)
+
+
+def screen_alone(series: Series) -> Found:
+    """What `phases` runs on every pixel: no dates, only whether to look closer."""
+    defaults = kernels.DETECTORS["phases"].defaults
+    seen = screen(series.indices, series.days, defaults["noise_floor"])
+    root = np.sqrt(np.maximum(seen.clear, 1) / TYPICAL)
+    found = nothing(series.indices.shape[2])
+    found.detected[:] = seen.statistic.max(axis=0) >= defaults["screen"] * np.maximum(root, NOISE_BOUND)
+    return found
+
+
+def phases(series: Series) -> Found:
+    """With its defaults; it is not told where the history ends."""
+    return read(kernels.detect(series.indices, series.dates, snow=series.snow))
+
+
+def phases_confirmed(series: Series) -> Found:
+    """`phases`, provisional onsets left out."""
+    return read(kernels.detect(series.indices, series.dates, snow=series.snow), CONFIRMED)
+
+
+def monitoring(name: str) -> Callable[[Series], Found]:
+    """`cusum` or `mosum`, told where the history ends as nrt is."""
+    return lambda series: read(kernels.detect(series.indices, series.dates, name, history_end=series.history_end))
+
+
+class Window(NamedTuple):
+    """Digital numbers of a window, and which of its 10 m pixels hold the series' pixels."""
+
+    numbers: Numbers
+    owned: Bools
+    n_pixel: int
+
+
+def digital(series: Series) -> Window:
+    """The bands as a cube holds them: int16 and classes, 10 m and 20 m; four 10 m pixels for every pixel."""
+    assert series.bands is not None
+    size = series.bands.shape[2]
+    at = np.arange(-(-size // ACROSS) * ACROSS) % size
+    here = dict(zip(("blue", "green", "red", "nir", "swir16", "swir22"), series.bands, strict=True))
+    bands: dict[str, np.ndarray] = {}
+    for name, factor in COARSE.items():
+        if name == "scl":
+            own = np.where(np.isfinite(here["red"]), np.uint8(4), np.uint8(8))
+            own[np.zeros(own.shape, np.bool_) if series.snow is None else series.snow] = 11
+        else:
+            own = np.nan_to_num(here[name] / REFLECTANCE_SCALE, nan=REFLECTANCE_FILL).round().astype(np.int16)
+        image = own[:, at].reshape(len(own), -1, ACROSS)
+        side = 2 // factor
+        bands[name] = np.ascontiguousarray(image.repeat(side, axis=1).repeat(side, axis=2))
+    owned = (np.arange(at.size) < size).reshape(-1, ACROSS).repeat(2, axis=0).repeat(2, axis=1)
+    times = series.dates.astype("datetime64[ms]")
+    lead = dict.fromkeys(COARSE, (0, 0))
+    return Window(Numbers(bands, COARSE, lead, owned.shape, times, SCL), owned, size)
+
+
+def phases_from_numbers(window: Window) -> Found:
+    """As a detection task runs it, once its strip is read; the first of each four 10 m pixels is what was found."""
+    out = empty_layers(window.owned.shape)
+    detect_numbers(window.numbers, window.owned, Settings("phases", JOINT, None), out)
+    some: list[Any] = [layer[::2, ::2].ravel()[: window.n_pixel] for layer in out]
+    return read(Layers(*some))
+
+
+def read(layers: Layers, reported: Collection[Status] = REPORTED) -> Found:
     """Layers as the scores want them; a halt counts where the last activity has ended."""
-    detected = np.isin(layers.status, REPORTED)
+    detected = np.isin(layers.status, list(reported))
     halted = layers.status == Status.HALTED
 
     def dates(layer: np.ndarray, where: np.ndarray) -> Doubles:
@@ -51,6 +110,45 @@ def read(layers: Layers) -> Found:
         onset_high=dates(layers.onset_latest, detected),
         halt_low=dates(layers.halt_earliest, halted),
         halt_high=dates(layers.halt_latest, halted),
-        confidence=np.where(detected, layers.confidence.astype(np.float64), np.nan),
+        confidence=np.where(detected & (layers.confidence <= 100), layers.confidence.astype(np.float64), np.nan),
         gap=(layers.quality & (Quality.GAP_AT_ONSET | Quality.GAP_AT_HALT)) != 0,
     )
+
+
+def _ours(name: str, indices: tuple[str, ...], run: Callable[[Any], Found], most: int, **others: Any) -> Contender:
+    reads = f"{len(indices)} index" if len(indices) == 1 else f"{len(indices)} indices"
+    settings: dict[str, Any] = {"bytes_read": 4 * len(indices), "ours": True, "indices": indices, **others}
+    return Contender(
+        name,
+        "groundbreak",
+        settings.pop("reads", reads),
+        settings.pop("prepare", prefer(indices)),
+        run,
+        most,
+        10**9,
+        **settings,
+    )
+
+
+ONE, THREE = ("ndvi",), kernels.DEFAULT_INDICES
+
+CONTENDERS = (
+    _ours("screen", ONE, screen_alone, 32768),
+    _ours("cusum", ONE, monitoring("cusum"), 32768),
+    _ours("mosum", ONE, monitoring("mosum"), 32768),
+    _ours("phases", JOINT, phases, 16384),
+    _ours("phases, confirmed only", JOINT, phases_confirmed, 0, timed=False),
+    _ours("phases, 3 indices", THREE, phases, 16384),
+    # 10 m red and nir, 20 m swir16 and classes
+    _ours(
+        "phases from digital numbers",
+        JOINT,
+        phases_from_numbers,
+        4096,
+        reads="int16, SCL",
+        prepare=digital,
+        bytes_read=2 + 2 + 0.5 + 0.25,
+        copies=4,
+    ),
+)
+"""`phases` reads `JOINT` where nothing else is said, and tells provisional onsets with the rest."""

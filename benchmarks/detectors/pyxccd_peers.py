@@ -79,6 +79,6 @@ def sccd(pixels: list[Pixel]) -> Found:
 
 
 CONTENDERS = (
-    Contender("pyxccd COLD", "pyxccd", "6 bands", prepare, cold, 512, 10**9),
-    Contender("pyxccd S-CCD", "pyxccd", "6 bands", prepare, sccd, 512, 10**9),
+    Contender("pyxccd COLD", "pyxccd", "6 bands", prepare, cold, 512, 10**9, bytes_read=24),
+    Contender("pyxccd S-CCD", "pyxccd", "6 bands", prepare, sccd, 512, 10**9, bytes_read=24),
 )

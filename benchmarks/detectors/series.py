@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,9 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+JOINT = ("ndvi", "swir")
+"""What detectors that read indices jointly get, but where said otherwise: the method's own table is of these two."""
+
 EPOCH_ORDINAL = 719163
 """Python's ordinal day of 1970-01-01."""
 
@@ -21,12 +24,14 @@ EPOCH_ORDINAL = 719163
 class Series:
     """The series of a set of pixels.
 
-    ``indices`` (index, time, pixel) float32, NaN = not clear; ``bands`` (band, time, pixel) float32 reflectance 0-1 of
-    blue, green, red, nir, swir16, swir22, or None; ``dates`` (time,) datetime64[D]; ``history_end``: the ground of
-    every pixel is as it was up to this day, which detectors that need a history are told; ``snow`` (time, pixel).
+    ``indices`` (index, time, pixel) float32, NaN = not clear; ``names`` of the indices; ``bands`` (band, time, pixel)
+    float32 reflectance 0-1 of blue, green, red, nir, swir16, swir22, or None; ``dates`` (time,) datetime64[D];
+    ``history_end``: the ground of every pixel is as it was up to this day, which detectors that need a history are
+    told; ``snow`` (time, pixel).
     """
 
     indices: Floats
+    names: tuple[str, ...]
     dates: NDArray[np.datetime64]
     history_end: np.datetime64
     bands: Floats | None = None
@@ -46,7 +51,16 @@ class Series:
         """The first ``n_pixel`` pixels, contiguous in memory as a detector would get them."""
         bands = None if self.bands is None else np.ascontiguousarray(self.bands[..., :n_pixel])
         snow = None if self.snow is None else np.ascontiguousarray(self.snow[..., :n_pixel])
-        return Series(np.ascontiguousarray(self.indices[..., :n_pixel]), self.dates, self.history_end, bands, snow)
+        return replace(self, indices=np.ascontiguousarray(self.indices[..., :n_pixel]), bands=bands, snow=snow)
+
+    def repeated(self, n_pixel: int) -> Series:
+        """The same pixels over and over until there are ``n_pixel``; the first index alone."""
+        at = np.arange(n_pixel) % self.indices.shape[2]
+        return replace(self, indices=self.indices[:1, :, at], names=self.names[:1], bands=None, snow=None)
+
+    def pick(self, names: Sequence[str]) -> Series:
+        """The indices ``names`` alone."""
+        return replace(self, indices=self.indices[[self.names.index(name) for name in names]], names=tuple(names))
 
 
 class Found(NamedTuple):
@@ -73,7 +87,11 @@ class Contender:
 
     ``prepare`` brings the series into the layout and type that the detector likes best, and is not timed; ``run`` is.
     ``most_speed`` and ``most_accuracy`` are the pixels that it gets of each workload: fewer where it is slow.
-    ``package`` is the distribution whose version is reported; ``ours`` marks this project's own.
+    ``least_speed`` is what it needs not to be slowed by its cost per date: fewer pixels are repeated until they are as
+    many. ``bytes_read`` of the series, a pixel and date, sets how fast memory would let it be. ``package`` is the
+    distribution whose version is reported; ``ours`` marks this project's own. ``indices`` it needs, all of them;
+    ``timed``: it is not, where it differs from another in what is counted only; ``copies``: pixels that it detects for
+    every one of the series.
     """
 
     name: str
@@ -83,7 +101,12 @@ class Contender:
     run: Callable[[Any], Found]
     most_speed: int
     most_accuracy: int
+    least_speed: int = 0
+    bytes_read: float = 4
     ours: bool = False
+    indices: tuple[str, ...] = ()
+    timed: bool = True
+    copies: int = 1
 
 
 def nothing(n_pixel: int) -> Found:

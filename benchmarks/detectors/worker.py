@@ -6,6 +6,7 @@ lives in a child that is forked before any of them has run, and all children sha
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import time
 import traceback
@@ -31,11 +32,14 @@ class Lap(NamedTuple):
 
 
 class Worker:
-    """A child that runs ``contender`` on the first ``n_pixel`` pixels of ``series``; use as a context."""
+    """A child that runs ``contender`` on the first ``n_pixel`` pixels of ``series``; use as a context.
 
-    def __init__(self, contender: Contender, series: Series, n_pixel: int) -> None:
+    Where there are fewer than ``least``, they are repeated.
+    """
+
+    def __init__(self, contender: Contender, series: Series, n_pixel: int, least: int = 0) -> None:
         self.contender = contender
-        self.n_pixel = min(n_pixel, series.indices.shape[2])
+        self.n_pixel = max(min(n_pixel, series.indices.shape[2]), least)
         self.fault: str | None = None
         self._pipe, theirs = FORK.Pipe()
         self._child = FORK.Process(target=_serve, args=(contender, series, self.n_pixel, theirs), daemon=True)
@@ -85,7 +89,8 @@ def _serve(contender: Contender, series: Series, n_pixel: int, pipe: Connection)
         try:
             if what == "warm":
                 contender.run(contender.prepare(series.first(WARM_PIXELS)))
-                prepared = contender.prepare(series.first(n_pixel))
+                repeats = n_pixel > series.indices.shape[2]
+                prepared = contender.prepare(series.repeated(n_pixel) if repeats else series.first(n_pixel))
                 pipe.send(True)
             else:
                 pipe.send(_timed(contender, prepared))
@@ -94,6 +99,8 @@ def _serve(contender: Contender, series: Series, n_pixel: int, pipe: Connection)
 
 
 def _timed(contender: Contender, prepared: Any) -> Lap:
+    # What was freed goes back to the system first, or a run that reuses it would seem to need none.
+    ctypes.CDLL(None).malloc_trim(0)
     # Linux keeps the peak of a process's resident memory, and forgets it when 5 is written here.
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")

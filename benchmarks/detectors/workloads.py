@@ -16,10 +16,15 @@ MISSING = 0.39
 PER_YEAR = 46
 """A date every 7.9 days: slots that R's regular time axis, and so zeit's, holds exactly."""
 NOISE = 0.03
+THINNED_PIXELS = 16384
 N_BANDS = 6
 BANDS_FOR = 1024
 """Pixels that have bands in the speed workload: those who read bands are slow."""
-HISTORY_YEARS = 2
+START = "2019-01-01"
+HISTORY_DAYS = 730
+"""Before any works of hard ground."""
+THINNED = 0.1
+"""Share of its pixels that change where whole detection is timed: about what a task meets, and still more."""
 
 
 class Truth(NamedTuple):
@@ -40,7 +45,7 @@ def speed_series(n_pixel: int, seed: int = 0) -> Series:
     few = min(n_pixel, BANDS_FOR)
     bands = np.stack([0.3 + 0.5 * (_stable(rng, steps, few) - 0.5) for _ in range(N_BANDS)])
     bands[:, np.isnan(index[:, :few])] = np.nan
-    return Series(index[None], dates, dates[N_DATES // 2 - 1], bands.astype(np.float32))
+    return Series(index[None], DEFAULT_INDICES[:1], dates, dates[N_DATES // 2 - 1], bands.astype(np.float32))
 
 
 def _stable(rng: np.random.Generator, steps: NDArray[np.int64], n_pixel: int) -> Floats:
@@ -54,17 +59,16 @@ def _stable(rng: np.random.Generator, steps: NDArray[np.int64], n_pixel: int) ->
     return out
 
 
-def hard_case(n_pixel: int, seed: int) -> tuple[Series, Truth]:
-    """Hard ground, cut to the pixels that are stable or whose works begin after two years.
+def hard_case(n_pixel: int, seed: int, changed: float = 0.5) -> tuple[Series, Truth]:
+    """Hard ground, a share of it ``changed``; half of the observations are missing.
 
-    Detectors that need a history thus have two whole years of it, true on every pixel; those that need none are not
-    told.
+    No works begin in the first two years: detectors that need a history thus have one that is true on every pixel;
+    those that need none are not told.
     """
-    ground = hard_ground(2 * n_pixel, seed=seed)
-    history_end = ground.dates[0] + np.timedelta64(round(HISTORY_YEARS * 365.25), "D")
-    late = ground.onset > float(history_end.astype("datetime64[D]").astype(np.int64))
-    keep = np.flatnonzero(np.isnan(ground.onset) | late)[:n_pixel]
-    indices = np.ascontiguousarray(ground.indices(DEFAULT_INDICES)[..., keep])
-    bands = np.ascontiguousarray(ground.bands[..., keep])
-    series = Series(indices, ground.dates, history_end, bands, np.ascontiguousarray(ground.snow[:, keep]))
-    return series, Truth(ground.cover[keep], ground.onset[keep], ground.halt[keep])
+    ground = hard_ground(n_pixel, seed=seed, changed=changed, start=START)
+    history_end = np.datetime64(START) + np.timedelta64(HISTORY_DAYS - 1, "D")
+    assert not (ground.onset <= float(history_end.astype(np.int64))).any()
+    series = Series(
+        ground.indices(DEFAULT_INDICES), DEFAULT_INDICES, ground.dates, history_end, ground.bands, ground.snow
+    )
+    return series, Truth(ground.cover, ground.onset, ground.halt)

@@ -114,6 +114,6 @@ def read_segments(start: Any, end: Any, counts: Any) -> Found:
 
 CONTENDERS = (
     Contender("zeit-cdts bfast_monitor", "zeit-cdts", "1 index", regular, bfast_monitor, 65536, 10**9),
-    Contender("zeit-cdts CCDC", "zeit-cdts", "6 bands", reflectance, ccdc, 1024, 10**9),
-    Contender("zeit-cdts S-CCD", "zeit-cdts", "6 bands", reflectance, sccd, 1024, 10**9),
+    Contender("zeit-cdts CCDC", "zeit-cdts", "6 bands", reflectance, ccdc, 1024, 10**9, bytes_read=24),
+    Contender("zeit-cdts S-CCD", "zeit-cdts", "6 bands", reflectance, sccd, 1024, 10**9, bytes_read=24),
 )

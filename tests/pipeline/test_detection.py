@@ -1,56 +1,22 @@
-"""From bands to index series: masks, days, strips; against plain NumPy."""
+"""Detection of a region: indices, strips, ownership, failure."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import kernels
 from kernels import OUTSIDE, Quality, Status
 from pipeline import store
-from pipeline.detection import Settings, clear_and_snow, detect_region, failed_region, merge_days, read_indices
+from pipeline.detection import Settings, detect_region, failed_region
+from pipeline.numbers import read_numbers
 from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Mask, Observation, Region, Slab
 
 SCL = Mask("scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
 FRAME = Frame(32638, 600_000, 4_400_000, 10, 32, 32)
 GRID = Grid("t", FRAME, FRAME, {"blue": 10, "nir": 10, "red": 10, "swir16": 20, "scl": 20}, 32)
 REGION = Region("t", 0, 0, FRAME, 1024)
-
-
-@given(st.lists(st.integers(0, 255), min_size=1, max_size=50))
-def test_classes_and_bits_against_plain_loops(values: list[int]) -> None:
-    mask = np.array(values, np.uint8)
-    clear, snow = clear_and_snow(mask, SCL)
-    assert clear.tolist() == [v in (4, 5, 6, 7) for v in values]
-    assert snow.tolist() == [v == 11 for v in values]
-    fmask = Mask("fmask", bits=(1, 2, 3, 4), snow_bits=(4,), nodata=255)
-    clear, snow = clear_and_snow(mask, fmask)
-    assert clear.tolist() == [v != 255 and not v & 0b11110 for v in values]
-    assert snow.tolist() == [v != 255 and bool(v & 0b10000) for v in values]
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=14), st.integers(0, 2**32 - 1))
-def test_overpasses_of_a_day_are_averaged(offsets: list[int], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    times = np.datetime64("2024-01-01") + np.sort(np.array(offsets)).astype("timedelta64[D]")
-    times = times.astype("datetime64[ms]") + np.arange(len(times)).astype("timedelta64[ms]")
-    values = rng.normal(size=(2, len(times), 3)).astype(np.float32)
-    values[rng.random(values.shape) < 0.4] = np.nan
-    snow = rng.random((len(times), 3)) < 0.3
-    days, merged, snowy = merge_days(times, values, snow)
-    assert (np.diff(days) > np.timedelta64(0, "D")).all()
-    for d, day in enumerate(days):
-        same = times.astype("datetime64[D]") == day
-        for i in range(2):
-            for p in range(3):
-                clear = [v for v in values[i, same, p] if not np.isnan(v)]
-                expected = np.mean(clear) if clear else np.nan
-                np.testing.assert_allclose(merged[i, d, p], expected, rtol=1e-5)
-        np.testing.assert_array_equal(snowy[d], snow[same].any(axis=0))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +43,8 @@ def cube() -> tuple[MemoryStore, np.ndarray]:
 
 def test_indices_are_masked_and_coarse_bands_repeated(cube: tuple[MemoryStore, np.ndarray]) -> None:
     target, times = cube
-    days, values, snow = read_indices(target, GRID, SCL, ("ndvi", "swir"), times, slice(6, 20), slice(2, 30))
+    window = read_numbers(target, GRID, SCL, ("ndvi", "swir"), times, slice(6, 20), slice(2, 30))
+    days, values, snow = window.series(("ndvi", "swir"), slice(0, 14), slice(0, 28))
     assert values.shape == (2, 30, 14, 28)
     scl = store.read_band(target, GRID, "scl", slice(0, 16), slice(0, 16))
     red = store.read_band(target, GRID, "red", slice(0, 32), slice(0, 32))
