@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from kernels.checks import question
 from kernels.evidence import MAX_INDICES, design_matrix, design_pairs, make_prior
 from kernels.layers import NO_DATE, Layers, Status, empty_layers
+from kernels.measure import measure
 from kernels.model import (
     BASELINE,
     FOUND,
@@ -37,37 +39,46 @@ BLOCK = 128
 
 def date_tables(days: Ints) -> Tables:
     """Tables of a record whose observations fall on ``days`` since 1970-01-01, (time,) int64."""
-    design = design_matrix(days)
+    return _date_tables(days.tobytes())
+
+
+@lru_cache(maxsize=4)
+def _date_tables(days: bytes) -> Tables:
+    """A region is detected in many blocks of the same dates."""
+    dates = np.frombuffer(days, np.int64)
+    design = design_matrix(dates)
     return Tables(
-        days.astype(np.float64),
-        (days % 365.25).astype(np.float64),
+        dates.astype(np.float64),
+        (dates % 365.25).astype(np.float64),
         design,
         design_pairs(design),
-        make_prior(days.size, *BASELINE),
-        make_prior(days.size, *SETTLED),
-        make_prior(days.size, *STAGE),
+        make_prior(dates.size, *BASELINE),
+        make_prior(dates.size, *SETTLED),
+        make_prior(dates.size, *STAGE),
     )
 
 
 def search(
-    values: NDArray[np.float32], tables: Tables, settings: Settings, first_onset: float
-) -> tuple[Records, Candidates, Ints]:
-    """The joint fit of a block of pixels: records, candidates, and the day of the last observation used.
+    values: NDArray[np.float32],
+    tables: Tables,
+    settings: Settings,
+    first_onset: float,
+    records: Records,
+    found: Candidates,
+) -> None:
+    """The joint fit of a block of pixels.
 
     Parameters
     ----------
     values : (index, time, pixel) float32, any unit; NaN = not clear
     first_onset : earliest day of an onset
+    records : room for as many pixels; found : (pixel,) FOUND, out
     """
-    n_index, n_time, n_pixel = values.shape
-    records = empty_records(n_pixel, n_time, n_index)
-    found = np.zeros(n_pixel, FOUND)
-    last = np.zeros(n_pixel, np.int64)
-    prepare(values, tables, settings, records, last)
+    prepare(values, tables, settings, records, found)
     segment(records, tables, settings, first_onset, found)
     date_onset(records, tables, first_onset, found)
     question(records, tables, found)
-    return records, found, last
+    measure(records, found)
 
 
 def run_phases(
@@ -104,16 +115,15 @@ def run_phases(
     statistic = screened.statistic.max(axis=0)
     root = np.sqrt(np.maximum(screened.clear, 1) / TYPICAL)
     flagged = np.flatnonzero(enough & sane & (statistic >= settings.screen * np.maximum(root, NOISE_BOUND)))
+    found = np.zeros(flagged.size, FOUND)
+    found["cusum"] = (statistic / root)[flagged]
+    records = empty_records(min(flagged.size, BLOCK), days.size, n_index)
     for start in range(0, flagged.size, BLOCK):
-        pixel = flagged[start : start + BLOCK]
-        records, found, last = search(np.take(values, pixel, axis=2), tables, settings, first_onset)
-        found["cusum"] = statistic[pixel] / root[pixel]
-        parts: list[Any] = [layer[pixel] for layer in layers]
-        out = Layers(*parts)
-        out.last_observation[:] = last
-        out.status[records.size == 0] = Status.TOO_FEW_OBSERVATIONS
-        white = np.zeros((pixel.size, 0), np.bool_) if snow is None else snow[:, pixel].T
-        describe(records, settings, found, white, days, out)
-        for name, part in out._asdict().items():
-            getattr(layers, name)[pixel] = part
+        pixel, part = flagged[start : start + BLOCK], found[start : start + BLOCK]
+        arrays: list[Any] = [array[: pixel.size] for array in records]
+        room = Records(*arrays)
+        search(np.take(values, pixel, axis=2), tables, settings, first_onset, room, part)
+        layers.status[pixel[room.size == 0]] = Status.TOO_FEW_OBSERVATIONS
+    layers.last_observation[flagged] = found["last"]
+    describe(settings, found, snow, days, flagged, layers)
     return layers

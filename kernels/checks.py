@@ -25,19 +25,21 @@ def question(records: Records, tables: Tables, found: Candidates) -> None:
     n_index, n_time = records.z.shape[1:]
     sums = np.empty((n_time + 1, n_sums(n_index)))
     few = np.empty((sums.shape[1] + 1, VECTOR))
-    ends, lanes = np.zeros((1 + n_index, 3, VECTOR)), stage_lanes(VECTOR)
+    ends, lanes = np.zeros((1 + n_index, 3, VECTOR)), stage_lanes(1, VECTOR)
     start, stop = np.empty(1, np.int64), np.empty(1, np.int64)
     evidence, spread = np.empty(1), np.empty(1)
-    far, visits, reached = np.empty(n_time), np.empty(n_time), np.empty(n_time)
+    places, seasons = np.empty((n_index, n_time), np.float32), np.empty(n_time, np.float32)
+    far, visits, reached = np.empty(n_time, np.float32), np.empty(n_time, np.float32), np.empty(n_time, np.float32)
     for p in range(found.size):
         if found[p].onset < 0:
             continue
         n, onset = records.size[p], found[p].onset
-        z, season = records.z[p][:, :n], records.season[p][:n]
+        z = records.z[p][:, :n]
+        places[:, :n], seasons[:n] = z, records.season[p, :n]
         running_sums(z, records.date[p], onset, n, tables.design, tables.pairs, sums)
         start[0], stop[0] = 0, n - onset
         evidence_at(sums, n_index, start, stop, 1, tables.baseline, few, evidence, spread)
         works, _ = one_stage(sums, 0, n - onset, tables.stage, ends, lanes)
         found[p].grown = (evidence[0] - works) / (n_index * (n - onset))
-        found[p].lost = lost_states(z, season, onset, far, visits, reached)
+        found[p].lost = lost_states(places[:, :n], seasons, onset, far, visits, reached)
         found[p].novel = novel_share(z, onset)

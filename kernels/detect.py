@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def detect(
             raise ValueError(
                 f"snow: shape {np.shape(snow)} must be (time, ...pixels) = {(days.size, *pixels)}; reshape it"
             )
-        flat_snow = np.asarray(snow, np.bool_).reshape(days.size, -1)
+        flat_snow = np.asarray(snow, np.bool_).reshape(days.size, math.prod(pixels))
     end = None if history_end is None else int(np.datetime64(history_end, "D").astype(np.int64))
     flat = chosen.run(stack, days, flat_snow, end, settings)
     shaped: list[Any] = [layer.reshape(pixels) for layer in flat]
@@ -121,5 +122,6 @@ def _stack(values: NDArray[np.floating[Any]], n_time: int) -> tuple[NDArray[np.f
     n_index = values.shape[0]
     if n_index == 0:
         raise ValueError("values: no index on the first axis; pass at least one")
-    size = int(np.prod(pixels))
-    return values.astype(np.float32, copy=False).reshape(n_index, n_time, size), pixels
+    stack = values.astype(np.float32, copy=False).reshape(n_index, n_time, math.prod(pixels))
+    # numba compiles once more, for seconds, for an array that may not be written, as dask makes of what it receives
+    return stack if stack.flags.writeable else stack.copy(), pixels

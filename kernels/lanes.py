@@ -5,11 +5,12 @@ loop over the lanes of a few rows, so that LLVM turns it into vector instruction
 depends on a lane's neighbours. Blocks are always full (the last is padded with NaN), so a pixel's result cannot
 depend on where in a block it stood.
 
-    load       rows of a block to numbers and weights (1 clear, 0 not)
+    load       rows of a block to numbers and weights (1 clear, 0 not); `first` begins a date,
+               `load_dates` takes four
     gram       add dates to weighted sums of the design
     normal     those sums as the normal equations
     solve      Cholesky factor of the normal equations, and the coefficients
-    residual   what the coefficients leave of a date
+    residual   what the coefficients leave of four dates
     update     a running process: cumulative sum, and its extremes
 
 The search (:mod:`kernels.evidence`, :mod:`kernels.climate`) uses the same words on one pixel: there the lanes are
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels._jit import bits_of, helper, lane, number_of
-from kernels.design import Design, Rows
+from kernels.design import TOGETHER, Design, Rows
 
 LOG_2 = 0.6931471805599453
 
@@ -72,6 +73,16 @@ def fill(value: float, out: Rows) -> None:
 
 
 @lane
+def first(row: Rows, weight: Rows, out: Rows) -> None:
+    """Take the first row of a date, which sets the weights: 1 where it is finite."""
+    zero, one, limit = out.dtype.type(0), out.dtype.type(1), row.dtype.type(np.inf)
+    for p in range(weight.size):
+        clear = abs(row[p]) < limit
+        weight[p] = one if clear else zero
+        out[p] = row[p] if clear else zero
+
+
+@lane
 def load(row: Rows, weight: Rows, out: Rows) -> None:
     """Take a row of values; a lane that is not finite loses its weight (kept for the indices to come)."""
     zero, limit = out.dtype.type(0), row.dtype.type(np.inf)  # literals would widen float32 to float64
@@ -86,6 +97,24 @@ def drop(weight: Rows, out: Rows) -> None:
     """Set the values without weight to 0."""
     for p in range(weight.size):
         out[p] *= weight[p]
+
+
+@helper
+def load_dates(values: NDArray[Any], t: int, start: int, weight: Rows, x: NDArray[Any]) -> None:
+    """Dates t to t + TOGETHER of a block: weights (date, LANES), and values (index, date, LANES), 0 where not clear."""
+    n_index, n_time, _ = values.shape
+    stop = start + LANES
+    for q in range(TOGETHER):
+        if t + q >= n_time:
+            fill(0, weight[q])
+            x[:, q] = 0
+            continue
+        first(values[0, t + q, start:stop], weight[q], x[0, q])
+        for k in range(1, n_index):
+            load(values[k, t + q, start:stop], weight[q], x[k, q])
+        if n_index > 1:
+            for k in range(n_index):
+                drop(weight[q], x[k, q])
 
 
 @lane
@@ -201,40 +230,61 @@ def solve(matrix: Rows, right: Rows) -> None:
 
 
 @lane
-def _less(h0: float, h1: float, h2: float, c0: Rows, c1: Rows, c2: Rows, x: Rows) -> None:
-    for p in range(x.size):
-        x[p] -= h0 * c0[p] + h1 * c1[p] + h2 * c2[p]
+def _less(factors: Rows, c0: Rows, c1: Rows, c2: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) -> None:
+    """Take three terms from four dates; ``factors`` (4, 3)."""
+    a0, a1, a2, a3 = factors[0, 0], factors[1, 0], factors[2, 0], factors[3, 0]
+    b0, b1, b2, b3 = factors[0, 1], factors[1, 1], factors[2, 1], factors[3, 1]
+    d0, d1, d2, d3 = factors[0, 2], factors[1, 2], factors[2, 2], factors[3, 2]
+    for p in range(c0.size):
+        x0[p] -= a0 * c0[p] + b0 * c1[p] + d0 * c2[p]
+        x1[p] -= a1 * c0[p] + b1 * c1[p] + d1 * c2[p]
+        x2[p] -= a2 * c0[p] + b2 * c1[p] + d2 * c2[p]
+        x3[p] -= a3 * c0[p] + b3 * c1[p] + d3 * c2[p]
 
 
 @lane
-def _less_two(h0: float, h1: float, c0: Rows, c1: Rows, x: Rows) -> None:
-    for p in range(x.size):
-        x[p] -= h0 * c0[p] + h1 * c1[p]
+def _less_two(factors: Rows, c0: Rows, c1: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) -> None:
+    """Take two terms from four dates; ``factors`` (4, 2)."""
+    a0, a1, a2, a3 = factors[0, 0], factors[1, 0], factors[2, 0], factors[3, 0]
+    b0, b1, b2, b3 = factors[0, 1], factors[1, 1], factors[2, 1], factors[3, 1]
+    for p in range(c0.size):
+        x0[p] -= a0 * c0[p] + b0 * c1[p]
+        x1[p] -= a1 * c0[p] + b1 * c1[p]
+        x2[p] -= a2 * c0[p] + b2 * c1[p]
+        x3[p] -= a3 * c0[p] + b3 * c1[p]
 
 
 @lane
-def _less_one(h: float, c: Rows, x: Rows) -> None:
-    for p in range(x.size):
-        x[p] -= h * c[p]
+def _less_one(factors: Rows, c: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) -> None:
+    """Take one term from four dates; ``factors`` (4,)."""
+    a0, a1, a2, a3 = factors[0], factors[1], factors[2], factors[3]
+    for p in range(c.size):
+        x0[p] -= a0 * c[p]
+        x1[p] -= a1 * c[p]
+        x2[p] -= a2 * c[p]
+        x3[p] -= a3 * c[p]
 
 
 @lane
-def residual(terms: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
-    """x = weight * (x - terms . coefficients): what is left of one date.
+def residual(factors: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
+    """x[q] = weight[q] * (x[q] - factors[q] . coefficients): what is left of four dates.
 
     Parameters
     ----------
-    terms : (term,); coefficients : (term, LANES); weight, x : (LANES,); x in, out
+    factors : (TOGETHER, term), rows of ``Design.terms``; coefficients : (term, LANES)
+    weight, x : (TOGETHER, LANES); x in, out
     """
-    n = terms.size
+    n = factors.shape[1]
     for a in range(0, n - 2, 3):
-        _less(terms[a], terms[a + 1], terms[a + 2], coefficients[a], coefficients[a + 1], coefficients[a + 2], x)
+        c0, c1, c2 = coefficients[a], coefficients[a + 1], coefficients[a + 2]
+        _less(factors[:, a : a + 3], c0, c1, c2, x[0], x[1], x[2], x[3])
     a = n - n % 3
     if n % 3 == 2:
-        _less_two(terms[a], terms[a + 1], coefficients[a], coefficients[a + 1], x)
+        _less_two(factors[:, a : a + 2], coefficients[a], coefficients[a + 1], x[0], x[1], x[2], x[3])
     if n % 3 == 1:
-        _less_one(terms[a], coefficients[a], x)
-    drop(weight, x)
+        _less_one(factors[:, a], coefficients[a], x[0], x[1], x[2], x[3])
+    for q in range(TOGETHER):
+        drop(weight[q], x[q])
 
 
 @lane
@@ -256,10 +306,14 @@ def log(x: float) -> float:
 
 
 @lane
-def update(x: Rows, total: Rows, squares: Rows, low: Rows, high: Rows) -> None:
-    """Take a date's residuals into the cumulative sum, its extremes so far, and the sum of squares."""
-    for p in range(x.size):
-        total[p] += x[p]
-        squares[p] += x[p] * x[p]
-        low[p] = min(low[p], total[p])
-        high[p] = max(high[p], total[p])
+def update(x0: Rows, x1: Rows, x2: Rows, x3: Rows, total: Rows, squares: Rows, low: Rows, high: Rows) -> None:
+    """Take the residuals of four dates into the cumulative sum, its extremes so far, and the sum of squares."""
+    for p in range(total.size):
+        s0 = total[p] + x0[p]
+        s1 = s0 + x1[p]
+        s2 = s1 + x2[p]
+        s3 = s2 + x3[p]
+        total[p] = s3
+        squares[p] += x0[p] * x0[p] + x1[p] * x1[p] + x2[p] * x2[p] + x3[p] * x3[p]
+        low[p] = min(min(low[p], s0), min(min(s1, s2), s3))
+        high[p] = max(max(high[p], s0), max(max(s1, s2), s3))

@@ -122,6 +122,25 @@ FOUND = np.dtype(
         ("novel", np.float64),  # share of what came that the baseline never showed
         ("grown", np.float64),  # log evidence, an observation and index, of a season over one stage since the onset
         ("spread", np.float64),  # standard deviation of the settled phase, noise units
+        # the same in days since 1970-01-01, and levels in the unit of the first index
+        ("first", np.float64),  # first and last observation used
+        ("last", np.float64),
+        ("before", np.float64),  # the observation before the onset
+        (
+            "change",
+            np.float64,
+        ),  # the onset, and its bounds: the day after the last surely normal one, the last possible
+        ("earliest", np.float64),
+        ("latest", np.float64),
+        ("normal", np.float64),  # the observation at the lower bound
+        ("halt", np.float64),  # the last observation of works, and the one after it
+        ("quiet", np.float64),
+        ("halt_earliest", np.float64),
+        ("halt_latest", np.float64),
+        ("after", np.int64),  # observations since the onset, that of the onset included
+        ("ends", np.bool_),  # whether a settled phase follows
+        ("shift", np.float64),  # latest level less that of the baseline
+        ("settled_shift", np.float64),  # settled level less that of the baseline
     ]
 )
 """What is known of a pixel's change; each stage fills in its part. Positions count a pixel's observations."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from kernels._jit import helper, jit
 from kernels.design import TOGETHER, Design
-from kernels.lanes import LANES, clear, drop, factor, fill, find_clear, gram, load, normal, residual, solve
+from kernels.lanes import LANES, clear, drop, factor, fill, find_clear, gram, load, load_dates, normal, residual, solve
 from kernels.processes import (
     add,
     add_products,
@@ -228,17 +228,18 @@ def monitor_scan(values: NDArray[np.float32], design: Design, rule: Rule, out: W
                 rise[0, p], rise[1, p] = 1.0, limit[p] / n[p]
         fill(never, alarm)
         for t in range(n_time):
-            fill(1, weight[0])
+            q = t % TOGETHER
+            if q == 0:
+                load_dates(values, t, start, weight, x)
+                for k in range(n_index):
+                    residual(design.terms[t : t + TOGETHER], right[k], weight, x[k])
+            count(weight[q], seen)
             for k in range(n_index):
-                load(values[k, t, start:stop], weight[0], x[k, 0])
-            count(weight[0], seen)
-            for k in range(n_index):
-                residual(design.terms[t], right[k], weight[0], x[k, 0])
-                add(x[k, 0], total[k])
+                add(x[k, q], total[k])
                 if rule.window > 0:
                     keep(total[k], seen, past[k])
                 if t < rule.n_history:
-                    add_squares(x[k, 0], spread[k])
+                    add_squares(x[k, q], spread[k])
                     continue
                 if t == rule.n_history:
                     believe(n, n_terms, size[k], spread[k])
@@ -246,7 +247,7 @@ def monitor_scan(values: NDArray[np.float32], design: Design, rule: Rule, out: W
                 if rule.window > 0:
                     window_sum(total[k], seen, width, past[k], process)
                     moved = process
-                if find_near(moved, spread[k], weight[0], seen, n, level, rise, near) > 0:
+                if find_near(moved, spread[k], weight[q], seen, n, level, rise, near) > 0:
                     for p in range(LANES):
                         if near[p] > 0 and outside(moved[p], spread[k, p], float(seen[p]), n[p], limit[p], rule.window):
                             alarm[p], level[p] = t * n_index + k, np.inf

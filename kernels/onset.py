@@ -39,7 +39,11 @@ BACK = 20
 SPAN = 80
 """Observations before the onset by evidence, and from there on, among which the onset is sought."""
 
-ONSET_HEAT = 10.0
+REACH = 60
+"""Observations before the onset by evidence to which its interval may reach. The bounds are of the votes alone: a cost
+chooses between onsets, but says nothing about how far the ground may have changed unseen."""
+
+ONSET_HEAT = 9.0
 """Temperature of the onset's posterior, as HALT_HEAT."""
 
 ABNORMAL = 2.5
@@ -109,17 +113,11 @@ def weigh(
 
 
 @helper
-def change_point(ratio: Floats, low: int, high: int, cost: float, score: Floats) -> int:
-    """The onset q in [low, high) that maximises the sum from q on of the ratios less their cost, earliest of equals.
-
-    Parameters
-    ----------
-    cost : of an observation; score : (time,) out, that sum
-    """
+def change_point(ratio: Floats, low: int, high: int, cost: float) -> int:
+    """The onset q in [low, high) that maximises the sum from q on of the ratios less their cost, earliest of equals."""
     total, best, at = 0.0, -np.inf, low
     for q in range(high - 1, low - 1, -1):
         total += ratio[q] - cost
-        score[q] = total
         if total >= best:
             best, at = total, q
     return at
@@ -134,7 +132,7 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
     found : (pixel,) FOUND; out: onset and its bounds, evidence
     """
     n_index, n_time = records.z.shape[1:]
-    ratio, far, score = np.empty(n_time), np.empty(n_time), np.empty(n_time)
+    ratio, far, score = np.empty(n_time), np.empty(n_time), np.empty(n_time + 1)
     sums, total = np.empty((n_time + 1, 2 * n_index)), np.empty((n_time, 2 * n_index))
     work = np.empty((4 * n_index + 2, n_time))
     starts, stops = np.empty(n_time, np.int64), np.empty(n_time, np.int64)
@@ -147,17 +145,22 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
         running(z, sums)
         count_days(day, before)
         begin = found[p].begin
-        low = max(begin - BACK, MIN_BASELINE)
-        while low < begin and day[low] < first_onset:
-            low += 1
+        low, reach = max(begin - BACK, MIN_BASELINE), max(begin - REACH, MIN_BASELINE)
+        while reach < begin and day[reach] < first_onset:
+            reach += 1
+        low = max(low, reach)
         high = min(begin + SPAN, n - 3)
         high = max(high, low + 1)
-        at = begin
-        # the second time against the baseline that the first one found, and to the end, for what supports the change
-        for stop in (high, n):
-            weigh(z, day, before, sums, at, begin, low, stop, starts, stops, total, work, ratio, far)
-            at = change_point(ratio, low, high, VOTE_COST * n_index, score)
-        early, late = posterior_bounds(score, low, high, ONSET_HEAT)
+        cost = VOTE_COST * n_index
+        weigh(z, day, before, sums, begin, begin, low, high, starts, stops, total, work, ratio, far)
+        at = change_point(ratio, low, high, cost)
+        # once more against the baseline that this gives; farther back for the bounds, and to the end for the evidence
+        weigh(z, day, before, sums, at, begin, reach, n, starts, stops, total, work, ratio, far)
+        at = change_point(ratio, low, high, cost)
+        score[high] = 0.0
+        for q in range(high - 1, reach - 1, -1):
+            score[q] = score[q + 1] + ratio[q]
+        early, late = posterior_bounds(score, reach, high, ONSET_HEAT)
         # two ways to date it: their disagreement is part of the interval
         found[p].onset, found[p].onset_low, found[p].onset_high = at, min(early, at, begin), max(late, at, begin)
         count = 0

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.layers import EDGE_DAYS, GAP_DAYS, WEAK_DAYS, Layers, Quality, Status
-from kernels.model import LATEST, MIN_SETTLED, Candidates, Records, Settings
+from kernels.model import MIN_SETTLED, Candidates, Settings
 from kernels.series import Floats, Ints
 
 WEAK_OBSERVATIONS = 10
@@ -77,66 +77,62 @@ def probability(odds: Floats) -> Floats:
 
 
 def describe(
-    records: Records, settings: Settings, found: Candidates, snow: NDArray[np.bool_], days: Ints, out: Layers
+    settings: Settings, found: Candidates, snow: NDArray[np.bool_] | None, days: Ints, pixel: Ints, out: Layers
 ) -> None:
-    """Write the layers of every believed change of a block.
+    """Write the layers of every believed change.
 
     Parameters
     ----------
-    snow : (pixel, time) bool, or (pixel, 0) when unknown; days : (time,) int64, all dates
-    out : layers of the block, (pixel,) each
+    found : (candidate,) FOUND; pixel : (candidate,) int64, where each belongs
+    snow : (time, pixel) bool, or None when unknown; days : (time,) int64, all dates
+    out : layers, (pixel,) each
     """
     odds = odds_of_change(found)
-    pixel = np.flatnonzero((found["onset"] >= 0) & (probability(odds) >= settings.belief))
-    if not pixel.size:
-        return
-    found, odds, n, day = found[pixel], odds[pixel], records.size[pixel], records.day[pixel]
-    each = np.arange(pixel.size)
-    onset, low = found["onset"], found["onset_low"]
-    begin, end_day = day[each, onset], day[each, n - 1]
-    onset_earliest, onset_latest = day[each, low - 1] + 1, day[each, found["onset_high"]]
-    quality = np.where(begin - day[each, onset - 1] > GAP_DAYS, Quality.GAP_AT_ONSET, 0)
+    believed = (found["onset"] >= 0) & (probability(odds) >= settings.belief)
+    found, odds, pixel = found[believed], odds[believed], pixel[believed]
+    begin, end = found["change"], found["last"]
+    quality = np.where(begin - found["before"] > GAP_DAYS, Quality.GAP_AT_ONSET, 0)
     # what is surely normal ends where the onset's interval begins
-    weak = (low < WEAK_OBSERVATIONS) | (day[each, low] - day[:, 0] < WEAK_DAYS)
+    weak = (found["onset_low"] < WEAK_OBSERVATIONS) | (found["normal"] - found["first"] < WEAK_DAYS)
     quality |= np.where(weak, Quality.WEAK_BASELINE, 0)
-    edge = np.minimum(begin - day[:, 0], end_day - begin)
+    edge = np.minimum(begin - found["first"], end - begin)
 
-    waited = end_day - begin
+    waited = end - begin
     sure = (waited >= RETURN_DAYS) | (found["lost"] >= LOST_WHOLLY) | (found["novel"] >= NOVEL)
-    sure &= is_proved(found)
-    sure &= (begin - day[:, 0] >= SHORT_DAYS) & (waited >= settings.confirm_days) & (n - onset >= MIN_SETTLED)
-    settled = np.maximum(found["settled"], np.minimum(onset + 1, n))
-    h = np.minimum(settled - 1, n - 2)
-    halt, following = day[each, h], day[each, h + 1]
-    over = odds_of_end(found, end_day - halt) >= 0
-    halted = sure & over & (settled < n) & (end_day - day[each, h + 1] >= settings.settled_days)
-    halt_earliest = np.minimum(halt, day[each, np.maximum(found["settled_low"] - 1, 0)])
-    halt_latest = np.maximum(following, day[each, np.minimum(found["settled_high"], n - 1)])
-    quality |= np.where(halted & (following - halt > GAP_DAYS), Quality.GAP_AT_HALT, 0)
-    edge = np.where(halted, np.minimum(edge, end_day - halt), edge)
+    sure &= is_proved(found) & (begin - found["first"] >= SHORT_DAYS)
+    sure &= (waited >= settings.confirm_days) & (found["after"] >= MIN_SETTLED)
+    halt = found["halt"]
+    halted = sure & found["ends"] & (odds_of_end(found, end - halt) >= 0)
+    halted &= end - found["quiet"] >= settings.settled_days
+    quality |= np.where(halted & (found["quiet"] - halt > GAP_DAYS), Quality.GAP_AT_HALT, 0)
+    edge = np.where(halted, np.minimum(edge, end - halt), edge)
     quality |= np.where(edge < EDGE_DAYS, Quality.RECORD_EDGE, 0)
-    status = np.where(sure, np.where(found["pauses"] > 0, Status.RESUMED, Status.ACTIVE), Status.PROVISIONAL)
+    if snow is not None:
+        quality |= np.where(hidden_by_snow(found, halted, snow, days, pixel), Quality.SNOW_SEASON, 0)
+    status = np.where(found["pauses"] > 0, Status.RESUMED, Status.ACTIVE)
+    shift = np.where(halted, found["settled_shift"], found["shift"]) * 1e4
 
-    start = np.where(halted, settled, np.maximum(onset, n - LATEST))
-    level = np.where(np.arange(day.shape[1]) < n[:, None], records.z[pixel, 0], 0.0)
-    total = np.concatenate([np.zeros((pixel.size, 1)), np.cumsum(level, axis=1)], axis=1)
-    latest = (total[each, n] - total[each, start]) / (n - start)
-    shift = (latest - total[each, onset] / onset) * records.scale[pixel, 0] * 1e4
-
-    if snow.shape[1]:
-        white = snow[pixel]
-        inside = (days >= onset_earliest[:, None]) & (days <= onset_latest[:, None])
-        at_halt = (days >= halt_earliest[:, None]) & (days <= halt_latest[:, None])
-        inside |= at_halt & halted[:, None]
-        quality |= np.where((white & inside).any(axis=1), Quality.SNOW_SEASON, 0)
-    bias, belief, width = DATED
-    dated = bias + belief * odds + width * np.log1p((onset_latest - onset_earliest) / 30.0)
-    out.status[pixel] = np.where(halted, Status.HALTED, status)
-    out.onset[pixel], out.onset_earliest[pixel], out.onset_latest[pixel] = begin, onset_earliest, onset_latest
-    at = pixel[halted]
-    out.halt[at], out.halt_earliest[at], out.halt_latest[at] = halt[halted], halt_earliest[halted], halt_latest[halted]
+    out.status[pixel] = np.where(halted, Status.HALTED, np.where(sure, status, Status.PROVISIONAL))
+    out.onset[pixel], out.onset_earliest[pixel], out.onset_latest[pixel] = begin, found["earliest"], found["latest"]
+    at, over = pixel[halted], found[halted]
+    out.halt[at], out.halt_earliest[at], out.halt_latest[at] = over["halt"], over["halt_earliest"], over["halt_latest"]
     out.magnitude[pixel] = np.round(np.clip(shift, -32767, 32767))
-    out.confidence[pixel] = np.round(100.0 * probability(dated))
+    out.confidence[pixel] = np.round(100.0 * probability(odds_of_dates(found, odds)))
     out.n_evidence[pixel] = np.minimum(found["evidence"], 65535)
     out.n_changes[pixel] = np.minimum(1 + found["pauses"], 255)
     out.quality[pixel] = quality
+
+
+def odds_of_dates(found: Candidates, odds: Floats) -> Floats:
+    """Log odds that each candidate is a change and dated within 30 days, from its log ``odds`` of change."""
+    bias, belief, width = DATED
+    return np.asarray(bias + belief * odds + width * np.log1p((found["latest"] - found["earliest"]) / 30.0))
+
+
+def hidden_by_snow(
+    found: Candidates, halted: NDArray[np.bool_], snow: NDArray[np.bool_], days: Ints, pixel: Ints
+) -> NDArray[np.bool_]:
+    """Whether snow was seen within the interval of each candidate's onset, or of its halt."""
+    inside = (days[:, None] >= found["earliest"]) & (days[:, None] <= found["latest"])
+    inside |= (days[:, None] >= found["halt_earliest"]) & (days[:, None] <= found["halt_latest"]) & halted
+    return np.asarray((snow[:, pixel] & inside).any(axis=0))

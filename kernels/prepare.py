@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels._jit import jit
-from kernels.model import MIN_OBSERVATIONS, MIN_SPAN_DAYS, Records, Settings, Tables
+from kernels.model import MIN_OBSERVATIONS, MIN_SPAN_DAYS, Candidates, Records, Settings, Tables
 from kernels.series import compact, drop_spikes, standardise
 
 
@@ -16,14 +16,14 @@ def prepare(
     tables: Tables,
     settings: Settings,
     records: Records,
-    last: NDArray[np.int64],
+    found: Candidates,
 ) -> None:
     """Fill the records of pixels that the screen let through; ``size`` is 0 where spikes leave too few observations.
 
     Parameters
     ----------
     values : (index, time, pixel) float32, any unit; NaN = not clear
-    last : (pixel,) int64, out: the day of the last observation used
+    found : (pixel,) FOUND, out: last
     """
     n_time = values.shape[1]
     taken = np.empty(n_time, np.int64)
@@ -34,7 +34,7 @@ def prepare(
         n = compact(values, p, taken, z)
         standardise(z, n, settings.noise_floor, work, records.scale[p])
         n = drop_spikes(z, taken, tables.day, n, settings.spike)
-        last[p] = np.int64(tables.day[taken[n - 1]])
+        found[p].last = tables.day[taken[n - 1]]
         if n < MIN_OBSERVATIONS or tables.day[taken[n - 1]] - tables.day[taken[0]] < MIN_SPAN_DAYS:
             continue
         records.size[p] = n

@@ -136,19 +136,19 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
     begin, settled, settles, pauses, over = find_segments(s, settings.settled_days, first_onset)
     if begin < 0:
         return None
-    low = max(begin - onset.BACK, model.MIN_BASELINE)
-    while low < begin and s.day[low] < first_onset:
-        low += 1
+    reach = max(begin - onset.REACH, model.MIN_BASELINE)
+    while reach < begin and s.day[reach] < first_onset:
+        reach += 1
+    low = max(begin - onset.BACK, reach)
     high = max(min(begin + onset.SPAN, s.n - 3), low + 1)
-    at, inside, far = begin, (begin, begin), np.zeros(s.n)
+    at, ratio, far = begin, np.zeros(s.n), np.zeros(s.n)
     for _ in range(2):
-        ratio, far = weigh(s, at, begin, low)
-        score = (ratio[low:high] - onset.VOTE_COST * s.z.shape[0])[::-1].cumsum()[::-1]
-        at = low + int(np.argmax(score))
-        mass = np.exp((score - score.max()) / onset.ONSET_HEAT).cumsum()
-        early = low + int(np.argmax(mass >= evidence.TAIL * mass[-1]))
-        late = low + int(np.argmax(mass >= (1 - evidence.TAIL) * mass[-1]))
-        inside = min(early, at), max(late, at)
+        ratio, far = weigh(s, at, begin, reach)
+        at = low + int(np.argmax((ratio[low:high] - onset.VOTE_COST * s.z.shape[0])[::-1].cumsum()[::-1]))
+    votes = ratio[reach:high][::-1].cumsum()[::-1]
+    mass = np.exp((votes - votes.max()) / onset.ONSET_HEAT).cumsum()
+    early = reach + int(np.argmax(mass >= evidence.TAIL * mass[-1]))
+    late = reach + int(np.argmax(mass >= (1 - evidence.TAIL) * mass[-1]))
     count = int((far[at:] > onset.ABNORMAL).sum())
     seasonal = log_evidence(s.design[at:], s.z[:, at:], model.BASELINE)[0]
     finished = 0.0
@@ -156,7 +156,7 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
         finished = spread(log_evidence(s.design[settled:], s.z[:, settled:], model.SETTLED)[2])
     return Found(
         onset=at,
-        onsets=(min(inside[0], begin), max(inside[1], begin)),
+        onsets=(min(early, at, begin), max(late, at, begin)),
         settled=settled,
         settles=settles,
         pauses=pauses,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,12 +79,13 @@ def spikes(z: Floats, day: Floats, limit: float) -> Bools:
     return keep
 
 
-def lost_states(z: Floats, season: Floats, i: int, part: int) -> float:
+def lost_states(z: NDArray[Any], season: NDArray[Any], i: int, part: int) -> float:
     """Share of the baseline's states, in seasons that came again, that [part, n) no longer shows."""
+    z, season = z.astype(np.float32), season.astype(np.float32)
     far = np.abs(z[:, :i, None] - z[:, None, part:]).max(axis=0)
     visits = (far <= states.STATE_RADIUS).sum(axis=1)
     apart = np.abs(season[:i, None] - season[None, part:])
-    reached = (np.minimum(apart, 365.25 - apart) <= states.STATE_DAYS).any(axis=1)
+    reached = (np.minimum(apart, np.float32(365.25) - apart) <= states.STATE_DAYS).any(axis=1)
     kept = visits >= states.STATE_VISITS
     due = kept | reached
     return float((due & ~kept).sum() / due.sum()) if due.any() else 0.0

@@ -63,7 +63,7 @@ DETECTORS: dict[str, Detector] = {
     for detector in (
         Detector(
             name="phases",
-            version=4,
+            version=5,
             run=run_phases,
             twin=phases_twin,
             defaults={

@@ -8,6 +8,7 @@ purpose: it would take half of a step with it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,20 +16,7 @@ from numpy.typing import NDArray
 
 from kernels._jit import jit, lane
 from kernels.design import TOGETHER, Design, Rows, make_design
-from kernels.lanes import (
-    LANES,
-    drop,
-    factor,
-    fill,
-    find_clear,
-    gram,
-    load,
-    normal,
-    residual,
-    solve,
-    update,
-    whole_blocks,
-)
+from kernels.lanes import LANES, factor, find_clear, gram, load_dates, normal, residual, solve, update, whole_blocks
 from kernels.series import Ints
 
 HARMONICS = 2
@@ -63,7 +51,7 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
     n_index, _, n_pixel = values.shape
     zeros = np.zeros(n_pixel, np.int64)
     out = Screened(np.empty((n_index, n_pixel), np.float32), zeros, zeros.copy(), zeros.copy())
-    design = make_design(days, HARMONICS, trend=False, dtype=np.float32)
+    design = _design(days.tobytes())
     for part, block in whole_blocks(np.ascontiguousarray(values)):
         found = Screened(np.empty((n_index, block.shape[2]), np.float32), *np.zeros((3, block.shape[2]), np.int64))
         cusum_scan(block, design, np.float32(noise_floor), found)
@@ -72,6 +60,12 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
         for whole, piece in ((out.clear, found.clear), (out.first, found.first), (out.last, found.last)):
             whole[part] = piece[:size]
     return out
+
+
+@lru_cache(maxsize=4)
+def _design(days: bytes) -> Design:
+    """A region is screened in many blocks of the same dates."""
+    return make_design(np.frombuffer(days, np.int64), HARMONICS, trend=False, dtype=np.float32)
 
 
 @lane
@@ -103,14 +97,8 @@ def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.floa
         sums[:] = 0
         right[:] = 0
         for t in range(0, n_time, TOGETHER):
-            for q in range(TOGETHER):
-                fill(1 if t + q < n_time else 0, weight[q])
-                at = min(t + q, n_time - 1)
-                for k in range(n_index):
-                    load(values[k, at, start:stop], weight[q], x[k, q])
+            load_dates(values, t, start, weight, x)
             for k in range(n_index):
-                for q in range(TOGETHER):
-                    drop(weight[q], x[k, q])
                 gram(design.terms[t : t + TOGETHER], x[k], right[k])
             gram(design.products[t : t + TOGETHER], weight, sums)
         normal(design, sums, matrix)
@@ -121,13 +109,11 @@ def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.floa
         squares[:] = 0
         low[:] = 0
         high[:] = 0
-        for t in range(n_time):
-            fill(1, weight[0])
+        for t in range(0, n_time, TOGETHER):
+            load_dates(values, t, start, weight, x)
             for k in range(n_index):
-                load(values[k, t, start:stop], weight[0], x[k, 0])
-            for k in range(n_index):
-                residual(design.terms[t], right[k], weight[0], x[k, 0])
-                update(x[k, 0], total[k], squares[k], low[k], high[k])
+                residual(design.terms[t : t + TOGETHER], right[k], weight, x[k])
+                update(x[k, 0], x[k, 1], x[k, 2], x[k, 3], total[k], squares[k], low[k], high[k])
         for p in range(LANES):
             out.clear[start + p] = int(sums[0, p])
             out.first[start + p] = find_clear(values, start + p, 0, 1)

@@ -24,10 +24,13 @@ from kernels.model import (
     Tables,
 )
 from kernels.series import Floats, Ints
-from kernels.stage import StageLanes, one_stage, stage_evidence, stage_lanes, stage_sums, take_end
+from kernels.stage import StageLanes, one_stage, stage_evidence, stage_lanes, stage_sums, take_ends
 
-NODE = 4
+NODE = 6
 """Observations between two nodes of the search; both dates are then moved to the best observation around theirs."""
+
+TOGETHER = 4
+"""Nodes to which stages are fitted in one call."""
 
 HALT_HEAT = 10.0
 """Temperature of the halt's posterior: evidence counts observations as independent, weather makes them alike."""
@@ -52,21 +55,23 @@ def reach_nodes(
     ends : (1 + index, 3, > count) of :func:`stage_sums` at the nodes; node ``count`` is the end of the record
     starts : nodes at which a stage may begin
     before : (count,) evidence of what lies before each node as baseline
-    base : (> count,) float64, scratch
+    lanes : of TOGETHER ends; base : (> count,) float64, scratch
     reach : (> count,) out; -inf where no stage fits; the end of the record is reached by stages alone
     origin : (> count,) int64 out, positions among the nodes
     """
-    fixed = np.empty(ends.shape[:2])
+    fixed = np.empty((TOGETHER, *ends.shape[:2]))
+    evidence = lanes.evidence
     reach[0], origin[0] = -np.inf, -1
     for b in range(1, count + 1):
+        e = (b - 1) % TOGETHER
+        if e == 0:  # a few nodes at a time: a call costs as much as twenty lanes
+            take_ends(ends, b, fixed)
+            stage_evidence(fixed, 1.0, ends, min(b + TOGETHER - 1, starts), prior, lanes)
         best, at = -np.inf, -1
         base[b - 1] = max(before[b - 1], reach[b - 1]) - STAGE_COST * (ends.shape[0] - 1)
-        take_end(ends, b, fixed)
-        n = min(b, starts)
-        stage_evidence(fixed, 1.0, ends, n, prior, lanes)
-        for a in range(n):
-            if base[a] + lanes.evidence[a] > best:
-                best, at = base[a] + lanes.evidence[a], a
+        for a in range(min(b, starts)):
+            if base[a] + evidence[e, a] > best:
+                best, at = base[a] + evidence[e, a], a
         reach[b], origin[b] = best, at
 
 
@@ -114,11 +119,12 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
         spread (0 where works go on)
     """
     n_index, n_time = records.z.shape[1:]
-    width = (int(records.size.max()) // NODE // VECTOR + 2) * VECTOR  # nodes, and room for two more
+    width = (int(records.size.max()) // NODE // VECTOR + 3) * VECTOR  # nodes, and room for the end and for whole calls
     columns = n_sums(n_index)
     sums = np.empty((n_time + 1, columns))
-    wide, few = np.empty((columns + 1, width)), np.empty((columns + 1, 2 * NODE))
-    ends, fixed, lanes = np.zeros((1 + n_index, 3, width)), np.empty((1 + n_index, 3)), stage_lanes(width)
+    few = np.empty((columns + 1, 2 * VECTOR))
+    ends, fixed = np.zeros((1 + n_index, 3, width)), np.empty((1, 1 + n_index, 3))
+    many, lanes = stage_lanes(TOGETHER, width), stage_lanes(1, width)
     before, after, reach, base = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
     score, spread, ignored = np.empty(width), np.empty(width), np.empty(width)
     node, origin, near = np.empty(width, np.int64), np.empty(width, np.int64), np.empty(width, np.int64)
@@ -140,12 +146,13 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
             if n - i >= MIN_SETTLED and day[n - 1] - day[i] >= settings.settled_days:
                 closable = count
         node[count] = n
+        wide = np.empty((columns + 1, -(-count // VECTOR) * VECTOR))
         running_sums(z, records.date[p], 0, n, tables.design, tables.pairs, sums)
         evidence_at(sums, n_index, zeros, node, count, tables.baseline, wide, before, ignored)
         lasts[:] = n
         evidence_at(sums, n_index, node, lasts, closable, tables.settled, wide, after, spread)
         stage_sums(sums, node, count + 1, ends)
-        reach_nodes(ends, starts, count, before, tables.stage, lanes, base, reach, origin)
+        reach_nodes(ends, starts, count, before, tables.stage, many, base, reach, origin)
         closed, end = -np.inf, count
         for b in range(closable):
             score[b] = max(before[b], reach[b]) + after[b]
@@ -171,11 +178,11 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
                     near[around] = q
                     around += 1
             evidence_at(sums, n_index, near, lasts, around, tables.settled, few, after, spread)
-            works = lanes.evidence
+            works = lanes.evidence[0]
             if start >= first:
                 near[around] = start
                 stage_sums(sums, near, around + 1, ends)
-                take_end(ends, around, fixed)
+                take_ends(ends, around, fixed)
                 stage_evidence(fixed, -1.0, ends, around, tables.stage, lanes)
             else:
                 evidence_at(sums, n_index, zeros, near, around, tables.baseline, few, works, ignored)
@@ -188,6 +195,7 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
             found[p].settled_high = max(node[high], found[p].settled)
         found[p].onset = found[p].begin = found[p].settled  # a step
         if begin != end:
+            works = lanes.evidence[0]
             until = node[stop] if stop != end else found[p].settled
             around = 0
             for q in range(max(node[begin] - NODE + 1, first), min(node[begin] + NODE, until - 1)):
@@ -196,10 +204,10 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
             evidence_at(sums, n_index, zeros, near, around, tables.baseline, few, before, ignored)
             near[around] = until
             stage_sums(sums, near, around + 1, ends)
-            take_end(ends, around, fixed)
+            take_ends(ends, around, fixed)
             stage_evidence(fixed, 1.0, ends, around, tables.stage, lanes)
             most = -np.inf
             for a in range(around):
-                if before[a] + lanes.evidence[a] > most:
-                    most = before[a] + lanes.evidence[a]
+                if before[a] + works[a] > most:
+                    most = before[a] + works[a]
                     found[p].onset = found[p].begin = near[a]

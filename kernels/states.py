@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels._jit import helper, lane
+from kernels.design import Rows
 from kernels.series import Floats
 
 SEASON_MARGIN = 2.0
@@ -25,25 +26,28 @@ STATE_DAYS = 45.0
 
 
 @lane
-def _apart(z: Floats, k: int, q: int, onset: int, far: Floats) -> None:
+def _apart(z: Rows, k: int, q: int, onset: int, far: Rows) -> None:
     """The distance of every state of the baseline from observation q, largest of the indices up to k."""
     now = z[k, q]
     for b in range(onset):
-        far[b] = max(far[b] if k else 0.0, abs(z[k, b] - now))
+        apart = abs(z[k, b] - now)
+        far[b] = max(far[b], apart) if k else apart
 
 
 @lane
-def _visit(season: Floats, q: int, onset: int, far: Floats, visits: Floats, reached: Floats) -> None:
+def _visit(season: Rows, q: int, onset: int, far: Rows, visits: Rows, reached: Rows) -> None:
     """Count a visit to every state near enough, and note whose season it is."""
+    number = far.dtype.type  # literals would widen float32 to float64
+    zero, one, radius, near, year = number(0), number(1), number(STATE_RADIUS), number(STATE_DAYS), number(365.25)
     today = season[q]
     for b in range(onset):
-        visits[b] += 1.0 if far[b] <= STATE_RADIUS else 0.0
+        visits[b] += one if far[b] <= radius else zero
         days = abs(season[b] - today)
-        reached[b] = max(reached[b], 1.0 if min(days, 365.25 - days) <= STATE_DAYS else 0.0)
+        reached[b] = one if min(days, year - days) <= near else reached[b]
 
 
 @helper
-def lost_states(z: Floats, season: Floats, onset: int, far: Floats, visits: Floats, reached: Floats) -> float:
+def lost_states(z: Rows, season: Rows, onset: int, far: Rows, visits: Rows, reached: Rows) -> float:
     """Share of the baseline's states that the ground no longer shows at any time of the year.
 
     Works take away what was there. A rotation, a fallow year or a late harvest brings it back, at
@@ -52,12 +56,12 @@ def lost_states(z: Floats, season: Floats, onset: int, far: Floats, visits: Floa
 
     Parameters
     ----------
-    z : (index, time) float64; season : (time,) float64
+    z : (index, time) float32; season : (time,) float32: half the bytes are twice the lanes
     onset : first changed observation
-    far, visits, reached : (>= onset,) float64, scratch; their lanes are states of the baseline
+    far, visits, reached : (>= onset,) float32, scratch; their lanes are states of the baseline
     """
-    visits[:onset] = 0.0
-    reached[:onset] = 0.0
+    visits[:onset] = 0
+    reached[:onset] = 0
     for q in range(onset, z.shape[1]):
         for k in range(z.shape[0]):
             _apart(z, k, q, onset, far)
@@ -66,7 +70,7 @@ def lost_states(z: Floats, season: Floats, onset: int, far: Floats, visits: Floa
     for b in range(onset):
         if visits[b] >= STATE_VISITS:
             due += 1
-        elif reached[b] > 0.0:
+        elif reached[b] > 0:
             due += 1
             lost += 1
     return float(lost / due) if due > 0 else 0.0
