@@ -58,27 +58,57 @@ def _date_tables(days: bytes) -> Tables:
     )
 
 
-def search(
-    values: NDArray[np.float32],
-    tables: Tables,
-    settings: Settings,
-    first_onset: float,
-    records: Records,
-    found: Candidates,
-) -> None:
-    """The joint fit of a block of pixels.
+def first_stage(
+    values: NDArray[np.float32], days: Ints, settings: Settings, layers: Layers
+) -> tuple[Ints, NDArray[np.float64]]:
+    """Screen every pixel: which to search, and their CUSUM, largest of the indices, scaled to TYPICAL observations.
 
     Parameters
     ----------
     values : (index, time, pixel) float32, any unit; NaN = not clear
-    first_onset : earliest day of an onset
-    records : room for as many pixels; found : (pixel,) FOUND, out
+    layers : (pixel,), out: n_valid, last_observation, status of what is not searched
     """
-    prepare(values, tables, settings, records, found)
-    segment(records, tables, settings, first_onset, found)
-    date_onset(records, tables, first_onset, found)
-    question(records, tables, found)
-    measure(records, found)
+    screened = screen(values, days, settings.noise_floor)
+    padded = np.append(days, NO_DATE)  # position -1 and n_time: no observation
+    layers.n_valid[:] = np.minimum(screened.clear, 65535)
+    layers.last_observation[:] = padded[screened.last]
+    enough = screened.clear >= MIN_OBSERVATIONS
+    enough &= padded[screened.last] - padded[screened.first] >= MIN_SPAN_DAYS
+    layers.status[:] = np.where(enough, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
+    # numbers too large for a sum of squares are no index
+    sane = np.isfinite(screened.statistic).all(axis=0)
+    layers.status[enough & ~sane] = Status.FAILED
+    statistic = screened.statistic.max(axis=0)
+    root = np.sqrt(np.maximum(screened.clear, 1) / TYPICAL)
+    flagged = np.flatnonzero(enough & sane & (statistic >= settings.screen * np.maximum(root, NOISE_BOUND)))
+    return flagged, (statistic / root)[flagged]
+
+
+def second_stage(
+    values: NDArray[np.float32],
+    days: Ints,
+    settings: Settings,
+    history_end: int | None,
+    flagged: Ints,
+    cusum: NDArray[np.float64],
+) -> Candidates:
+    """The joint fit of the pixels ``flagged``: (flagged,) FOUND; parameters as above."""
+    n_index, n_time, _ = values.shape
+    tables = date_tables(days)
+    first_onset = -np.inf if history_end is None else float(history_end + 1)
+    found = np.zeros(flagged.size, FOUND)
+    found["cusum"] = cusum
+    room = empty_records(min(flagged.size, BLOCK), n_time, n_index)
+    for start in range(0, flagged.size, BLOCK):
+        part = found[start : start + BLOCK]
+        arrays: list[Any] = [array[: part.size] for array in room]
+        records = Records(*arrays)
+        prepare(np.take(values, flagged[start : start + BLOCK], axis=2), tables, settings, records, part)
+        segment(records, tables, settings, first_onset, part)
+        date_onset(records, tables, first_onset, part)
+        question(records, tables, part)
+        measure(records, part)
+    return found
 
 
 def run_phases(
@@ -98,32 +128,11 @@ def run_phases(
     n_index, _, n_pixel = values.shape
     if n_index > MAX_INDICES:
         raise ValueError(f"values: {n_index} indices, at most {MAX_INDICES} are read jointly; choose fewer")
-    tables = date_tables(days)
     settings = Settings(**{name: float(value) for name, value in params.items()})
-    first_onset = -np.inf if history_end is None else float(history_end + 1)
     layers = empty_layers((n_pixel,))
-    screened = screen(values, days, settings.noise_floor)
-    padded = np.append(days, NO_DATE)  # position -1 and n_time: no observation
-    layers.n_valid[:] = np.minimum(screened.clear, 65535)
-    layers.last_observation[:] = padded[screened.last]
-    enough = screened.clear >= MIN_OBSERVATIONS
-    enough &= padded[screened.last] - padded[screened.first] >= MIN_SPAN_DAYS
-    layers.status[:] = np.where(enough, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
-    # numbers too large for a sum of squares are no index
-    sane = np.isfinite(screened.statistic).all(axis=0)
-    layers.status[enough & ~sane] = Status.FAILED
-    statistic = screened.statistic.max(axis=0)
-    root = np.sqrt(np.maximum(screened.clear, 1) / TYPICAL)
-    flagged = np.flatnonzero(enough & sane & (statistic >= settings.screen * np.maximum(root, NOISE_BOUND)))
-    found = np.zeros(flagged.size, FOUND)
-    found["cusum"] = (statistic / root)[flagged]
-    records = empty_records(min(flagged.size, BLOCK), days.size, n_index)
-    for start in range(0, flagged.size, BLOCK):
-        pixel, part = flagged[start : start + BLOCK], found[start : start + BLOCK]
-        arrays: list[Any] = [array[: pixel.size] for array in records]
-        room = Records(*arrays)
-        search(np.take(values, pixel, axis=2), tables, settings, first_onset, room, part)
-        layers.status[pixel[room.size == 0]] = Status.TOO_FEW_OBSERVATIONS
+    flagged, cusum = first_stage(values, days, settings, layers)
+    found = second_stage(values, days, settings, history_end, flagged, cusum)
     layers.last_observation[flagged] = found["last"]
+    layers.status[flagged[found["size"] == 0]] = Status.TOO_FEW_OBSERVATIONS
     describe(settings, found, snow, days, flagged, layers)
     return layers

@@ -107,6 +107,7 @@ class Records(NamedTuple):
 
 FOUND = np.dtype(
     [
+        ("size", np.int64),  # observations in use, 0: too few
         ("onset", np.int64),  # first changed observation, -1: no candidate
         ("onset_low", np.int64),  # 90 % bounds, positions
         ("onset_high", np.int64),

@@ -34,11 +34,12 @@ less twice the regrowth, reach this; or where what came is barren: see the next.
 BARREN = (0.0, 3.5, 1.3)
 """No season describes what came better than works (``grown`` below), the CUSUM above, and the settled spread below."""
 
-OVER = (-7.2, 0.026, 1.24, -6.06)
-"""Log odds that the works are over, less those at which one ongoing work in five would be called over: intercept, and
-weights of the evidence over works that go on, the log of the days settled, and the log of the settled spread."""
+OVER = (-3.382, 0.032, 0.575, -5.047)
+"""Log odds that the works are over, less those at which 28 % of the ongoing works that a settled end fits would be
+called over: intercept, and weights of the evidence over works that go on, the log of the days settled, and the log of
+the settled spread. This and DATED are printed by benchmarks/detectors/calibrate.py."""
 
-DATED = (0.85, 0.31, -1.08)
+DATED = (3.729, 0.357, -2.232)
 """Log odds that the ground changed and the onset is within 30 days: intercept, and weights of the log odds of CHANGED
 and of log(1 + interval / 30 d)."""
 

@@ -23,7 +23,7 @@ def prepare(
     Parameters
     ----------
     values : (index, time, pixel) float32, any unit; NaN = not clear
-    found : (pixel,) FOUND, out: last
+    found : (pixel,) FOUND, out: size and last
     """
     n_time = values.shape[1]
     taken = np.empty(n_time, np.int64)
@@ -37,7 +37,7 @@ def prepare(
         found[p].last = tables.day[taken[n - 1]]
         if n < MIN_OBSERVATIONS or tables.day[taken[n - 1]] - tables.day[taken[0]] < MIN_SPAN_DAYS:
             continue
-        records.size[p] = n
+        records.size[p] = found[p].size = n
         for q in range(n):
             at = taken[q]
             records.day[p, q] = tables.day[at]
