@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,9 +24,9 @@ RETURN_DAYS = 410.0
 """A change is sure where this share of the baseline's states is gone, or this share of what came is new in any season,
 or a year and a late spring gave the missing season time to return; until then it is provisional."""
 
-CHANGED = (-4.92, 5.46, 0.5, -5.2)
-"""Log odds that the ground changed: intercept, and weights of the log of the screen's CUSUM, of the share of states
-lost, and of :func:`regrowth`."""
+CHANGED = (-4.744, 7.055, -1.333, 2.387, -1.269)
+"""Log odds that the ground changed: intercept, and weights of the log of the screen's CUSUM, of :func:`regrowth`, of
+the share of observations since the onset that no season explains, and of the settled spread."""
 
 PROOF = 1.0
 STRONG = 4.0
@@ -34,21 +36,30 @@ less twice the regrowth, reach this; or where what came is barren: see the next.
 BARREN = (0.0, 3.5, 1.3)
 """No season describes what came better than works (``grown`` below), the CUSUM above, and the settled spread below."""
 
-OVER = (-3.382, 0.032, 0.575, -5.047)
+OVER = (-3.202, 0.033, 0.544, -5.128)
 """Log odds that the works are over, less those at which 28 % of the ongoing works that a settled end fits would be
 called over: intercept, and weights of the evidence over works that go on, the log of the days settled, and the log of
-the settled spread. This and DATED are printed by benchmarks/detectors/calibrate.py."""
+the settled spread. The three are printed by benchmarks/detectors/calibrate.py."""
 
-DATED = (3.729, 0.357, -2.232)
+DATED = (3.336, 0.261, -2.253)
 """Log odds that the ground changed and the onset is within 30 days: intercept, and weights of the log odds of CHANGED
 and of log(1 + interval / 30 d)."""
 
 
+def signs_of_change(found: Candidates) -> list[Floats]:
+    """What :data:`CHANGED` weighs."""
+    unexplained = found["evidence"] / np.maximum(found["after"], 1)
+    return [np.log(np.maximum(found["cusum"], 0.1)), regrowth(found), unexplained, np.minimum(found["spread"], 6.0)]
+
+
 def odds_of_change(found: Candidates) -> Floats:
-    """Log odds that each candidate is a change; fitted on hard ground and rotations (docs/method.md), as the others."""
-    bias, cusum, lost, grown = CHANGED
-    x = bias + cusum * np.log(np.maximum(found["cusum"], 0.1))
-    return np.asarray(x + lost * found["lost"] + grown * regrowth(found))
+    """Log odds that each candidate is a change; fitted on hard ground (docs/method.md), as the others."""
+    return weigh(CHANGED, signs_of_change(found))
+
+
+def weigh(weights: Sequence[float], signs: Sequence[Floats]) -> Floats:
+    """Intercept and weighted sum."""
+    return np.asarray(weights[0] + sum(w * sign for w, sign in zip(weights[1:], signs, strict=True)))
 
 
 def regrowth(found: Candidates) -> Floats:
@@ -56,11 +67,10 @@ def regrowth(found: Candidates) -> Floats:
     return np.asarray(np.clip(found["grown"], 0.0, 0.6) * (1.0 - found["lost"]))
 
 
-def odds_of_end(found: Candidates, settled_days: Floats) -> Floats:
-    """Log odds that each candidate's works are over; ``settled_days`` since the last observation of works."""
-    bias, evidence, length, spread = OVER
-    x = bias + evidence * found["over_open"] + length * np.log(np.maximum(settled_days, 1.0))
-    return np.asarray(x + spread * np.log(found["spread"] + 0.1))
+def signs_of_end(found: Candidates) -> list[Floats]:
+    """What :data:`OVER` weighs."""
+    quiet = np.log(np.maximum(found["last"] - found["halt"], 1.0))
+    return [found["over_open"], quiet, np.log(found["spread"] + 0.1)]
 
 
 def is_proved(found: Candidates) -> NDArray[np.bool_]:
@@ -88,9 +98,8 @@ def describe(
     snow : (time, pixel) bool, or None when unknown; days : (time,) int64, all dates
     out : layers, (pixel,) each
     """
-    odds = odds_of_change(found)
-    believed = (found["onset"] >= 0) & (probability(odds) >= settings.belief)
-    found, odds, pixel = found[believed], odds[believed], pixel[believed]
+    believed = (found["onset"] >= 0) & (probability(odds_of_change(found)) >= settings.belief)
+    found, pixel = found[believed], pixel[believed]
     begin, end = found["change"], found["last"]
     quality = np.where(begin - found["before"] > GAP_DAYS, Quality.GAP_AT_ONSET, 0)
     # what is surely normal ends where the onset's interval begins
@@ -103,7 +112,7 @@ def describe(
     sure &= is_proved(found) & (begin - found["first"] >= SHORT_DAYS)
     sure &= (waited >= settings.confirm_days) & (found["after"] >= MIN_SETTLED)
     halt = found["halt"]
-    halted = sure & found["ends"] & (odds_of_end(found, end - halt) >= 0)
+    halted = sure & found["ends"] & (weigh(OVER, signs_of_end(found)) >= 0)
     halted &= end - found["quiet"] >= settings.settled_days
     quality |= np.where(halted & (found["quiet"] - halt > GAP_DAYS), Quality.GAP_AT_HALT, 0)
     edge = np.where(halted, np.minimum(edge, end - halt), edge)
@@ -118,16 +127,15 @@ def describe(
     at, over = pixel[halted], found[halted]
     out.halt[at], out.halt_earliest[at], out.halt_latest[at] = over["halt"], over["halt_earliest"], over["halt_latest"]
     out.magnitude[pixel] = np.round(np.clip(shift, -32767, 32767))
-    out.confidence[pixel] = np.round(100.0 * probability(odds_of_dates(found, odds)))
+    out.confidence[pixel] = np.round(100.0 * probability(weigh(DATED, signs_of_dates(found))))
     out.n_evidence[pixel] = np.minimum(found["evidence"], 65535)
     out.n_changes[pixel] = np.minimum(1 + found["pauses"], 255)
     out.quality[pixel] = quality
 
 
-def odds_of_dates(found: Candidates, odds: Floats) -> Floats:
-    """Log odds that each candidate is a change and dated within 30 days, from its log ``odds`` of change."""
-    bias, belief, width = DATED
-    return np.asarray(bias + belief * odds + width * np.log1p((found["latest"] - found["earliest"]) / 30.0))
+def signs_of_dates(found: Candidates) -> list[Floats]:
+    """What :data:`DATED` weighs."""
+    return [odds_of_change(found), np.log1p((found["latest"] - found["earliest"]) / 30.0)]
 
 
 def hidden_by_snow(

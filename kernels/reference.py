@@ -29,6 +29,7 @@ class Found:
     settles: tuple[int, int]
     pauses: int
     evidence: int
+    after: int
     over_open: float
     lost: float
     novel: float
@@ -161,6 +162,7 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
         settles=settles,
         pauses=pauses,
         evidence=count,
+        after=s.n - at,
         over_open=over,
         lost=lost_states(s.z, s.season, at, at),
         novel=novel_share(s.z, at, at),

@@ -73,8 +73,9 @@ def probability(odds: float) -> float:
 
 def odds_of_change(found: Found, statistic: float) -> float:
     """See :func:`kernels.outcome.odds_of_change`."""
-    a, b, c, d = outcome.CHANGED
-    return a + b * math.log(max(statistic, 0.1)) + c * found.lost + d * regrowth(found)
+    a, b, c, d, e = outcome.CHANGED
+    signs = b * math.log(max(statistic, 0.1)) + c * regrowth(found) + d * found.evidence / found.after
+    return a + signs + e * min(found.spread, 6.0)
 
 
 def regrowth(found: Found) -> float:

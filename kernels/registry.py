@@ -68,7 +68,7 @@ DETECTORS: dict[str, Detector] = {
             twin=phases_twin,
             defaults={
                 "screen": 2.2,
-                "belief": 0.47,
+                "belief": 0.76,
                 "settled_days": 90.0,
                 "confirm_days": 90.0,
                 "spike": 5.0,

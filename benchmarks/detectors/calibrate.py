@@ -1,9 +1,9 @@
-"""Fit the detector's two curves that speak of dates, on hard ground: when works are over, and confidence.
+"""Fit the detector's three curves on hard ground: whether the ground changed, when works are over, and confidence.
 
 python -m benchmarks.detectors.calibrate [--seeds 1 2 3 4 5 6] [--pixels 3000]
 
-Prints OVER and DATED of kernels/outcome.py, and how the second holds on the seeds in --held. What it prints is copied
-by hand, together with the detector's version.
+Prints CHANGED, OVER and DATED of kernels/outcome.py, `belief`, and how confidence holds on the seeds in --held. What it
+prints is copied by hand, and the detector's version raised.
 """
 
 from __future__ import annotations
@@ -17,25 +17,34 @@ from numpy.typing import NDArray
 from kernels import DETECTORS, empty_layers
 from kernels.blocks import first_stage, second_stage
 from kernels.model import Candidates, Settings
-from kernels.outcome import DATED, odds_of_change, probability
+from kernels.outcome import probability, signs_of_change, signs_of_dates, signs_of_end, weigh
 from pipeline.testing.hard_ground import hard_ground
 
 Floats = NDArray[np.float64]
 
 NAMES = ("ndvi", "swir")
+RECALL = 0.925
+"""Share of the changed pixels that the least probability is set for."""
+
 ONGOING = 0.28
 """Share of ongoing works with a settled end in them that may be called over, if the change is proved besides."""
 
 
-def believed(seed: int, n_pixel: int) -> tuple[Candidates, Floats, Floats]:
-    """Candidates that are reported, and their true onset and halt (NaN = stable, not ended)."""
+def candidates(seed: int, n_pixel: int) -> tuple[Candidates, Floats, Floats, float]:
+    """Candidates of the search, their true onset and halt (NaN = stable, not ended), and how many pixels changed."""
     ground = hard_ground(n_pixel, seed=seed)
     values, days = ground.indices(NAMES), ground.dates.astype("datetime64[D]").astype(np.int64)
     settings = Settings(**DETECTORS["phases"].defaults)
     flagged, cusum = first_stage(values, days, settings, empty_layers((n_pixel,)))
     found = second_stage(values, days, settings, None, flagged, cusum)
-    keep = (found["onset"] >= 0) & (probability(odds_of_change(found)) >= settings.belief)
-    return found[keep], ground.onset[flagged[keep]], ground.halt[flagged[keep]]
+    keep = found["onset"] >= 0
+    return found[keep], ground.onset[flagged[keep]], ground.halt[flagged[keep]], np.isfinite(ground.onset).sum()
+
+
+def all_candidates(seeds: Sequence[int], n_pixel: int) -> tuple[Candidates, Floats, Floats, float]:
+    """Of several grounds."""
+    found, onset, halt, changed = zip(*(candidates(seed, n_pixel) for seed in seeds), strict=True)
+    return np.concatenate(found), np.concatenate(onset), np.concatenate(halt), sum(changed)
 
 
 def logistic(features: Sequence[Floats], target: NDArray[np.bool_]) -> Floats:
@@ -51,22 +60,10 @@ def logistic(features: Sequence[Floats], target: NDArray[np.bool_]) -> Floats:
 
 def fit_over(found: Candidates, halt: Floats) -> Floats:
     """OVER: works that ended against works that go on, the bound where ONGOING of the latter are called over."""
-    x = over_features(found)
-    weights = logistic(x, np.isfinite(halt))
-    odds = weights[0] + sum(w * feature for w, feature in zip(weights[1:], x, strict=True))
-    weights[0] -= np.quantile(odds[~np.isfinite(halt)], 1 - ONGOING)
+    signs = signs_of_end(found)
+    weights = logistic(signs, np.isfinite(halt))
+    weights[0] -= np.quantile(weigh(weights, signs)[~np.isfinite(halt)], 1 - ONGOING)
     return weights
-
-
-def over_features(found: Candidates) -> list[Floats]:
-    """What kernels.outcome.odds_of_end weighs."""
-    days = np.log(np.maximum(found["last"] - found["halt"], 1.0))
-    return [found["over_open"], days, np.log(found["spread"] + 0.1)]
-
-
-def dated_features(found: Candidates) -> list[Floats]:
-    """What kernels.outcome.odds_of_dates weighs."""
-    return [odds_of_change(found), np.log1p((found["latest"] - found["earliest"]) / 30)]
 
 
 def near(found: Candidates, onset: Floats) -> NDArray[np.bool_]:
@@ -81,21 +78,35 @@ def main() -> None:
     parser.add_argument("--held", type=int, nargs="+", default=[21, 22])
     parser.add_argument("--pixels", type=int, default=3000)
     options = parser.parse_args()
-    parts = [believed(seed, options.pixels) for seed in options.seeds]
-    found, onset, halt = (np.concatenate(column) for column in zip(*parts, strict=True))
+    found, onset, halt, n_changed = all_candidates(options.seeds, options.pixels)
     changed = np.isfinite(onset)
-    ended = changed & found["ends"]
-    print("OVER =", tuple(float(w) for w in fit_over(found[ended], halt[ended]).round(3)))
-    weights = logistic(dated_features(found), near(found, onset))
-    print("DATED =", tuple(float(w) for w in weights.round(3)), "now", DATED)
-    parts = [believed(seed, options.pixels) for seed in options.held]
-    found, onset, halt = (np.concatenate(column) for column in zip(*parts, strict=True))
-    odds = weights[0] + sum(w * x for w, x in zip(weights[1:], dated_features(found), strict=True))
-    stated, true = 100 * probability(odds), near(found, onset)
+    belief = logistic(signs_of_change(found), changed)
+    show("CHANGED", belief)
+    odds = weigh(belief, signs_of_change(found))
+    least = np.sort(odds[changed])[-round(RECALL * n_changed)]
+    print(f"belief = {probability(least):.3f}, of stable candidates reported: {(odds[~changed] >= least).mean():.3f}")
+    reported, ended = odds >= least, changed & found["ends"] & (odds >= least)
+    show("OVER", fit_over(found[ended], halt[ended]))
+    dates = logistic(dated(found, belief)[:, reported], near(found, onset)[reported])
+    show("DATED", dates)
+    found, onset, _, _ = all_candidates(options.held, options.pixels)
+    reported = weigh(belief, signs_of_change(found)) >= least
+    stated = 100 * probability(weigh(dates, dated(found, belief)))[reported]
+    true = near(found, onset)[reported]
     for low in range(0, 100, 10):
         part = (stated >= low) & (stated < low + 10)
         if part.any():
             print(f"stated {stated[part].mean():5.1f} %: true {100 * true[part].mean():5.1f} % of {part.sum()}")
+
+
+def dated(found: Candidates, belief: Floats) -> NDArray[np.float64]:
+    """(sign, candidate) of signs_of_dates, with the log odds of change that ``belief`` gives."""
+    return np.stack([weigh(belief, signs_of_change(found)), signs_of_dates(found)[1]])
+
+
+def show(name: str, weights: Floats) -> None:
+    """Print a line to copy."""
+    print(name, "=", tuple(float(w) for w in weights.round(3)))
 
 
 if __name__ == "__main__":

@@ -46,10 +46,7 @@ def test_crops_and_a_moth_are_no_works(name: str, names: tuple[str, ...]) -> Non
 
 @pytest.mark.parametrize("names", CHOICES, ids="+".join)
 def test_dying_trees_are_not_called_works(names: tuple[str, ...]) -> None:
-    found = run(BEETLE, names)
-    assert found.status not in REPORTED
-    if found.status == Status.PROVISIONAL:
-        assert found.confidence < 40
+    assert run(BEETLE, names).status not in REPORTED
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
