@@ -49,15 +49,15 @@ def regressors(days: Ints, harmonics: int, trend: bool, n_history: int) -> Float
     return np.stack(columns, axis=1)
 
 
-def process_and_bound(e: Floats, n: int, sigma: float, c2: float, window: float) -> tuple[Floats, Floats]:
-    """The process and its bound at observations n + 1, n + 2, ... of residuals ``e`` (observation,)."""
-    t = np.arange(n + 1, e.size + 1)
+def process_and_bound(rest: Floats, n: int, sigma: float, c2: float, window: float) -> tuple[Floats, Floats]:
+    """The process and its bound at observations n + 1, n + 2, ... of residuals ``rest`` (observation,)."""
+    t = np.arange(n + 1, rest.size + 1)
     x = t / n
     if window == 0:
-        process = np.cumsum(e)[n:] / (sigma * np.sqrt(n))
+        process = np.cumsum(rest)[n:] / (sigma * np.sqrt(n))
         return process, np.sqrt(np.maximum(x * (x - 1) * (c2 + np.log(x / (x - 1))), 0))
     width = max(1, int(np.floor(window * n)))
-    sums = [e[i - width : i].sum() for i in t]
+    sums = [rest[i - width : i].sum() for i in t]
     return np.array(sums) / (sigma * np.sqrt(n)), np.sqrt(2 * c2 * np.where(x > np.e, np.log(x), 1))
 
 
