@@ -6,6 +6,7 @@ cumulative sums of its clear observations, and plain loops.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def process_and_bound(rest: Floats, n: int, sigma: float, c2: float, window: flo
         return process, np.sqrt(np.maximum(x * (x - 1) * (c2 + np.log(x / (x - 1))), 0))
     width = max(1, int(np.floor(window * n)))
     sums = [rest[i - width : i].sum() for i in t]
-    return np.array(sums) / (sigma * np.sqrt(n)), np.sqrt(2 * c2 * np.where(x > np.e, np.log(x), 1))
+    return np.array(sums) / (sigma * np.sqrt(n)), np.sqrt(2 * c2 * np.where(x > math.e, np.log(x), 1))
 
 
 def watch(series: Floats, terms: Floats, rule: Rule, pixel: int, out: Watched) -> None:
