@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numba
-from numba import types
 from numba.core.compiler import Compiler
-from numba.extending import intrinsic
 
 FAST = {"contract", "nsz", "arcp"}
 """What the lanes may do to arithmetic: fuse a multiplication with an addition, ignore the sign of zero, multiply by a
@@ -50,22 +48,3 @@ def lane[Function: Callable[..., object]](function: Function) -> Function:
     """
     options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": _Restrict}
     return cast(Function, numba.njit(nogil=True, error_model="numpy", fastmath=FAST, **options)(function))
-
-
-def _reinterpret(to: Any, given: Any) -> Any:
-    """An intrinsic that reads the 64 bits of a number as another type: one that costs nothing."""
-
-    def typed(_context: Any, _value: Any) -> Any:
-        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            return builder.bitcast(arguments[0], context.get_value_type(to))
-
-        return to(given), generate
-
-    return intrinsic(typed)
-
-
-bits_of = _reinterpret(types.int64, types.float64)
-"""Of a float64, as int64."""
-
-number_of = _reinterpret(types.float64, types.int64)
-"""The float64 with the bits of an int64."""

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from kernels._jit import helper
 from kernels.design import waves
-from kernels.lanes import factor, log, scale, solve
+from kernels.lanes import factor, scale, solve
+from kernels.logarithm import log
 from kernels.model import Prior
 from kernels.series import Floats, Ints
 

@@ -25,10 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels._jit import bits_of, helper, lane, number_of
+from kernels._jit import helper, lane
 from kernels.design import TOGETHER, Design, Rows
-
-LOG_2 = 0.6931471805599453
 
 LANES = 512
 """Pixels to a block. Rows of 2 kB leave 20 of them in the first-level cache, and a block of 400 dates in the second."""
@@ -285,24 +283,6 @@ def residual(factors: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
         _less_one(factors[:, a], coefficients[a], x[0], x[1], x[2], x[3])
     for q in range(TOGETHER):
         drop(weight[q], x[q])
-
-
-@lane
-def log(x: float) -> float:
-    """Natural logarithm of a positive normal float64 number, to a few units in the last place.
-
-    x = 2^e m with m near 1, and log m = 2 atanh((m - 1) / (m + 1)) by its series. It is arithmetic alone, so that a
-    loop over lanes stays vectorised; the library's logarithm is a call a lane and measured four times slower.
-    """
-    bits = bits_of(x)
-    m = number_of((bits & 0xFFFFFFFFFFFFF) | 0x3FF0000000000000)  # 1 <= m < 2
-    high = m > 1.4142135623730951
-    m = 0.5 * m if high else m
-    e = float((bits >> 52) - 1022) if high else float((bits >> 52) - 1023)
-    s = (m - 1.0) / (m + 1.0)
-    z = s * s
-    tail = 1 / 9 + z * (1 / 11 + z * (1 / 13 + z * (1 / 15 + z * (1 / 17 + z * (1 / 19)))))
-    return float(e * LOG_2 + 2.0 * s * (1.0 + z * (1 / 3 + z * (1 / 5 + z * (1 / 7 + z * tail)))))
 
 
 @lane

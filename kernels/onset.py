@@ -13,7 +13,7 @@ import numpy as np
 from kernels._jit import helper, jit, lane
 from kernels.climate import climatology, count_days, running
 from kernels.evidence import posterior_bounds
-from kernels.lanes import log
+from kernels.logarithm import log
 from kernels.model import MIN_BASELINE, Candidates, Records, Tables
 from kernels.series import Floats, Ints
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from kernels._jit import helper, lane
 from kernels.evidence import N_PAIRS, N_TERMS, VECTOR
-from kernels.lanes import log
+from kernels.logarithm import log
 from kernels.model import Prior
 from kernels.series import Floats, Ints
 

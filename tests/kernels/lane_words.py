@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels import lanes
+from kernels import lanes, logarithm
 from kernels._jit import jit
 from kernels.design import TOGETHER, Design
 
@@ -80,7 +80,7 @@ def scale(factor: Array, out: Array) -> None:
 @jit
 def log(x: Array, out: Array) -> None:
     for p in range(x.size):
-        out[p] = lanes.log(x[p])
+        out[p] = logarithm.log(x[p])
 
 
 @jit
