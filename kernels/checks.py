@@ -35,7 +35,9 @@ def question(records: Records, tables: Tables, found: Candidates) -> None:
             continue
         n, onset = records.size[p], found[p].onset
         z = records.z[p][:, :n]
-        places[:, :n], seasons[:n] = z, records.season[p, :n]
+        places[:, :n] = z
+        for q in range(n):
+            seasons[q] = tables.season[records.date[p, q]]
         running_sums(z, records.date[p], onset, n, tables.design, tables.pairs, sums)
         start[0], stop[0] = 0, n - onset
         evidence_at(sums, n_index, start, stop, 1, tables.baseline, few, evidence, spread)

@@ -22,14 +22,14 @@ def measure(records: Records, found: Candidates) -> None:
 
     Parameters
     ----------
-    found : (pixel,) FOUND; out: first to settled_shift
+    found : (pixel,) FOUND; out: first and before to settled_shift
     """
     for p in range(found.size):
         onset, n = found[p].onset, records.size[p]
         if onset < 0:
             continue
         day, level = records.day[p], records.z[p, 0]
-        found[p].first, found[p].last = day[0], day[n - 1]
+        found[p].first = day[0]
         found[p].before, found[p].change = day[onset - 1], day[onset]
         low = found[p].onset_low
         found[p].earliest, found[p].normal = day[low - 1] + 1.0, day[low]

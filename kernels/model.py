@@ -93,7 +93,7 @@ class Records(NamedTuple):
     """The observations in use of every pixel of a block, first in time first.
 
     ``size`` (pixel,) int64, how many; ``z`` (pixel, index, time) float64, noise units; ``date`` (pixel, time) int64,
-    which of all dates; ``day`` and ``season`` (pixel, time) float64; ``scale`` (pixel, index) float64, the noise unit
+    which of all dates; ``day`` (pixel, time) float64; ``scale`` (pixel, index) float64, the noise unit
     in the index's own.
     """
 
@@ -101,7 +101,6 @@ class Records(NamedTuple):
     z: NDArray[np.float64]
     date: Ints
     day: Floats
-    season: Floats
     scale: Floats
 
 

@@ -41,7 +41,6 @@ def prepare(
         for q in range(n):
             at = taken[q]
             records.day[p, q] = tables.day[at]
-            records.season[p, q] = tables.season[at]
             records.date[p, q] = at
 
 
@@ -51,7 +50,6 @@ def empty_records(n_pixel: int, n_time: int, n_index: int) -> Records:
         np.zeros(n_pixel, np.int64),
         np.empty((n_pixel, n_index, n_time)),
         np.empty((n_pixel, n_time), np.int64),
-        np.empty((n_pixel, n_time)),
         np.empty((n_pixel, n_time)),
         np.empty((n_pixel, n_index)),
     )

@@ -122,9 +122,10 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
     width = (int(records.size.max()) // NODE // VECTOR + 3) * VECTOR  # nodes, and room for the end and for whole calls
     columns = n_sums(n_index)
     sums = np.empty((n_time + 1, columns))
-    few = np.empty((columns + 1, 2 * VECTOR))
+    few = np.empty((columns + 1, -(-2 * NODE // VECTOR) * VECTOR))
     ends, fixed = np.zeros((1 + n_index, 3, width)), np.empty((1, 1 + n_index, 3))
     many, lanes = stage_lanes(TOGETHER, width), stage_lanes(1, width)
+    works = lanes.evidence[0]
     before, after, reach, base = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
     score, spread, ignored = np.empty(width), np.empty(width), np.empty(width)
     node, origin, near = np.empty(width, np.int64), np.empty(width, np.int64), np.empty(width, np.int64)
@@ -178,7 +179,6 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
                     near[around] = q
                     around += 1
             evidence_at(sums, n_index, near, lasts, around, tables.settled, few, after, spread)
-            works = lanes.evidence[0]
             if start >= first:
                 near[around] = start
                 stage_sums(sums, near, around + 1, ends)
@@ -195,7 +195,6 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
             found[p].settled_high = max(node[high], found[p].settled)
         found[p].onset = found[p].begin = found[p].settled  # a step
         if begin != end:
-            works = lanes.evidence[0]
             until = node[stop] if stop != end else found[p].settled
             around = 0
             for q in range(max(node[begin] - NODE + 1, first), min(node[begin] + NODE, until - 1)):

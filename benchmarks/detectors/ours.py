@@ -9,9 +9,9 @@ import numpy as np
 
 import kernels
 from benchmarks.detectors.series import JOINT, Bools, Contender, Doubles, Found, Series, nothing
+from kernels import model
+from kernels.blocks import first_stage
 from kernels.layers import NO_DATE, Layers, Quality, Status, empty_layers
-from kernels.model import NOISE_BOUND, TYPICAL
-from kernels.screen import screen
 from pipeline.detection import Settings, detect_numbers
 from pipeline.numbers import Numbers
 from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Mask
@@ -33,11 +33,11 @@ def prefer(names: tuple[str, ...]) -> Callable[[Series], Series]:
 
 def screen_alone(series: Series) -> Found:
     """What `phases` runs on every pixel: no dates, only whether to look closer."""
-    defaults = kernels.DETECTORS["phases"].defaults
-    seen = screen(series.indices, series.days, defaults["noise_floor"])
-    root = np.sqrt(np.maximum(seen.clear, 1) / TYPICAL)
-    found = nothing(series.indices.shape[2])
-    found.detected[:] = seen.statistic.max(axis=0) >= defaults["screen"] * np.maximum(root, NOISE_BOUND)
+    settings = model.Settings(**kernels.DETECTORS["phases"].defaults)
+    n_pixel = series.indices.shape[2]
+    flagged, _ = first_stage(series.indices, series.days, settings, empty_layers((n_pixel,)))
+    found = nothing(n_pixel)
+    found.detected[flagged] = True
     return found
 
 
