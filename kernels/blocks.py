@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.checks import question
+from kernels.climate import SEASON_DAYS, season_windows
 from kernels.evidence import MAX_INDICES, design_matrix, design_pairs, make_prior
 from kernels.layers import NO_DATE, Layers, Status, empty_layers
 from kernels.measure import measure
@@ -32,6 +33,7 @@ from kernels.prepare import empty_records, prepare
 from kernels.screen import screen
 from kernels.segments import segment
 from kernels.series import Ints
+from kernels.states import STATE_DAYS
 
 BLOCK = 128
 """Pixels whose records are held at a time: a few MB, which stay in cache."""
@@ -49,7 +51,8 @@ def _date_tables(days: bytes) -> Tables:
     design = design_matrix(dates)
     return Tables(
         dates.astype(np.float64),
-        (dates % 365.25).astype(np.float64),
+        season_windows(dates, SEASON_DAYS, own_year=False),
+        season_windows(dates, STATE_DAYS, own_year=True),
         design,
         design_pairs(design),
         make_prior(dates.size, *BASELINE),

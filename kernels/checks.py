@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels._jit import jit
+from kernels.climate import count_before
 from kernels.evidence import VECTOR, evidence_at, n_sums, running_sums
 from kernels.model import Candidates, Records, Tables
 from kernels.stage import one_stage, stage_lanes
@@ -28,20 +29,19 @@ def question(records: Records, tables: Tables, found: Candidates) -> None:
     ends, lanes = np.zeros((1 + n_index, 3, VECTOR)), stage_lanes(1, VECTOR)
     start, stop = np.empty(1, np.int64), np.empty(1, np.int64)
     evidence, spread = np.empty(1), np.empty(1)
-    places, seasons = np.empty((n_index, n_time), np.float32), np.empty(n_time, np.float32)
-    far, visits, reached = np.empty(n_time, np.float32), np.empty(n_time, np.float32), np.empty(n_time, np.float32)
+    places, before = np.empty((n_index, n_time), np.float32), np.empty(n_time + 1, np.int64)
+    far, visits = np.empty(n_time, np.float32), np.empty(n_time, np.float32)
     for p in range(found.size):
         if found[p].onset < 0:
             continue
         n, onset = records.size[p], found[p].onset
-        z = records.z[p][:, :n]
-        places[:, :n] = z
-        for q in range(n):
-            seasons[q] = tables.season[records.date[p, q]]
+        z = records.z[p]
+        places[:, :n] = z[:, :n]
+        count_before(records.date[p], n, before)
         running_sums(z, records.date[p], onset, n, tables.design, tables.pairs, sums)
         start[0], stop[0] = 0, n - onset
         evidence_at(sums, n_index, start, stop, 1, tables.baseline, few, evidence, spread)
         works, _ = one_stage(sums, 0, n - onset, tables.stage, ends, lanes)
         found[p].grown = (evidence[0] - works) / (n_index * (n - onset))
-        found[p].lost = lost_states(places[:, :n], seasons, onset, far, visits, reached)
-        found[p].novel = novel_share(z, onset)
+        found[p].lost = lost_states(places, n, records.date[p], before, tables.states, onset, far, visits)
+        found[p].novel = novel_share(z, n, onset)

@@ -9,17 +9,43 @@ from __future__ import annotations
 
 import math
 
-from kernels._jit import helper, lane
+import numpy as np
+
+from kernels._jit import helper
 from kernels.series import Floats, Ints
 
 SEASON_DAYS = 20.0
 """Half-width of the season window, days of the year."""
 
 
+def season_windows(days: Ints, half: float, own_year: bool) -> Ints:
+    """Which dates lie within ``half`` days of every date's day of the year, in each year.
+
+    Parameters
+    ----------
+    days : (time,) int64, days since 1970-01-01, increasing
+    own_year : whether the window around the date itself is one of them
+
+    Returns
+    -------
+    (time, window, 2) int64, first date and the one after the last, earliest window first; rows with fewer windows end
+    in empty ones, which begin at the number of dates.
+    """
+    n_time = days.size
+    n_years = math.ceil((days[-1] - days[0] + half) / 365.25) if n_time else 0
+    years = np.arange(-n_years, n_years + 1)
+    centre = days[:, None] + 365.25 * years
+    first, beyond = np.searchsorted(days, centre - half), np.searchsorted(days, centre + half, side="right")
+    empty = (first == beyond) | ((years == 0) & (not own_year))
+    windows = np.where(empty[:, :, None], n_time, np.stack([first, beyond], axis=2))
+    order = np.argsort(empty, axis=1, kind="stable")[:, : max(int((~empty).sum(axis=1).max(initial=0)), 1)]
+    return np.take_along_axis(windows, order[:, :, None], axis=1)
+
+
 @helper
-def running(z: Floats, sums: Floats) -> None:
-    """Row i holds the sums over [0, i) of each index and then of its square; (> time, 2 index) float64, out."""
-    n_index, n = z.shape
+def running(z: Floats, n: int, sums: Floats) -> None:
+    """Row i holds the sums over [0, i), up to n, of each index and then of its square; (> n, 2 index) float64, out."""
+    n_index = z.shape[0]
     sums[0] = 0.0
     for i in range(n):
         for k in range(n_index):
@@ -28,75 +54,43 @@ def running(z: Floats, sums: Floats) -> None:
 
 
 @helper
-def count_days(day: Floats, before: Ints) -> None:
-    """How many observations lie before every day from the first one's on, up to the day after the last; (days,) out."""
-    days = int(day[day.size - 1] - day[0]) + 2
-    before[:days] = 0
-    for q in range(day.size):
-        before[int(day[q] - day[0]) + 1] = 1
-    for d in range(1, days):
-        before[d] += before[d - 1]
-
-
-@lane
-def _other_year(
-    day: Floats, before: Ints, base: int, low: int, high: int, years: int, starts: Ints, stops: Ints
-) -> None:
-    """Which of the baseline [0, base) lie within the season window of [low, high), ``years`` years before it.
-
-    Parameters
-    ----------
-    before : (days,) of :func:`count_days`
-    starts, stops : (time,) int64, out
-    """
-    end = int(day[day.size - 1] - day[0]) + 1
-    for q in range(low, high):
-        centre = day[q] - 365.25 * years - day[0]
-        first = min(max(math.ceil(centre - SEASON_DAYS), 0), end)
-        beyond = min(max(math.floor(centre + SEASON_DAYS) + 1, 0), end)
-        starts[q] = min(before[first], base)
-        stops[q] = min(before[beyond], base)
-
-
-@lane
-def _add_window(sums: Floats, starts: Ints, stops: Ints, low: int, high: int, out: Floats) -> None:
-    """Add those observations' sums to every position's. Row by row: gathered lanes measured six times slower."""
-    for q in range(low, high):
-        i, j = starts[q], stops[q]
-        for a in range(sums.shape[1]):
-            out[q, a] += sums[j, a] - sums[i, a]
+def count_before(date: Ints, n: int, before: Ints) -> None:
+    """How many of the observations ``date[:n]`` lie before each of all dates and before the end; (> time,) out."""
+    before[:] = 0
+    for q in range(n):
+        before[date[q] + 1] = 1
+    for t in range(1, before.size):
+        before[t] += before[t - 1]
 
 
 @helper
 def climatology(
-    sums: Floats, day: Floats, before: Ints, base: int, low: int, high: int,
-    starts: Ints, stops: Ints, total: Floats, count: Floats, mean: Floats, variance: Floats,
+    sums: Floats, date: Ints, before: Ints, windows: Ints, base: int, low: int, high: int,
+    count: Floats, mean: Floats, variance: Floats,
 ) -> None:  # fmt: skip
-    """Of what the baseline [0, base) did at the time of [low, high) in other years: how many observations, their mean,
-    and their predictive variance.
+    """Of what the baseline [0, base) did in other years at the time of [low, high): how many observations, their
+    mean, and their predictive variance.
 
     Parameters
     ----------
-    sums : of :func:`running`; before : of :func:`count_days`
-    starts, stops : (time,) int64, scratch; total : (time, 2 index) float64, scratch
+    sums : of :func:`running`; before : of :func:`count_before`; windows : of :func:`season_windows`
     count : (time,) float64 out; mean, variance : (index, time) float64 out
     """
     n_index = mean.shape[0]
-    count[low:high] = 0.0
-    total[low:high] = 0.0
-    years = math.ceil((day[low] - SEASON_DAYS - day[base - 1]) / 365.25)
-    while day[high - 1] - 365.25 * years + SEASON_DAYS >= day[0]:
-        if years != 0:
-            _other_year(day, before, base, low, high, years, starts, stops)
-            for q in range(low, high):
-                count[q] += stops[q] - starts[q]
-            _add_window(sums, starts, stops, low, high, total)
-        years += 1
     for q in range(low, high):
-        n = max(count[q], 1.0)
+        around = windows[date[q]]
         for k in range(n_index):
-            m = total[q, k] / n
-            rest = max(total[q, n_index + k] - n * m * m, 0.0)
-            mean[k, q] = m
+            n, total, squares = 0, 0.0, 0.0
+            for w in range(around.shape[0]):
+                i = before[around[w, 0]]
+                if i >= base:
+                    break
+                j = min(before[around[w, 1]], base)
+                n += j - i
+                total += sums[j, k] - sums[i, k]
+                squares += sums[j, n_index + k] - sums[i, n_index + k]
+            least = max(float(n), 1.0)
+            m = total / least
+            count[q], mean[k, q] = n, m
             # two pseudo-observations of the noise, and the uncertainty of the mean
-            variance[k, q] = (rest + 2.0) / n
+            variance[k, q] = (max(squares - least * m * m, 0.0) + 2.0) / least

@@ -76,12 +76,14 @@ class Settings(NamedTuple):
 class Tables(NamedTuple):
     """What depends on the dates alone.
 
-    ``day`` (time,) float64 days since 1970-01-01; ``season`` (time,) float64 day of the year; ``design`` (time,
+    ``day`` (time,) float64 days since 1970-01-01; ``seasons`` and ``states`` (time, window, 2) int64, the dates near
+    each one's day of the year (:func:`kernels.climate.season_windows`), in other years and in all; ``design`` (time,
     N_TERMS) float64, and ``pairs`` (time, N_PAIRS) the products of its columns; the priors of the three kinds of phase.
     """
 
     day: Floats
-    season: Floats
+    seasons: Ints
+    states: Ints
     design: Floats
     pairs: Floats
     baseline: Prior

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from kernels._jit import helper, jit, lane
-from kernels.climate import climatology, count_days, running
+from kernels.climate import climatology, count_before, running
 from kernels.evidence import posterior_bounds
 from kernels.logarithm import log
 from kernels.model import MIN_BASELINE, Candidates, Records, Tables
@@ -51,10 +51,10 @@ ABNORMAL = 2.5
 
 
 @helper
-def changed(sums: Floats, base: int, low: int, high: int, n: int, level: Floats, variance: Floats) -> None:
-    """Level and variance of the next observations as changed ground, (index, time) float64 out, for [low, high)."""
+def changed(sums: Floats, base: int, low: int, n: int, level: Floats, variance: Floats) -> None:
+    """Level and variance of the next observations as changed ground, (index, time) float64 out, for [low, n)."""
     n_index = level.shape[0]
-    for q in range(low, high):
+    for q in range(low, n):
         start = max(q, base)
         stop = min(start + AHEAD, n)
         share = 1.0 / (stop - start)
@@ -79,32 +79,33 @@ def _compare(
 
 @helper
 def weigh(
-    z: Floats, day: Floats, before: Ints, sums: Floats, base: int, begin: int, low: int, high: int,
-    starts: Ints, stops: Ints, total: Floats, work: Floats, ratio: Floats, far: Floats,
+    z: Floats, n: int, date: Ints, before: Ints, windows: Ints, sums: Floats, base: int, begin: int, low: int,
+    work: Floats, ratio: Floats, far: Floats,
 ) -> None:  # fmt: skip
-    """For every observation of [low, high): log likelihood ratio of changed to normal, and distance from normal.
+    """For every observation of [low, n): log likelihood ratio of changed to normal, and distance from normal.
 
     Parameters
     ----------
-    before : of :func:`count_days`; sums : of :func:`running`
-    begin : onset by evidence
+    z : (index, >= n) float64, contiguous, for the sake of the lanes
+    before : of :func:`count_before`; windows : of :func:`season_windows`; sums : of :func:`running`
     base : observations of the baseline; also where the changed ground is looked for at the earliest
-    starts, stops : (time,) int64, scratch; total : (time, 2 index) and work : (4 index + 2, time) float64, scratch
+    begin : onset by evidence
+    work : (4 index + 2, time) float64, scratch
     ratio, far : (time,) out; far in standard deviations, largest of the indices
     """
-    n_index, n = z.shape
+    n_index = z.shape[0]
     mean, variance = work[:n_index], work[n_index : 2 * n_index]
     level, rough = work[2 * n_index : 3 * n_index], work[3 * n_index : 4 * n_index]
     count, shares = work[4 * n_index], work[4 * n_index + 1]
-    climatology(sums, day, before, base, low, high, starts, stops, total, count, mean, variance)
-    changed(sums, base, low, high, n, level, rough)
-    ratio[low:high], shares[low:high], far[low:high] = 0.0, 1.0, 0.0
+    climatology(sums, date, before, windows, base, low, n, count, mean, variance)
+    changed(sums, base, low, n, level, rough)
+    ratio[low:n], shares[low:n], far[low:n] = 0.0, 1.0, 0.0
     for k in range(n_index):
         _compare(
-            z[k, low:high], mean[k, low:high], variance[k, low:high], level[k, low:high], rough[k, low:high],
-            ratio[low:high], shares[low:high], far[low:high],
+            z[k, low:n], mean[k, low:n], variance[k, low:n], level[k, low:n], rough[k, low:n],
+            ratio[low:n], shares[low:n], far[low:n],
         )  # fmt: skip
-    for q in range(low, high):
+    for q in range(low, n):
         if count[q] < SEASON_MIN:
             ratio[q], far[q] = VOTE_COST * n_index + (HINT if q >= begin else -HINT), 0.0
         else:
@@ -133,17 +134,15 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
     """
     n_index, n_time = records.z.shape[1:]
     ratio, far, score = np.empty(n_time), np.empty(n_time), np.empty(n_time + 1)
-    sums, total = np.empty((n_time + 1, 2 * n_index)), np.empty((n_time, 2 * n_index))
-    work = np.empty((4 * n_index + 2, n_time))
-    starts, stops = np.empty(n_time, np.int64), np.empty(n_time, np.int64)
-    before = np.empty(int(tables.day[n_time - 1] - tables.day[0]) + 2, np.int64)
+    sums, work = np.empty((n_time + 1, 2 * n_index)), np.empty((4 * n_index + 2, n_time))
+    before = np.empty(n_time + 1, np.int64)
     for p in range(found.size):
         if found[p].onset < 0:
             continue
         n = records.size[p]
-        z, day = records.z[p][:, :n], records.day[p][:n]
-        running(z, sums)
-        count_days(day, before)
+        z, day, date = records.z[p], records.day[p], records.date[p]
+        running(z, n, sums)
+        count_before(date, n, before)
         begin = found[p].begin
         low, reach = max(begin - BACK, MIN_BASELINE), max(begin - REACH, MIN_BASELINE)
         while reach < begin and day[reach] < first_onset:
@@ -152,11 +151,13 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
         high = min(begin + SPAN, n - 3)
         high = max(high, low + 1)
         cost = VOTE_COST * n_index
-        weigh(z, day, before, sums, begin, begin, low, high, starts, stops, total, work, ratio, far)
-        at = change_point(ratio, low, high, cost)
-        # once more against the baseline that this gives; farther back for the bounds, and to the end for the evidence
-        weigh(z, day, before, sums, at, begin, reach, n, starts, stops, total, work, ratio, far)
-        at = change_point(ratio, low, high, cost)
+        at, base = begin, -1
+        for _ in range(2):  # once more against the baseline that the first dating gives, if it moved
+            if at != base:
+                base = at
+                # from the reach on for the bounds, and to the end for the evidence
+                weigh(z, n, date, before, tables.seasons, sums, base, begin, reach, work, ratio, far)
+                at = change_point(ratio, low, high, cost)
         score[high] = 0.0
         for q in range(high - 1, reach - 1, -1):
             score[q] = score[q + 1] + ratio[q]

@@ -116,21 +116,71 @@ def standardise(packed: Floats, n: int, floor: float, work: Floats, scale: Float
 
 
 @lane
-def _shares(when: Floats, n: int, length: int, share: Floats) -> None:
+def _shares(before: Floats, at: Floats, after: Floats, share: Floats) -> None:
     """Of every run inside the record: where its first observation lies between its neighbours, 0-1."""
-    for i in range(1, n - length):
-        share[i] = (when[i] - when[i - 1]) / (when[i + length] - when[i - 1])
+    for i in range(after.size):
+        share[i] = (at[i] - before[i]) / (after[i] - before[i])
 
 
 @lane
-def _first_off(packed: Floats, k: int, share: Floats, n: int, length: int, miss: Floats, apart: Floats) -> None:
-    """Of every run inside the record: how far its first observation is off, and its neighbours from each other;
-    squares, summed over the indices up to k. Few runs are off at all, and this looks at all of them at once."""
-    for i in range(1, n - length):
-        jump = packed[k, i + length] - packed[k, i - 1]
-        e = packed[k, i] - packed[k, i - 1] - share[i] * jump
+def _first_off(before: Floats, at: Floats, after: Floats, share: Floats, k: int, miss: Floats, apart: Floats) -> None:
+    """How far the first observation of every run is off, and its neighbours from each other; squares, summed over the
+    indices up to k."""
+    for i in range(after.size):
+        jump = after[i] - before[i]
+        e = at[i] - before[i] - share[i] * jump
         miss[i] = e * e + (miss[i] if k else 0.0)
         apart[i] = jump * jump + (apart[i] if k else 0.0)
+
+
+@helper
+def suspects(packed: Floats, when: Floats, n: int, length: int, limit: float, work: Floats, out: Ints) -> int:
+    """Runs inside the record whose first observation is off; few are, and this looks at all of them at once.
+
+    Parameters
+    ----------
+    work : (3, time) float64, scratch; out : (time,) int64, out: where they begin
+
+    Returns
+    -------
+    int, how many they are.
+    """
+    n_index = packed.shape[0]
+    shares, miss, apart = work
+    # slices and not offsets: an index that may be negative is gathered, and gathers are slow
+    _shares(when, when[1:], when[length + 1 : n], shares)
+    for k in range(n_index):
+        _first_off(packed[k], packed[k, 1:], packed[k, length + 1 : n], shares, k, miss, apart)
+    count = 0
+    for i in range(n - length - 1):
+        out[count] = i + 1
+        count += miss[i] > 0.999 * max(limit * limit * n_index, 9.0 * apart[i])
+    return count
+
+
+@helper
+def is_off(packed: Floats, when: Floats, n: int, i: int, length: int, limit: float, keep: NDArray[np.bool_]) -> bool:
+    """Whether the run [i, i + length) is a spike; see :func:`drop_spikes`."""
+    inside = i > 0 and i + length < n
+    before = i - 1 if i > 0 else i + length + 1
+    after = i + length if i + length < n else i - 2
+    if not (keep[i] and keep[i + length - 1] and keep[before] and keep[after]):
+        return False
+    n_index = packed.shape[0]
+    jumps = 0.0
+    for k in range(n_index):
+        jump = packed[k, after] - packed[k, before]
+        jumps += jump * jump
+    least = max(limit * limit * n_index, 9.0 * jumps)
+    for q in range(i, i + length):
+        share = (when[q] - when[before]) / (when[after] - when[before]) if inside else 0.5
+        squares = 0.0
+        for k in range(n_index):
+            e = packed[k, q] - packed[k, before] - share * (packed[k, after] - packed[k, before])
+            squares += e * e
+        if squares <= least:
+            return False
+    return True
 
 
 @helper
@@ -155,52 +205,23 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
     """
     if limit <= 0 or n < 6:
         return n
-    n_index = packed.shape[0]
-    keep = np.ones(n, np.bool_)
-    miss, apart, when, shares = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    keep, when, work, places = np.ones(n, np.bool_), np.empty(n), np.empty((3, n)), np.empty(n, np.int64)
     for i in range(n):
         when[i] = day[taken[i]]
     for turn in range(2 * SPIKE_RUN):  # the ends last: the one good date after snow is no spike
         length = turn % SPIKE_RUN + 1
-        inside = turn < SPIKE_RUN
-        places = range(1, n - length) if inside else range(0, n - length + 1, n - length)
-        if inside:
-            _shares(when, n, length, shares)
-            for k in range(n_index):
-                _first_off(packed, k, shares, n, length, miss, apart)
-        for i in places:
-            if inside and miss[i] <= 0.999 * max(limit * limit * n_index, 9.0 * apart[i]):
-                continue
-            before = i - 1 if i > 0 else i + length + 1
-            after = i + length if i + length < n else i - 2
-            if not (keep[i] and keep[i + length - 1] and keep[before] and keep[after]):
-                continue
-            start = when[before]
-            width = when[after] - start
-            jumps = 0.0
-            for k in range(n_index):
-                jump = packed[k, after] - packed[k, before]
-                jumps += jump * jump
-            least = max(limit * limit * n_index, 9.0 * jumps)
-            off = np.inf
-            for q in range(i, i + length):
-                share = (when[q] - start) / width if inside else 0.5
-                squares = 0.0
-                for k in range(n_index):
-                    jump = packed[k, after] - packed[k, before]
-                    e = packed[k, q] - packed[k, before] - share * jump
-                    squares += e * e
-                off = min(off, squares)
-                if off <= least:
-                    break
-            if off > least:
-                for q in range(i, i + length):
-                    keep[q] = False
+        if turn < SPIKE_RUN:
+            count = suspects(packed, when, n, length, limit, work, places)
+        else:
+            count, places[0], places[1] = 2, 0, n - length
+        for a in range(count):
+            i = places[a]
+            if is_off(packed, when, n, i, length, limit, keep):
+                keep[i : i + length] = False
     left = 0
-    for i in range(n):
-        if keep[i]:
-            taken[left] = taken[i]
-            for k in range(n_index):
-                packed[k, left] = packed[k, i]
-            left += 1
+    for i in range(n):  # without a branch
+        taken[left] = taken[i]
+        for k in range(packed.shape[0]):
+            packed[k, left] = packed[k, i]
+        left += keep[i]
     return left

@@ -10,7 +10,7 @@ import numpy as np
 
 from kernels._jit import helper, lane
 from kernels.design import Rows
-from kernels.series import Floats
+from kernels.series import Floats, Ints
 
 SEASON_MARGIN = 2.0
 """Noise units beyond all that the baseline showed before a state is new."""
@@ -26,28 +26,24 @@ STATE_DAYS = 45.0
 
 
 @lane
-def _apart(z: Rows, k: int, q: int, onset: int, far: Rows) -> None:
-    """The distance of every state of the baseline from observation q, largest of the indices up to k."""
-    now = z[k, q]
-    for b in range(onset):
-        apart = abs(z[k, b] - now)
+def _apart(row: Rows, now: float, k: int, far: Rows) -> None:
+    """The distance of every state from an observation, largest of the indices up to k."""
+    for b in range(row.size):
+        apart = abs(row[b] - now)
         far[b] = max(far[b], apart) if k else apart
 
 
 @lane
-def _visit(season: Rows, q: int, onset: int, far: Rows, visits: Rows, reached: Rows) -> None:
-    """Count a visit to every state near enough, and note whose season it is."""
+def _visit(row: Rows, now: float, far: Rows, visits: Rows) -> None:
+    """Count a visit to every state that is near enough in the last index and, by ``far``, in those before."""
     number = far.dtype.type  # literals would widen float32 to float64
-    zero, one, radius, near, year = number(0), number(1), number(STATE_RADIUS), number(STATE_DAYS), number(365.25)
-    today = season[q]
-    for b in range(onset):
-        visits[b] += one if far[b] <= radius else zero
-        days = abs(season[b] - today)
-        reached[b] = one if min(days, year - days) <= near else reached[b]
+    zero, one, radius = number(0), number(1), number(STATE_RADIUS)
+    for b in range(row.size):
+        visits[b] += one if max(far[b], abs(row[b] - now)) <= radius else zero
 
 
 @helper
-def lost_states(z: Rows, season: Rows, onset: int, far: Rows, visits: Rows, reached: Rows) -> float:
+def lost_states(z: Rows, n: int, date: Ints, before: Ints, windows: Ints, onset: int, far: Rows, visits: Rows) -> float:
     """Share of the baseline's states that the ground no longer shows at any time of the year.
 
     Works take away what was there. A rotation, a fallow year or a late harvest brings it back, at
@@ -56,32 +52,43 @@ def lost_states(z: Rows, season: Rows, onset: int, far: Rows, visits: Rows, reac
 
     Parameters
     ----------
-    z : (index, time) float32; season : (time,) float32: half the bytes are twice the lanes
+    z : (index, >= n) float32, contiguous: half the bytes are twice the lanes; n : observations in use
+    date : (time,) positions among all dates; before : of :func:`kernels.climate.count_before`
+    windows : of :func:`kernels.climate.season_windows`, STATE_DAYS wide, with a date's own
     onset : first changed observation
-    far, visits, reached : (>= onset,) float32, scratch; their lanes are states of the baseline
+    far, visits : (>= onset,) float32, scratch; their lanes are states of the baseline
     """
+    far[:onset] = 0
     visits[:onset] = 0
-    reached[:onset] = 0
-    for q in range(onset, z.shape[1]):
-        for k in range(z.shape[0]):
-            _apart(z, k, q, onset, far)
-        _visit(season, q, onset, far, visits, reached)
+    last = z.shape[0] - 1
+    for q in range(onset, n):
+        for k in range(last):
+            _apart(z[k, :onset], z[k, q], k, far)
+        _visit(z[last, :onset], z[last, q], far, visits)
     due, lost = 0, 0
     for b in range(onset):
         if visits[b] >= STATE_VISITS:
             due += 1
-        elif reached[b] > 0:
+        elif _came_again(windows[date[b]], before, onset):
             due += 1
             lost += 1
     return float(lost / due) if due > 0 else 0.0
 
 
 @helper
-def novel_share(z: Floats, onset: int) -> float:
+def _came_again(around: Ints, before: Ints, onset: int) -> bool:
+    """Whether an observation after the change lies in one of a state's windows (window, 2)."""
+    for w in range(around.shape[0]):  # noqa: SIM110 - numba has no generators
+        if before[around[w, 1]] > max(before[around[w, 0]], onset):
+            return True
+    return False
+
+
+@helper
+def novel_share(z: Floats, n: int, onset: int) -> float:
     """Share of what came since ``onset`` outside what the baseline showed in any season, in some index."""
-    n_index, n = z.shape
     new = np.zeros(n, np.bool_)
-    for k in range(n_index):
+    for k in range(z.shape[0]):
         low, high = np.inf, -np.inf
         for b in range(onset):
             low, high = min(low, z[k, b]), max(high, z[k, b])
