@@ -119,7 +119,7 @@ FOUND = np.dtype(
         ("pauses", np.int64),
         ("evidence", np.int64),  # observations that no season explains
         ("cusum", np.float64),  # the screen's statistic, largest of the indices, scaled to TYPICAL observations
-        ("over_open", np.float64),  # log evidence of a settled end over works that go on
+        ("over_open", np.float64),  # log evidence, an index, of a settled end over works that go on
         ("lost", np.float64),  # share of the baseline's states that are gone
         ("novel", np.float64),  # share of what came that the baseline never showed
         ("grown", np.float64),  # log evidence, an observation and index, of a season over one stage since the onset

@@ -36,7 +36,7 @@ less twice the regrowth, reach this; or where what came is barren: see the next.
 BARREN = (0.0, 3.5, 1.3)
 """No season describes what came better than works (``grown`` below), the CUSUM above, and the settled spread below."""
 
-OVER = (-3.202, 0.033, 0.544, -5.128)
+OVER = (-3.202, 0.066, 0.544, -5.128)
 """Log odds that the works are over, less those at which 28 % of the ongoing works that a settled end fits would be
 called over: intercept, and weights of the evidence over works that go on, the log of the days settled, and the log of
 the settled spread. The three are printed by benchmarks/detectors/calibrate.py."""

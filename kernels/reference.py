@@ -83,14 +83,15 @@ def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[i
     closed = max(scores.values(), default=-math.inf)
     if max(closed, stages[s.n][0]) == -math.inf:
         return -1, -1, (-1, -1), 0, 0.0
-    over = closed - stages[s.n][0]
+    over = (closed - stages[s.n][0]) / s.z.shape[0]
     j = s.n if over < 0 else min(j for j in scores if scores[j] == closed)
     path = reach(j)[1]
     long = [(a, b) for a, b in pairwise(path) if s.day[b - 1] - s.day[a] >= model.PAUSE_DAYS]
     pauses = sum(s.stage(a, b)[1] <= model.PAUSE_SPREAD for a, b in long)
     if j == s.n:
         return refine_onset(s, path, j, onsets[0]), j, (j, j), pauses, over
-    mass = np.array([math.exp((score - closed) / segments.HALT_HEAT) for score in scores.values()]).cumsum()
+    heat = segments.HALT_HEAT * max(s.z.shape[0], 2)
+    mass = np.array([math.exp((score - closed) / heat) for score in scores.values()]).cumsum()
     low = list(scores)[int(np.argmax(mass / mass[-1] >= evidence.TAIL))]
     high = list(scores)[int(np.argmax(mass / mass[-1] >= 1 - evidence.TAIL))]
     start = path[-1] if path else onsets[0] - 1

@@ -63,7 +63,7 @@ DETECTORS: dict[str, Detector] = {
     for detector in (
         Detector(
             name="phases",
-            version=5,
+            version=6,
             run=run_phases,
             twin=phases_twin,
             defaults={

@@ -32,8 +32,9 @@ NODE = 6
 TOGETHER = 4
 """Nodes to which stages are fitted in one call."""
 
-HALT_HEAT = 10.0
-"""Temperature of the halt's posterior: evidence counts observations as independent, weather makes them alike."""
+HALT_HEAT = 5.0
+"""Temperature of the halt's posterior, an index, of two at least: evidence counts observations and indices as
+independent, weather and the ground make them alike. Intervals of one index measured too short at 5, and hold at 10."""
 
 
 @helper
@@ -163,14 +164,14 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
             continue
         if closed < reach[count]:
             end = count
-        found[p].over_open = closed - reach[count]
+        found[p].over_open = (closed - reach[count]) / n_index
         begin, stop, found[p].pauses = onset_and_pauses(
             node, before, reach, origin, sums, day, end, count, tables.stage, ends, lanes
         )
         found[p].settled = found[p].settled_low = found[p].settled_high = node[end]
         found[p].spread = 0.0
         if end < count:
-            low, high = posterior_bounds(score, 0, closable, HALT_HEAT)
+            low, high = posterior_bounds(score, 0, closable, HALT_HEAT * max(n_index, 2))
             at = node[end]
             start = node[origin[end]] if is_staged(before, reach, end, count) else first - 1
             around = 0  # the observations around the node, as far as a settled phase may start there
