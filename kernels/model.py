@@ -55,7 +55,7 @@ TYPICAL = 200.0
 """Clear observations of the records that the odds were fitted on. What years that differ do to a CUSUM grows with the
 root of their number, so it is scaled to this one."""
 
-NOISE_BOUND = 0.8
+NOISE_BOUND = 0.78
 """Least share of ``screen`` asked of a short record: below it, white noise would pass."""
 
 STAGE_COST = 10.0
