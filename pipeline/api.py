@@ -18,7 +18,7 @@ import kernels
 import pipeline
 from cluster.connect import connect
 from cluster.plugins import Prepare, code_digest, differing_workers
-from pipeline import planner, runner, saved, stages
+from pipeline import headers, planner, runner, saved, stages, tasks
 from pipeline.config import Config, load
 from pipeline.ledger import Ledger, locked
 from pipeline.output import Output
@@ -78,8 +78,8 @@ def run(
         Before anything has been written.
     """
     config = _config(config)
-    planned = planner.plan(config)
     output = output_of(config)
+    planned = planner.plan(config, headers.load(output))
     with locked(output):
         ledger = Ledger(output)
         if retry:
@@ -87,6 +87,7 @@ def run(
                 ledger.forget(task)
         ready = stages.prepare(planned, output, ledger, rebuild=rebuild)
         saved.save(planned, output)
+        headers.save({k: header for g in planned.grids for k, header in g.headers.items()}, output)
         return _execute(config, output, ledger, ready, client, listener or silent())
 
 
@@ -213,5 +214,5 @@ def _client(config: Config, client: Client | None) -> Iterator[Client]:
     if different:
         rule = f"run other code than this client: {', '.join(different)}"
         raise BadInput("[cluster] workers", rule, "Install the same version of groundbreak on all of them")
-    client.register_plugin(Prepare(partial(kernels.warm_up, config.detect.detector)))
+    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector)))
     yield client

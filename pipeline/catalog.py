@@ -32,7 +32,7 @@ from requests.adapters import HTTPAdapter
 from shapely.geometry.base import BaseGeometry
 from urllib3.util import Retry
 
-from pipeline import hrefs
+from pipeline import hrefs, remote
 from pipeline.config import Source, parse_span
 from pipeline.items import Json, RawItem
 from pipeline.types import BadInput
@@ -208,7 +208,7 @@ class _Reader:
         try:
             if not href.lower().startswith(("http://", "https://")):
                 prefix, _, name = href.rpartition("/")
-                return bytes(obstore.get(hrefs.open_store(prefix, self.source), name).bytes())
+                return bytes(obstore.get(remote.open_store(prefix, self.source), name).bytes())
             response = self.session.get(href, timeout=TIMEOUT)
             response.raise_for_status()
             return response.content

@@ -7,17 +7,20 @@ is kept as the source gives it. What cannot be read is a fault, and its pixels a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from pipeline.assets import Fetched, Window, fetch, fetch_once, place
+from pipeline.headers import Known, cut, key
 from pipeline.hrefs import redact
-from pipeline.raster import Access, ReadError, read
-from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Asset, Fault, Frame, Grid, Mask, Observation, Region
+from pipeline.raster import Access, ReadError, attempts
+from pipeline.types import Asset, Fault, Grid, Mask, Observation, Region, Scene
 
-READERS = 8
-"""Threads of a task that wait for requests; decoding shares the task's core."""
+READERS = 48
+"""Requests of a task that are in flight; decoding is its own core's."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,26 @@ class SlabJob:
     mask: Mask
     access: Access | None
     """None where nothing will be built."""
+    headers: Known = field(default_factory=dict)
+    """Those that are known already."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to a worker: of the headers, only its own blocks."""
+        return self.__dict__ | {"headers": self._own_headers()}
+
+    def _own_headers(self) -> Known:
+        own = {}
+        for band, resolution in self.grid.bands.items():
+            frame = self.region.frame.at(resolution)
+            for scene in (s for o in self.observations for s in o.scenes):
+                header = self.headers.get(named := key(scene.assets[band], scene))
+                if header is not None:
+                    own[named] = cut(header, frame)
+        return own
 
 
 def build_slab(job: SlabJob) -> Iterator[tuple[str, np.ndarray, list[Fault]]]:
-    """Read a region's slab, one band at a time.
+    """Read a region's slab, one band at a time; the next is fetched while this one is written.
 
     Yields
     ------
@@ -41,61 +60,83 @@ def build_slab(job: SlabJob) -> Iterator[tuple[str, np.ndarray, list[Fault]]]:
         values : (time, height, width) in the band's own pixels; int16 reflectance x 10000 with -32768 where there is
         none, or the mask's own uint8 with its fill.
     """
+    names = list(job.grid.bands)
     with ThreadPoolExecutor(READERS) as pool:
-        for band, resolution in job.grid.bands.items():
-            target = job.region.frame.at(resolution)
-            jobs = [pool.submit(_observe, job, observation, band, target) for observation in job.observations]
-            dtype, fill = (np.uint8, job.mask.nodata) if band == job.mask.band else (np.int16, REFLECTANCE_FILL)
-            values = np.full((len(jobs), target.height, target.width), fill, dtype)
-            faults: list[Fault] = []
-            for index, future in enumerate(jobs):
-                values[index], found = future.result()
-                faults.extend(found)
-            yield band, values, faults
+        band = _Band(job, names[0], pool)
+        for following in (*names[1:], None):
+            name, found = band.name, band.decode()
+            if following is not None:
+                band = _Band(job, following, pool)
+            yield name, *found
 
 
-def _observe(job: SlabJob, observation: Observation, band: str, target: Frame) -> tuple[np.ndarray, list[Fault]]:
-    """One overpass: its scenes in order, each filling what those before it left."""
-    assert job.access is not None
-    is_mask = band == job.mask.band
-    out = np.full(
-        (target.height, target.width),
-        job.mask.nodata if is_mask else REFLECTANCE_FILL,
-        np.uint8 if is_mask else np.int16,
-    )
-    missing = np.ones(out.shape, bool)
-    faults = []
-    if not observation.scenes:
-        gone = "the source no longer offers this observation"
-        return out, [Fault(job.region.key, observation.id, "", band, "", gone, 0)]
-    for scene in observation.scenes:
-        if not missing.any():
-            break
-        asset = scene.assets[band]
+class _Band:
+    """A band of a slab. The first scene of every observation is fetched from the start, by the pool's threads; what
+    those after it must fill is known only then."""
+
+    def __init__(self, job: SlabJob, name: str, pool: Executor) -> None:
+        self.job, self.name, self.pool = job, name, pool
+        frame = job.region.frame.at(job.grid.bands[name])
+        self.window = Window(frame, job.mask if name == job.mask.band else None)
+        # Filled one by one: memory that nobody has touched yet costs nothing.
+        self.values = np.empty((len(job.observations), frame.height, frame.width), self.window.dtype)
+        self.blank = [True] * len(job.observations)
+        self.first = [self._submit(t, o.scenes[0]) if o.scenes else None for t, o in enumerate(job.observations)]
+
+    def _submit(self, t: int, scene: Scene) -> Future[Fetched | None]:
+        return self.pool.submit(self._fetch, t, scene)
+
+    def _fetch(self, t: int, scene: Scene) -> Fetched | None:
+        """In a thread: the coded blocks, or None where the general way has placed its pixels at once."""
+        access, asset = self.job.access, scene.assets[self.name]
+        assert access is not None
+        fetched = fetch(asset, self.window, access, self.job.headers.get(key(asset, scene)))
+        if not isinstance(fetched, np.ndarray):
+            return fetched
+        self._write(t, fetched, asset)
+        return None
+
+    def _write(self, t: int, fetched: Fetched, asset: Asset) -> None:
+        """Into the pixels of an observation, which one thread at a time knows."""
+        place(fetched, asset, self.window, self.values[t], blank=self.blank[t])
+        self.blank[t] = False
+
+    def decode(self) -> tuple[np.ndarray, list[Fault]]:
+        """What was fetched, (time, height, width), and what went wrong."""
+        faults: list[Fault] = []
+        for t, (observation, fetched) in enumerate(zip(self.job.observations, self.first, strict=True)):
+            if not observation.scenes:
+                gone = "the source no longer offers this observation"
+                faults.append(Fault(self.job.region.key, observation.id, "", self.name, "", gone, 0))
+            for number, scene in enumerate(observation.scenes):
+                if number and not self.blank[t] and (self.values[t] != self.window.fill).all():
+                    break
+                future = fetched if fetched is not None and not number else self._submit(t, scene)
+                try:
+                    self._place(t, scene, future.result())
+                except ReadError as error:
+                    href = redact(scene.assets[self.name].href)
+                    why = (error.message, error.attempts)
+                    faults.append(Fault(self.job.region.key, observation.id, scene.id, self.name, href, *why))
+            if self.blank[t]:
+                self.values[t], self.blank[t] = self.window.fill, False
+            self.first[t] = None  # its bytes are done with
+        return self.values, faults
+
+    def _place(self, t: int, scene: Scene, fetched: Fetched | None) -> None:
+        """Decode; where the bytes are not what they should be, fetch them again."""
+        asset, access = scene.assets[self.name], self.job.access
+        assert access is not None
+        if fetched is None:
+            return
         try:
-            numbers = read(asset, target, job.access, nearest=is_mask)
-        except ReadError as error:
-            faults.append(
-                Fault(job.region.key, observation.id, scene.id, band, redact(asset.href), error.message, error.attempts)
-            )
-            continue
-        use = missing & ~np.isnan(numbers)
-        out[use] = numbers[use].astype(np.uint8) if is_mask else harmonise(numbers[use], asset)
-        missing &= ~use
-    return out, faults
+            self._write(t, fetched, asset)
+        except ValueError as error:
 
+            def again(refresh: bool) -> None:
+                self._write(t, fetch_once(asset, self.window, access, None, refresh=refresh), asset)
 
-def harmonise(numbers: np.ndarray, asset: Asset) -> np.ndarray:
-    """Digital numbers as int16 reflectance x 10000.
-
-    Values beyond int16 (reflectance above 3.2767: saturated snow and cloud) are clipped to it.
-
-    Parameters
-    ----------
-    numbers : float32, any shape, digital numbers without NaN
-    """
-    scaled = np.rint(numbers * np.float64(asset.scale / REFLECTANCE_SCALE) + asset.offset / REFLECTANCE_SCALE)
-    return np.clip(scaled, -32767, 32767).astype(np.int16)
+            attempts(access, again, failed=error)
 
 
 def touched(faults: Sequence[Fault]) -> int:

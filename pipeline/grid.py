@@ -20,6 +20,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from pipeline import area as areas
+from pipeline.cog import Cog
+from pipeline.headers import Known, key
 from pipeline.raster import Access, ReadError, header
 from pipeline.types import Asset, BadInput, Frame, Grid, Observation, Region, Scene
 
@@ -42,7 +44,7 @@ class Rule:
 
 
 def build_grids(
-    scenes: Sequence[Scene], rule: Rule, area: BaseGeometry, access: Access
+    scenes: Sequence[Scene], rule: Rule, area: BaseGeometry, access: Access, known: Known
 ) -> list[tuple[Grid, list[Scene]]]:
     """Group scenes into grids and lay each grid's regions around the area.
 
@@ -57,13 +59,13 @@ def build_grids(
     """
     tiles: dict[Frame, list[Scene]] = defaultdict(list)
     loose: list[tuple[Frame, Scene]] = []
-    for scene in (_framed(s, rule.bands, access) for s in scenes):
+    for scene in (_framed(s, rule.bands, access, known) for s in scenes):
         frame = _finest(scene, rule.bands)
         if rule.lattice == "source" and rule.resolution in (None, frame.resolution) and _is_metric(frame.epsg):
             tiles[frame].append(scene)
         else:
             loose.append((_zone_frame(frame, rule.resolution, area), scene))
-    drafts = [_on_tile(frame, members, rule, access) for frame, members in tiles.items()]
+    drafts = [_on_tile(frame, members, rule, access, known) for frame, members in tiles.items()]
     drafts += _on_zones(loose, rule, area)
     names = [d.name for d in drafts]
     grids = []
@@ -87,10 +89,11 @@ class _Draft(NamedTuple):
     scenes: list[Scene]
 
 
-def _on_tile(frame: Frame, scenes: list[Scene], rule: Rule, access: Access) -> _Draft:
+def _on_tile(frame: Frame, scenes: list[Scene], rule: Rule, access: Access, known: Known) -> _Draft:
     """A source tile's own lattice."""
     bands = {b: _frame(scenes[0].assets[b]).resolution for b in rule.bands}
-    return _Draft(_tile_name(scenes[0]), frame, bands, _lattice(scenes, rule, access, frame.resolution), scenes)
+    side = _lattice(scenes, rule, access, known, frame.resolution)
+    return _Draft(_tile_name(scenes[0]), frame, bands, side, scenes)
 
 
 def _on_zones(loose: Sequence[tuple[Frame, Scene]], rule: Rule, area: BaseGeometry) -> list[_Draft]:
@@ -177,7 +180,7 @@ def _depth(frame: Frame, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(np.round(np.minimum(across, along), 2))
 
 
-def _framed(scene: Scene, bands: Sequence[str], access: Access) -> Scene:
+def _framed(scene: Scene, bands: Sequence[str], access: Access, known: Known) -> Scene:
     """The scene with every frame known: from the item, or else from the header."""
     if all(scene.assets[b].frame is not None for b in bands):
         return scene
@@ -185,11 +188,21 @@ def _framed(scene: Scene, bands: Sequence[str], access: Access) -> Scene:
     for band in bands:
         if assets[band].frame is None:
             try:
-                assets[band] = replace(assets[band], frame=header(assets[band], access).frame)
+                assets[band] = replace(assets[band], frame=_shape(scene, band, access, known)[0])
             except ReadError as error:
                 rule = f"has no proj:transform, and its header cannot be read ({error.message})"
                 raise BadInput(f"item {scene.id}, asset {band}", rule, "Mend or leave out the item") from None
     return replace(scene, assets=assets)
+
+
+def _shape(scene: Scene, band: str, access: Access, known: Known) -> tuple[Frame, tuple[int, int]]:
+    """(frame, rows and columns of a block) of an asset, by its header."""
+    asset = scene.assets[band]
+    cog = known.get(key(asset, scene))
+    if isinstance(cog, Cog):
+        return cog.frame, cog.blocks.shape
+    head = header(asset, access)
+    return head.frame, head.block
 
 
 def _frame(asset: Asset) -> Frame:
@@ -201,7 +214,7 @@ def _finest(scene: Scene, bands: Sequence[str]) -> Frame:
     return min((_frame(scene.assets[b]) for b in bands), key=lambda f: f.resolution)
 
 
-def _lattice(scenes: Sequence[Scene], rule: Rule, access: Access, resolution: float) -> int:
+def _lattice(scenes: Sequence[Scene], rule: Rule, access: Access, known: Known, resolution: float) -> int:
     """Side of a region: the least multiple of every band's block that reaches `rule.region` pixels.
 
     One header of each band is read, of the earliest scene that can be.
@@ -211,12 +224,12 @@ def _lattice(scenes: Sequence[Scene], rule: Rule, access: Access, resolution: fl
         error = None
         for scene in sorted(scenes, key=lambda s: (s.time, s.id))[:5]:
             try:
-                head = header(scene.assets[band], access)
+                frame, block_shape = _shape(scene, band, access, known)
             except ReadError as caught:
                 error = caught
                 continue
-            for size, whole in zip(head.block, (head.frame.height, head.frame.width), strict=True):
-                block = round(size * head.frame.resolution)
+            for size, whole in zip(block_shape, (frame.height, frame.width), strict=True):
+                block = round(size * frame.resolution)
                 if 1 < size < whole and math.lcm(metres, block) <= MAX_LATTICE_M:
                     metres = math.lcm(metres, block)
             break

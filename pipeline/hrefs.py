@@ -8,7 +8,6 @@ can reach services that must be kept from them, put an egress proxy or firewall 
 from __future__ import annotations
 
 import ipaddress
-import os
 import posixpath
 import re
 import threading
@@ -20,17 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
-import obstore
-import obstore.store
 import requests
 
-from pipeline.config import Source
-from pipeline.providers import Provider
-
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore, S3Config
+    pass
 
 OBJECT_STORES = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
+"""Scheme -> GDAL's name for it."""
 
 _PRIVATE_NAMES = ("localhost", "local", "internal", "lan", "home.arpa", "intranet", "corp")
 """Last labels of names that mean this machine or this site, whatever they resolve to."""
@@ -197,81 +192,3 @@ class Signer:
 _signer = Signer()
 sign = _signer.sign
 """The process's own signer: tasks of one worker share its tokens."""
-
-
-def gdal_path(href: str) -> str:
-    """An href as GDAL addresses it."""
-    if not is_url(href):
-        return href
-    scheme, _, rest = href.partition("://")
-    return OBJECT_STORES[scheme.lower()] + rest if scheme.lower() in OBJECT_STORES else "/vsicurl/" + href
-
-
-@dataclass(frozen=True, slots=True)
-class S3:
-    """How s3:// is reached; its keys, if any, come from the worker's environment."""
-
-    endpoint: str | None
-    """URL of a store other than Amazon's."""
-    region: str | None
-    requester_pays: bool
-    anonymous: bool
-    """No keys here, and none needed."""
-
-
-def s3(source: Source, provider: Provider | None = None) -> S3:
-    """The configuration's word, then the provider's, then the environment's."""
-    endpoint = source.s3_endpoint or (provider.s3_endpoint if provider else None)
-    pays = source.requester_pays
-    return S3(endpoint, source.s3_region, pays, not pays and not _has_keys("AWS_"))
-
-
-def open_store(prefix: str, source: Source, provider: Provider | None = None) -> ObjectStore:
-    """The objects under an s3://, gs:// or az:// prefix."""
-    if not prefix.lower().startswith("s3://"):
-        return obstore.store.from_url(prefix)
-    way = s3(source, provider)
-    config: S3Config = {"skip_signature": way.anonymous, "request_payer": way.requester_pays}
-    if way.endpoint:
-        config["endpoint"] = way.endpoint
-    if way.region:
-        config["region"] = way.region
-    plain = (way.endpoint or "").startswith("http://")
-    return obstore.store.from_url(prefix, config=config, client_options={"allow_http": plain})
-
-
-def gdal_options(source: Source, provider: Provider) -> dict[str, str]:
-    """GDAL's settings for reading a provider's assets, to be asked for on the worker that reads."""
-    options = {
-        # Listing a folder of a store costs more than the pixels that are wanted.
-        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-        "GDAL_HTTP_MAX_RETRY": "3",
-        "GDAL_HTTP_RETRY_DELAY": "0.5",
-        "GDAL_HTTP_TIMEOUT": "60",
-        "GDAL_HTTP_CONNECTTIMEOUT": "10",
-        # Half a body, once kept, would be served to every further attempt of this process.
-        "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/",
-    }
-    way = s3(source, provider)
-    if way.endpoint:
-        scheme, _, host = way.endpoint.rpartition("://")
-        options["AWS_S3_ENDPOINT"] = host.rstrip("/")
-        options["AWS_HTTPS"] = "NO" if scheme == "http" else "YES"
-        options["AWS_VIRTUAL_HOSTING"] = "FALSE"
-    if way.region:
-        options["AWS_REGION"] = way.region
-    if way.requester_pays:
-        options["AWS_REQUEST_PAYER"] = "requester"
-    if way.anonymous:
-        options["AWS_NO_SIGN_REQUEST"] = "YES"
-    if not _has_keys("AZURE_"):
-        options["AZURE_NO_SIGN_REQUEST"] = "YES"
-    if not _has_keys("GS_", "GOOGLE_"):
-        options["GS_NO_SIGN_REQUEST"] = "YES"
-    return options
-
-
-def _has_keys(*prefixes: str) -> bool:
-    """Whether the environment holds credentials of a cloud, or says where they are."""
-    words = ("KEY", "SECRET", "TOKEN", "PROFILE", "CREDENTIALS", "ROLE", "CONNECTION_STRING")
-    return any(n.startswith(prefixes) and any(w in n for w in words) for n in os.environ)

@@ -10,7 +10,7 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -19,10 +19,13 @@ from shapely.geometry.base import BaseGeometry
 
 from kernels import DETECTORS, bands_of
 from pipeline import area as areas
-from pipeline import geo, raster
+from pipeline import geo, headers, raster
 from pipeline import grid as grids
+from pipeline.assets import why_general
 from pipeline.catalog import read_items
+from pipeline.cog import General
 from pipeline.config import Config
+from pipeline.headers import Known
 from pipeline.numbers import BLOCK
 from pipeline.screen import screen
 from pipeline.store import SCHEMA, SPACE_CHUNK, TIME_CHUNK, largest_divisor
@@ -51,6 +54,8 @@ class GridPlan:
     """Digest of the cube's identity: grid, bands, source, screening."""
     ways: Mapping[str, int]
     """How its assets are read, and why -> how many."""
+    headers: Known = field(default_factory=dict)
+    """Of its files, the area's blocks; empty for a plan that was loaded."""
 
     def slabs(self, depth: int) -> list[Slab]:
         return slabs(len(self.observations), depth)
@@ -128,8 +133,12 @@ class Plan:
         return dict(Counter(r.reason for r in self.rejections).most_common())
 
 
-def plan(config: Config) -> Plan:
-    """Read the items, screen them, and lay out grids, regions and observations.
+def plan(config: Config, kept: Known | None = None) -> Plan:
+    """Read the items, screen them, read their files' headers, and lay out grids, regions and observations.
+
+    Parameters
+    ----------
+    kept : headers that need not be read again
 
     Raises
     ------
@@ -146,19 +155,26 @@ def plan(config: Config) -> Plan:
     provider = screened.provider
     access = raster.Access(config.source, provider, config.run.attempts)
     rule = grids.Rule((*config.bands, screened.mask.band), provider.lattice, config.cube.resolution, config.cube.region)
-    drafts = grids.build_grids(screened.scenes, rule, area, access)
+    known, unread = headers.read_headers(screened.scenes, rule.bands, access, kept or {})
+    drafts = grids.build_grids(screened.scenes, rule, area, access, known)
     every = [grid for grid, _ in drafts]
     planned: list[GridPlan] = []
     for grid, scenes in drafts:
         regions = grids.build_regions(grid, every, area)
         if not regions:
             continue
-        ways = Counter(way(scene, band, grid) for scene in scenes for band in rule.bands)
+        own = {
+            named: headers.cut(known[named], grid.band_frame(band))
+            for scene in scenes
+            for band in rule.bands
+            if (named := headers.key(scene.assets[band], scene)) in known
+        }
+        ways = Counter(way(scene, band, grid, own, unread) for scene in scenes for band in rule.bands)
         others = tuple(g for g in every if g.name != grid.name)
         source = sorted({(s.provider, s.collection) for s in scenes})
         depth = slab_depth(config.cube.slab)
         cube = digest([SCHEMA, dataclasses.astuple(grid), depth, source, dataclasses.astuple(screened.mask)])
-        planned.append(GridPlan(grid, tuple(grids.observations(scenes)), tuple(regions), others, cube, dict(ways)))
+        planned.append(GridPlan(grid, tuple(grids.observations(scenes)), tuple(regions), others, cube, dict(ways), own))
     if not planned:
         raise BadInput("[area]", "no pixel of it lies on the items' rasters", "Check the area against the items")
     used = {(s.collection, s.id) for g in planned for o in g.observations for s in o.scenes}
@@ -180,15 +196,15 @@ def slabs(count: int, depth: int) -> list[Slab]:
     return [Slab(i, start, min(start + depth, count), depth) for i, start in enumerate(range(0, count, depth))]
 
 
-def way(scene: Scene, band: str, grid: Grid) -> str:
+def way(scene: Scene, band: str, grid: Grid, known: Known, unread: Mapping[headers.Key, str]) -> str:
     """How an asset is read, and why."""
-    asset = scene.assets[band]
-    assert asset.frame is not None
-    if raster.overlap(asset.frame, grid.band_frame(band)) is not None:
-        return f"{asset.driver} window on its own lattice"
-    if asset.frame.epsg != grid.frame.epsg:
-        return f"{asset.driver} warped: EPSG:{asset.frame.epsg} onto EPSG:{grid.frame.epsg}"
-    return f"{asset.driver} warped: another pixel size or phase"
+    asset, target = scene.assets[band], grid.band_frame(band)
+    named = headers.key(asset, scene)
+    if named in unread:
+        return f"unknown: its header cannot be read now ({unread[named]})"
+    header = known.get(named, General(f"{asset.driver}, not GeoTIFF"))
+    why = why_general(header, target)
+    return "blocks, as they lie in the file" if why is None else f"general: {why}"
 
 
 def cube_bytes(planned: GridPlan) -> int:

@@ -1,4 +1,4 @@
-"""Opening one asset, and reading a window of it on any lattice, through stackstac's reader.
+"""The general way: one asset opened by GDAL, and a window of it read on any lattice, through stackstac's reader.
 
 An asset is opened with the one driver that its item's media type names: a remote ".tif" that holds VRT XML would
 otherwise make GDAL read local files. Signatures are made here, when an asset is read, never when a run is planned.
@@ -6,6 +6,7 @@ otherwise make GDAL read local files. Signatures are made here, when an asset is
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.vrt
+from obstore.store import ObjectStore
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 from stackstac.raster_spec import RasterSpec
 from stackstac.rio_env import LayeredEnv
 from stackstac.rio_reader import AutoParallelRioReader, SelfCleaningDatasetReader, SingleThreadedRioDataset
 
-from pipeline import hrefs
+from pipeline import hrefs, remote
 from pipeline.config import Source
 from pipeline.providers import Provider
 from pipeline.types import Asset, Frame
@@ -49,7 +51,7 @@ class Access:
     @cached_property
     def options(self) -> dict[str, str]:
         """GDAL configuration options; made where they are used, since keys lie in a worker's own environment."""
-        return hrefs.gdal_options(self.source, self.provider)
+        return remote.gdal_options(self.source, self.provider)
 
     @cached_property
     def token_url(self) -> str | None:
@@ -61,8 +63,14 @@ class Access:
 
     def path(self, href: str, *, refresh: bool = False) -> str:
         """What GDAL opens: the signed href behind its virtual file system."""
-        signed = hrefs.sign(href, self.token_url, refresh=refresh) if self.token_url else href
-        return hrefs.gdal_path(signed)
+        return remote.gdal_path(self._signed(href, refresh))
+
+    def store(self, href: str, *, refresh: bool = False) -> tuple[ObjectStore, str]:
+        """Where an asset's bytes are: a store, which its requests share, and a path in it."""
+        return remote.locate(self._signed(href, refresh), self.source, self.provider)
+
+    def _signed(self, href: str, refresh: bool) -> str:
+        return hrefs.sign(href, self.token_url, refresh=refresh) if self.token_url else href
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,8 @@ def header(asset: Asset, access: Access) -> Header:
     ReadError
     """
 
-    def attempt(path: str) -> Header:
+    def attempt(refresh: bool) -> Header:
+        path = access.path(asset.href, refresh=refresh)
         with rasterio.Env(**access.options), rasterio.open(path, driver=asset.driver, sharing=False) as dataset:
             _check(dataset)
             t = dataset.transform
@@ -125,10 +134,10 @@ def header(asset: Asset, access: Access) -> Header:
             rows, cols = dataset.block_shapes[0]
             return Header(frame, (rows, cols), dataset.dtypes[0])
 
-    return _attempts(asset, access, attempt)
+    return attempts(access, attempt)
 
 
-def read(asset: Asset, target: Frame, access: Access, *, nearest: bool) -> np.ndarray:
+def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh: bool = False) -> np.ndarray:
     """An asset's digital numbers on a target frame.
 
     Where the asset already lies on the target's lattice its own pixels are read; elsewhere it is warped.
@@ -137,6 +146,8 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool) -> np.nd
     ----------
     nearest : bool
         Warp by nearest pixel (a mask's classes) instead of bilinearly.
+    refresh : bool
+        The asset's last signature was refused.
 
     Returns
     -------
@@ -144,8 +155,8 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool) -> np.nd
 
     Raises
     ------
-    ReadError
-        After `access.attempts` attempts.
+    Exception
+        Of many kinds: of GDAL, rasterio or stackstac.
     """
     out = np.full((target.height, target.width), np.nan, np.float32)
     inside = overlap(asset.frame, target) if asset.frame is not None else None
@@ -156,27 +167,21 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool) -> np.nd
         if window.width <= 0 or window.height <= 0:
             return out
 
-    def attempt(path: str) -> np.ndarray:
-        kind = _Jp2Reader if asset.driver == "JP2OpenJPEG" else _OneDriverReader
-        reader = kind(
-            url=path,
-            spec=spec,
-            dtype=out.dtype,
-            fill_value=np.nan,
-            scale_offset=(1, 0),
-            errors_as_nodata=(),
-            resampling=Resampling.nearest if nearest else Resampling.bilinear,
-            gdal_env=LayeredEnv(always=access.options),
-        )
-        try:
-            return np.asarray(reader.read(window))
-        finally:
-            reader.close()
-
-    out[rows, cols] = _attempts(asset, access, attempt)
-    if asset.nodata is not None:
-        # The file's own nodata is masked already; an item may name one that its file does not.
-        out[out == asset.nodata] = np.nan
+    kind = _Jp2Reader if asset.driver == "JP2OpenJPEG" else _OneDriverReader
+    reader = kind(
+        url=access.path(asset.href, refresh=refresh),
+        spec=spec,
+        dtype=out.dtype,
+        fill_value=np.nan,
+        scale_offset=(1, 0),
+        errors_as_nodata=(),
+        resampling=Resampling.nearest if nearest else Resampling.bilinear,
+        gdal_env=LayeredEnv(always=access.options),
+    )
+    try:
+        out[rows, cols] = reader.read(window)
+    finally:
+        reader.close()
     return out
 
 
@@ -211,17 +216,23 @@ def _check(dataset: rasterio.DatasetReader) -> None:
         raise ValueError(f"its header claims {dataset.height} x {dataset.width} pixels")
 
 
-def _attempts[T](asset: Asset, access: Access, attempt: Callable[[str], T]) -> T:
-    """Call with a fresh path until it works; what cannot get better by waiting is not tried again."""
-    error: Exception
-    for number in range(1, access.attempts + 1):
+def attempts[T](access: Access, attempt: Callable[[bool], T], failed: Exception | None = None) -> T:
+    """Call until it works, with a fresh signature from the second time on; what cannot get better by waiting is not
+    tried again. A first attempt may have ``failed`` already.
+
+    Raises
+    ------
+    ReadError
+    """
+    error, number = failed, 1
+    for number in range(2 if failed else 1, access.attempts + 1):
         try:
-            return attempt(access.path(asset.href, refresh=number > 1))
+            return attempt(number > 1)
         except Exception as caught:  # GDAL raises many kinds; every one of them is a fault of this asset
             error = caught
-            if " 404" in str(caught) or "No such file or directory" in str(caught):
+            if isinstance(caught, FileNotFoundError) or re.search(r" 404|No such file or directory", str(caught)):
                 break
             if number < access.attempts:
                 time.sleep(min(0.25 * 2**number, 4.0))
-    cause = f"{type(error).__name__}: {error}"
+    cause = f"{type(error).__name__}: {error}".partition("\n\nDebug source")[0]  # obstore tells all it knows
     raise ReadError(hrefs.redact(cause), number) from None

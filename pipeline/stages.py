@@ -58,7 +58,8 @@ class Stage:
 
     def build(self, region: Region, slab: Slab) -> tasks.BuildTask:
         part = slice(slab.start, slab.stop)
-        job = SlabJob(self.planned.grid, region, self.settled.observations[part], self.plan.mask, self.plan.access)
+        observations, known = self.settled.observations[part], self.planned.headers
+        job = SlabJob(self.planned.grid, region, observations, self.plan.mask, self.plan.access, known)
         identity = slab_identity(self.planned.cube, slab.start, self.settled.versions[part])
         return tasks.BuildTask(build_name(region, slab.index), identity, self.output, self.cube_key, slab, job)
 

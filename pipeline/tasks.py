@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 
-from pipeline import detection, grid, store
+import kernels
+from pipeline import assets, detection, grid, store
 from pipeline.cube import SlabJob, build_slab, touched
 from pipeline.hrefs import redact
 from pipeline.ledger import now, write_record
@@ -69,6 +70,12 @@ class _Progress:
     faults: list[Fault] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     error: str = ""
+
+
+def warm_up(detector: str) -> None:
+    """Compile what tasks need, in the order in which they need it: one thread of a process compiles at a time."""
+    assets.warm_up()
+    kernels.warm_up(detector)
 
 
 def build(task: BuildTask) -> Record:

@@ -101,6 +101,7 @@ def test_a_run_on_s3_leaves_the_same_bytes(endpoint: str, world: Path, on_disk: 
     assert objects(output) == on_disk
     assert {k for k in output.list("") if "/" not in k} == {
         "faults.parquet",
+        "headers.parquet",
         "plan.json",
         "report.html",
         "run.json",

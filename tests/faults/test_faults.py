@@ -18,7 +18,7 @@ from distributed import Client
 from distributed.scheduler import KilledWorker
 
 from kernels import Quality, Status
-from pipeline import api, cli, hrefs, tasks
+from pipeline import api, cli, remote, tasks
 from pipeline.config import Config
 from pipeline.runner import Listener
 from pipeline.testing import ArchiveServer
@@ -41,8 +41,8 @@ KEYED = {"bands": {b: b for b in ("blue", "red", "nir", "swir16")}, "scale": 1e-
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """GDAL's own retries, without its waits."""
-    whole = hrefs.gdal_options
-    monkeypatch.setattr(hrefs, "gdal_options", lambda *given: {**whole(*given), "GDAL_HTTP_RETRY_DELAY": "0.01"})
+    whole = remote.gdal_options
+    monkeypatch.setattr(remote, "gdal_options", lambda *given: {**whole(*given), "GDAL_HTTP_RETRY_DELAY": "0.01"})
 
 
 @pytest.fixture(scope="module")

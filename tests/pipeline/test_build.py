@@ -12,8 +12,8 @@ import xarray as xr
 from distributed import Client
 
 from pipeline import api
+from pipeline.assets import Window, fetch, harmonise
 from pipeline.config import ProviderSpec, Source
-from pipeline.cube import harmonise
 from pipeline.providers import from_spec
 from pipeline.raster import Access, ReadError, header, overlap, read
 from pipeline.types import Asset, Frame
@@ -86,7 +86,7 @@ def test_overlap_is_exact_or_none() -> None:
 def test_what_is_no_raster_of_its_type_is_a_read_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.tif").write_bytes(content)
     with pytest.raises(ReadError) as caught:
-        read(asset(tmp_path / "bad.tif", None), Frame(32638, 0, 100, 10, 10, 10), access(2), nearest=False)
+        fetch(asset(tmp_path / "bad.tif", None), Window(Frame(32638, 0, 100, 10, 10, 10), None), access(2), None)
     assert caught.value.attempts == 2
     with pytest.raises(ReadError):
         header(asset(tmp_path / "absent.tif", None), access())
@@ -94,10 +94,10 @@ def test_what_is_no_raster_of_its_type_is_a_read_error(tmp_path: Path, content: 
 
 def test_harmonised_numbers_are_reflectance_in_ten_thousandths() -> None:
     numbers = np.array([1, 1000, 1001, 11_000, 65_535], np.float32)
-    np.testing.assert_array_equal(harmonise(numbers, asset(Path("x"), None, offset=-0.1)), [-999, 0, 1, 10_000, 32_767])
-    np.testing.assert_array_equal(harmonise(numbers[:3], asset(Path("x"), None, scale=2e-4)), [2, 2000, 2002])
+    np.testing.assert_array_equal(harmonise(numbers, 1e-4, -0.1), [-999, 0, 1, 10_000, 32_767])
+    np.testing.assert_array_equal(harmonise(numbers[:3], 2e-4, 0.0), [2, 2000, 2002])
     exact = np.arange(1, 32_767, dtype=np.float32)
-    np.testing.assert_array_equal(harmonise(exact, asset(Path("x"), None)), exact.astype(int))
+    np.testing.assert_array_equal(harmonise(exact, 1e-4, 0.0), exact.astype(int))
 
 
 def test_the_cube_is_the_source(tmp_path: Path, client: Client) -> None:

@@ -13,16 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Source
-from pipeline.hrefs import (
-    Signer,
-    check,
-    gdal_options,
-    gdal_path,
-    redact,
-    resolve,
-    s3,
-)
+from pipeline.hrefs import Signer, check, redact, resolve
 from pipeline.providers import PROVIDERS
+from pipeline.remote import gdal_options, gdal_path, s3
 from tests.stac import Loopback, reply, serve
 
 BY_NAME = {p.name: p for p in PROVIDERS}

@@ -1,0 +1,256 @@
+"""One asset onto a window of the cube: its blocks as they lie in the file, or the general way.
+
+Fetching waits and decoding computes, so they are two calls: many assets are fetched at once by threads, and a task
+decodes them one after the other on its own core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import BoundedSemaphore
+
+import numpy as np
+import obstore
+from obstore.store import ObjectStore
+
+from pipeline import blocks, raster
+from pipeline.cog import Blocks, Cog, General, Header, read_cog
+from pipeline.raster import Access
+from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Asset, Frame, Mask
+
+_GDAL = BoundedSemaphore(8)
+"""GDAL's readers decode and warp, and hold windows of floating point: fewer of them than of requests."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is filled: a band of one observation."""
+
+    frame: Frame
+    mask: Mask | None
+    """The rule, where the band is the mask's: numbers are kept as they are."""
+
+    @property
+    def fill(self) -> int:
+        """What means no observation."""
+        return REFLECTANCE_FILL if self.mask is None else self.mask.nodata
+
+    @property
+    def dtype(self) -> type[np.int16] | type[np.uint8]:
+        """Of the cube's band."""
+        return np.int16 if self.mask is None else np.uint8
+
+
+@dataclass(frozen=True)
+class Coded:
+    """An asset's blocks as they lie in the file."""
+
+    cog: Cog
+    rows: slice
+    cols: slice
+    """Of the window, which the asset meets."""
+    pieces: list[blocks.Piece]
+    data: dict[int, memoryview]
+    """Block -> its bytes; absent where it was never written."""
+    mask_pieces: list[blocks.Piece]
+    mask_data: dict[int, memoryview]
+    """The same of the internal mask."""
+
+
+Fetched = Coded | np.ndarray
+"""Blocks, or (height, width) float32 numbers with NaN where there are none."""
+
+
+def why_general(cog: Header, target: Frame) -> str | None:
+    """Why an asset goes the general way; None where its blocks are read."""
+    if isinstance(cog, General):
+        return cog.why
+    if raster.overlap(cog.frame, target) is None:
+        other = f"EPSG:{cog.frame.epsg}" if cog.frame.epsg != target.epsg else "another pixel size or phase"
+        return f"warped: {other} onto EPSG:{target.epsg}"
+    return None
+
+
+def fetch(asset: Asset, window: Window, access: Access, header: Header | None) -> Fetched:
+    """Get what an asset holds of a window; nothing is decoded yet, but where it goes the general way.
+
+    Parameters
+    ----------
+    header : where it is known already
+
+    Raises
+    ------
+    raster.ReadError
+        After `access.attempts` attempts.
+    """
+    return raster.attempts(access, lambda refresh: fetch_once(asset, window, access, header, refresh=refresh))
+
+
+def fetch_once(asset: Asset, window: Window, access: Access, header: Header | None, *, refresh: bool) -> Fetched:
+    """One attempt; a header that is known is read again on a ``refresh``, since the file may have been replaced."""
+    if asset.driver != "GTiff":
+        return _read(asset, window, access, refresh)
+    store, path = access.store(asset.href, refresh=refresh)
+    cog = read_cog(store, path) if refresh or header is None else header
+    if isinstance(cog, General) or why_general(cog, window.frame) is not None:
+        return _read(asset, window, access, refresh)
+    inside = raster.overlap(cog.frame, window.frame)
+    assert inside is not None
+    rows, cols, source = inside
+    if not source.height or not source.width:
+        return Coded(cog, rows, cols, [], {}, [], {})
+    top, left = source.row_off, source.col_off
+    taken = slice(top, top + source.height), slice(left, left + source.width)
+    size = cog.frame.height, cog.frame.width
+    found = blocks.pieces(cog.blocks, size, *taken)
+    data = _bytes(store, path, cog.blocks, found)
+    if cog.mask is None:
+        return Coded(cog, rows, cols, found, data, [], {})
+    masked = blocks.pieces(cog.mask, size, *taken)
+    return Coded(cog, rows, cols, found, data, masked, _bytes(store, path, cog.mask, masked))
+
+
+def _read(asset: Asset, window: Window, access: Access, refresh: bool) -> np.ndarray:
+    with _GDAL:
+        return raster.read(asset, window.frame, access, nearest=window.mask is not None, refresh=refresh)
+
+
+def _bytes(store: ObjectStore, path: str, part: Blocks, wanted: list[blocks.Piece]) -> dict[int, memoryview]:
+    """The blocks' bytes, each fetched once."""
+    found = {}
+    for run in blocks.runs(part, wanted):
+        got = memoryview(obstore.get_range(store, path, start=run.start, length=run.length))
+        if len(got) != run.length:
+            raise ValueError(f"{len(got)} of {run.length} bytes came")
+        for piece in run.pieces:
+            start, length = part.span(piece.block)
+            found[piece.block] = got[start - run.start : start - run.start + length]
+    return found
+
+
+def place(fetched: Fetched, asset: Asset, window: Window, out: np.ndarray, *, blank: bool) -> None:
+    """Write an asset's pixels where ``out`` (height, width) has none yet.
+
+    Parameters
+    ----------
+    blank : whether nothing at all has been written to ``out``, not even that there are no pixels
+
+    Raises
+    ------
+    ValueError
+        A block cannot be decoded; nothing is written then.
+    """
+    if isinstance(fetched, np.ndarray) or not blocks.has_table(fetched.cog):
+        if isinstance(fetched, np.ndarray):
+            part, numbers = out, fetched
+        else:
+            part = out[fetched.rows, fetched.cols]
+            numbers = _numbers(fetched, part.shape)
+        if blank:
+            out[:] = window.fill
+        _fill(numbers, asset, window, part)
+        return
+    cog = fetched.cog
+    table = _table(
+        cog.blocks.dtype, cog.nodata, asset.nodata, asset.scale, asset.offset, window.fill, window.mask is None
+    )
+    decoded = [(piece, _block(cog, fetched, piece)) for piece in fetched.pieces]
+    covered = sum((rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in (p.into for p, _ in decoded))
+    if blank and covered < out.size:
+        out[:], blank = window.fill, False
+    for piece, block in decoded:
+        predicted = cog.blocks.predictor == 2 and piece.block in fetched.data
+        rows, cols = piece.into
+        row, col = fetched.rows.start + rows.start, fetched.cols.start + cols.start
+        where = piece.top, piece.left, row, col, rows.stop - rows.start, cols.stop - cols.start
+        blocks.place(block, predicted, where, table, out.dtype.type(window.fill), blank, out)
+
+
+def warm_up() -> None:
+    """Compile what the usual files need: uint16 reflectance and uint8 classes."""
+    for kind, out, scaled in (("u2", np.int16, True), ("u1", np.uint8, False)):
+        table = _table(kind, None, None, 1e-4, 0.0, 0, scaled)
+        blocks.place(np.zeros((1, 1), kind), True, (0, 0, 0, 0, 1, 1), table, out(0), True, np.zeros((1, 1), out))
+
+
+def _block(cog: Cog, fetched: Coded, piece: blocks.Piece) -> np.ndarray:
+    """A block's numbers, still predicted; one that was never written holds nodata, or zero."""
+    data = fetched.data.get(piece.block)
+    if data is not None:
+        return blocks.decode(data, cog.blocks, piece.rows)
+    dtype = np.dtype(cog.blocks.dtype.replace("i", "u")).newbyteorder("=")
+    empty = np.zeros((piece.rows, cog.blocks.shape[1]), dtype)
+    if cog.nodata is not None and float(cog.nodata).is_integer():
+        empty[:] = int(cog.nodata) & (256**dtype.itemsize - 1)
+    return empty
+
+
+def _numbers(fetched: Coded, shape: tuple[int, int]) -> np.ndarray:
+    """(height, width) float32, NaN where nodata or masked: for floating point and internal masks."""
+    cog = fetched.cog
+    out = np.full(shape, np.nan, np.float32)
+    for piece in fetched.pieces:
+        data = fetched.data.get(piece.block)
+        if data is None:
+            values = np.full((piece.rows, cog.blocks.shape[1]), cog.nodata or 0, np.float32)
+        else:
+            values = blocks.numbers(blocks.decode(data, cog.blocks, piece.rows), cog.blocks)
+        part = out[piece.into]
+        part[:] = values[piece.top : piece.top + part.shape[0], piece.left : piece.left + part.shape[1]]
+    if cog.nodata is not None:
+        out[out == np.float32(cog.nodata)] = np.nan
+    for piece in fetched.mask_pieces:
+        data = fetched.mask_data.get(piece.block)
+        part = out[piece.into]
+        valid = np.zeros(part.shape, np.uint8)
+        if data is not None and cog.mask is not None:
+            whole = blocks.numbers(blocks.decode(data, cog.mask, piece.rows), cog.mask)
+            valid = whole[piece.top : piece.top + part.shape[0], piece.left : piece.left + part.shape[1]]
+        part[valid == 0] = np.nan
+    return out
+
+
+def _fill(numbers: np.ndarray, asset: Asset, window: Window, out: np.ndarray) -> None:
+    use = (out == window.fill) & ~np.isnan(numbers)
+    if asset.nodata is not None:
+        # The file's own nodata is missing already; an item may name one that its file does not.
+        use &= numbers != asset.nodata
+    out[use] = (
+        harmonise(numbers[use], asset.scale, asset.offset) if window.mask is None else numbers[use].astype(np.uint8)
+    )
+
+
+@lru_cache(maxsize=64)
+def _table(
+    dtype: str,
+    file_nodata: float | None,
+    item_nodata: float | None,
+    scale: float,
+    offset: float,
+    fill: int,
+    scaled: bool,
+) -> np.ndarray:
+    """What every number of a type becomes."""
+    kind = np.dtype(dtype).newbyteorder("=")
+    values = np.arange(256**kind.itemsize, dtype=f"u{kind.itemsize}").view(kind).astype(np.float32)
+    table = harmonise(values, scale, offset) if scaled else values.astype(np.uint8)
+    for nodata in (file_nodata, item_nodata):
+        if nodata is not None:
+            table[values == nodata] = fill
+    table.flags.writeable = False
+    return table
+
+
+def harmonise(numbers: np.ndarray, scale: float, offset: float) -> np.ndarray:
+    """Digital numbers as int16 reflectance x 10000.
+
+    Values beyond int16 (reflectance above 3.2767: saturated snow and cloud) are clipped to it.
+
+    Parameters
+    ----------
+    numbers : float32, any shape, digital numbers without NaN
+    scale, offset : reflectance = scale * number + offset
+    """
+    scaled = np.rint(numbers * np.float64(scale / REFLECTANCE_SCALE) + offset / REFLECTANCE_SCALE)
+    return np.clip(scaled, -32767, 32767).astype(np.int16)

@@ -1,0 +1,164 @@
+"""From a file's bytes to pixels: which blocks a window needs, and what undoes their coding.
+
+Inflating is nine tenths of it, so no block is decoded twice, and everything after is one pass over the block's pixels:
+the predictor is undone, the number looked up in a table (nodata, scale and offset at once) and written where the
+window has nothing yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import imagecodecs
+import numpy as np
+
+from kernels._jit import jit
+from pipeline.cog import Blocks, Cog
+
+GAP = 64
+"""Bytes between two blocks that are fetched along: GDAL's COGs write 8 around each."""
+
+
+UNDO: dict[str, Callable[[memoryview, bytearray], Any]] = {
+    "none": lambda data, out: data,
+    "deflate": lambda data, out: imagecodecs.deflate_decode(data, out=out),
+    "lzw": lambda data, out: imagecodecs.lzw_decode(data, out=out),
+    "zstd": lambda data, out: imagecodecs.zstd_decode(data, out=out),
+}
+"""Coding -> (bytes, room for all of them undone) -> the undone bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The part of a window that one block fills."""
+
+    block: int
+    rows: int
+    """Of the block: fewer than its shape in the last strip."""
+    top: int
+    left: int
+    """First row and column of the block that the window takes."""
+    into: tuple[slice, slice]
+    """Rows and columns of the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Bytes fetched at once: blocks that lie one behind the other."""
+
+    start: int
+    length: int
+    pieces: tuple[Piece, ...]
+
+
+def pieces(blocks: Blocks, size: tuple[int, int], rows: slice, cols: slice) -> list[Piece]:
+    """The blocks that meet a window of a raster of ``size`` (rows, columns); the window lies within it."""
+    height, width = blocks.shape
+    across = -(-size[1] // width)
+    found = []
+    for i in range(rows.start // height, -(-rows.stop // height)):
+        for j in range(cols.start // width, -(-cols.stop // width)):
+            top, left = max(rows.start, i * height), max(cols.start, j * width)
+            bottom, right = min(rows.stop, (i + 1) * height), min(cols.stop, (j + 1) * width)
+            into = slice(top - rows.start, bottom - rows.start), slice(left - cols.start, right - cols.start)
+            whole = height if blocks.padded else min(height, size[0] - i * height)
+            found.append(Piece(i * across + j, whole, top - i * height, left - j * width, into))
+    return found
+
+
+def runs(blocks: Blocks, wanted: Sequence[Piece]) -> list[Run]:
+    """What to fetch for these pieces, each byte once; blocks that were never written need none."""
+    found: list[Run] = []
+    for (start, length), piece in sorted(((blocks.span(p.block), p) for p in wanted), key=lambda found: found[0]):
+        if length == 0:
+            continue
+        if found and 0 <= start - (found[-1].start + found[-1].length) <= GAP:
+            last = found[-1]
+            found[-1] = Run(last.start, start + length - last.start, (*last.pieces, piece))
+        else:
+            found.append(Run(start, length, (piece,)))
+    return found
+
+
+def decode(data: memoryview, blocks: Blocks, rows: int) -> np.ndarray:
+    """Undo a block's coding, but not its predictor.
+
+    Returns
+    -------
+    (rows, columns) in native byte order; unsigned where the file holds int16, for the predictor to wrap.
+
+    Raises
+    ------
+    ValueError
+        The bytes are not what the header says.
+    """
+    cols = blocks.shape[1]
+    if blocks.dtype == "bits":
+        raw = _inflate(data, blocks.coding, rows * -(-cols // 8))
+        return np.unpackbits(raw.reshape(rows, -1), axis=1)[:, :cols]
+    dtype = np.dtype(blocks.dtype)
+    raw = _inflate(data, blocks.coding, rows * cols * dtype.itemsize)
+    if blocks.predictor == 3:
+        values = raw.view(dtype.newbyteorder("=")).reshape(rows, cols)
+        return np.asarray(imagecodecs.floatpred_decode(values.view(dtype), axis=-1)).astype("f4", copy=False)
+    values = raw.view(dtype.str.replace("i", "u")).reshape(rows, cols)
+    return values if values.dtype.isnative else values.byteswap().view(values.dtype.newbyteorder("="))
+
+
+def _inflate(data: memoryview, coding: str, size: int) -> np.ndarray:
+    """(size,) uint8."""
+    try:
+        got = np.frombuffer(UNDO[coding](data, bytearray(size)), np.uint8)
+    except RuntimeError as error:
+        raise ValueError(f"a block cannot be decoded ({error})") from None
+    if got.size != size:
+        raise ValueError(f"a block holds {got.size} bytes instead of {size}")
+    return got
+
+
+@jit
+def place(
+    block: np.ndarray,
+    predicted: bool,
+    piece: tuple[int, int, int, int, int, int],
+    table: np.ndarray,
+    fill: Any,
+    blank: bool,
+    out: np.ndarray,
+) -> None:
+    """Write a block's numbers, looked up in a table, where ``out`` holds ``fill``; everywhere, if it is ``blank``.
+
+    Parameters
+    ----------
+    block : (rows, columns) uint8 or uint16, of :func:`decode`
+    predicted : whether it holds horizontal differences
+    piece : first row and column of the block, first row and column of ``out``, rows and columns
+    table : (256,) or (65536,), what each number becomes; ``fill`` for nodata
+    out : (height, width), in, out; whole, since a view of it would be of another type, and compiled again
+    """
+    top, left, row, col, height, width = piece
+    last = table.size - 1  # differences wrap
+    for r in range(height):
+        number = 0
+        if predicted:
+            for c in range(left):
+                number += block[top + r, c]
+        for c in range(width):
+            number = (number + block[top + r, left + c]) & last if predicted else block[top + r, left + c]
+            if blank or out[row + r, col + c] == fill:
+                out[row + r, col + c] = table[number]
+
+
+def numbers(block: np.ndarray, blocks: Blocks) -> np.ndarray:
+    """A block's digital numbers, (rows, columns), its predictor undone: the slow way, for what has no table."""
+    if blocks.predictor == 2:
+        whole = block.view(f"u{block.dtype.itemsize}").cumsum(axis=1, dtype=f"u{block.dtype.itemsize}")
+        block = whole.view(block.dtype)
+    return block.view("i2") if blocks.dtype.endswith("i2") else block
+
+
+def has_table(cog: Cog) -> bool:
+    """Whether :func:`place` can be used: a number of one or two bytes, and no mask beside it."""
+    return cog.mask is None and np.dtype(cog.blocks.dtype).itemsize <= 2

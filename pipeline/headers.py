@@ -1,0 +1,167 @@
+"""The headers of a plan's files: read once, cut to the area, and kept beside the output as Parquet.
+
+What is kept is what a task needs: where the blocks of the area lie. A later run of the same output reads the headers of
+new files only. What cannot be read now is tried again by the task that needs it, and is a fault there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import blocks, raster
+from pipeline.cog import Blocks, Cog, General, Header, read_cog
+from pipeline.hrefs import redact
+from pipeline.output import Output
+from pipeline.raster import Access, ReadError
+from pipeline.types import Asset, Frame, Scene
+
+KEY = "headers.parquet"
+
+REQUESTS = 48
+"""Headers that are asked for at once."""
+
+_BLOCKS = pa.struct(
+    [
+        ("rows", pa.int32()),
+        ("cols", pa.int32()),
+        ("padded", pa.bool_()),
+        ("dtype", pa.string()),
+        ("coding", pa.string()),
+        ("predictor", pa.int8()),
+        ("numbers", pa.list_(pa.uint32())),
+        ("offsets", pa.list_(pa.uint64())),
+        ("lengths", pa.list_(pa.uint32())),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        ("href", pa.string()),
+        ("version", pa.string()),
+        ("general", pa.string()),
+        *(
+            (f.name, pa.int64() if f.name in ("epsg", "height", "width") else pa.float64())
+            for f in dataclasses.fields(Frame)
+        ),
+        ("nodata", pa.float64()),
+        ("blocks", _BLOCKS),
+        ("mask", _BLOCKS),
+    ]
+)
+
+Key = tuple[str, str]
+"""(redacted href, version of the scene)."""
+
+Known = Mapping[Key, Header]
+"""Headers."""
+
+
+def key(asset: Asset, scene: Scene) -> Key:
+    """What a header is kept under: a file that was processed again is another."""
+    return redact(asset.href), scene.version
+
+
+def read_headers(
+    scenes: Sequence[Scene], bands: Sequence[str], access: Access, known: Known
+) -> tuple[dict[Key, Header], dict[Key, str]]:
+    """Headers of all GeoTIFFs that are not known yet.
+
+    Returns
+    -------
+    (headers, of those known too; why others could not be read)
+    """
+    wanted = {key(s.assets[b], s): s.assets[b] for s in scenes for b in bands if s.assets[b].driver == "GTiff"}
+    found = {k: known[k] for k in wanted if k in known}
+    failed = {}
+
+    def read(asset: Asset) -> Header | ReadError:
+        try:
+            return raster.attempts(access, lambda refresh: read_cog(*access.store(asset.href, refresh=refresh)))
+        except ReadError as error:
+            return error
+
+    todo = [k for k in wanted if k not in found]
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        for k, header in zip(todo, pool.map(read, (wanted[k] for k in todo)), strict=True):
+            if isinstance(header, ReadError):
+                failed[k] = header.message
+            else:
+                found[k] = header
+    return found, failed
+
+
+def cut(header: Header, frame: Frame) -> Header:
+    """A header without the blocks outside a frame."""
+    if isinstance(header, General):
+        return header
+    inside = raster.overlap(header.frame, frame)
+    if inside is None:
+        return header
+    window = inside[2]
+    rows = slice(window.row_off, window.row_off + window.height)
+    cols = slice(window.col_off, window.col_off + window.width)
+    size = header.frame.height, header.frame.width
+
+    def part(whole: Blocks) -> Blocks:
+        wanted = blocks.pieces(whole, size, rows, cols) if window.height and window.width else []
+        return whole.only(np.array(sorted(p.block for p in wanted), np.uint32))
+
+    return dataclasses.replace(header, blocks=part(header.blocks), mask=header.mask and part(header.mask))
+
+
+def load(output: Output) -> Known:
+    """The headers that an output keeps."""
+    data = output.get(KEY) if output.local is None or output.local.exists() else None
+    if data is None:
+        return {}
+    found: dict[Key, Header] = {}
+    for row in pq.read_table(io.BytesIO(data)).to_pylist():
+        frame = Frame(**{f.name: row[f.name] for f in dataclasses.fields(Frame)}) if row["general"] is None else None
+        found[row["href"], row["version"]] = (
+            General(row["general"])
+            if frame is None
+            else Cog(frame, _to_blocks(row["blocks"]), row["nodata"], row["mask"] and _to_blocks(row["mask"]))
+        )
+    return found
+
+
+def save(known: Known, output: Output) -> None:
+    """Keep headers beside an output, in place of those it kept."""
+    rows = []
+    for (href, version), header in sorted(known.items()):
+        row: dict[str, Any] = {"href": href, "version": version}
+        if isinstance(header, General):
+            row["general"] = header.why
+        else:
+            row |= dataclasses.asdict(header.frame) | {"nodata": header.nodata, "blocks": _from_blocks(header.blocks)}
+            row["mask"] = header.mask and _from_blocks(header.mask)
+        rows.append(row)
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer, compression="zstd")
+    output.put(KEY, buffer.getvalue())
+
+
+def _from_blocks(part: Blocks) -> dict[str, Any]:
+    rows, cols = part.shape
+    value = {f.name: getattr(part, f.name) for f in dataclasses.fields(Blocks) if f.name != "shape"}
+    return value | {"rows": rows, "cols": cols}
+
+
+def _to_blocks(value: dict[str, Any]) -> Blocks:
+    return Blocks(
+        (value["rows"], value["cols"]),
+        value["padded"],
+        value["dtype"],
+        value["coding"],
+        value["predictor"],
+        np.array(value["offsets"], np.uint64),
+        np.array(value["lengths"], np.uint32),
+        None if value["numbers"] is None else np.array(value["numbers"], np.uint32),
+    )

@@ -1,0 +1,208 @@
+"""The block reader against GDAL: every type, coding, predictor, block and byte order, to the bit."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from pipeline import raster
+from pipeline.assets import Coded, Window, fetch, fetch_once, place
+from pipeline.cog import Cog, General, read_cog
+from pipeline.config import ProviderSpec, Source
+from pipeline.providers import from_spec
+from pipeline.raster import Access, ReadError
+from pipeline.types import Asset, Frame, Mask
+
+SPEC = ProviderSpec(bands={"red": "red"})
+ACCESS = Access(Source(), from_spec(SPEC, "test"), 1)
+FRAME = Frame(32638, 600_000, 4_400_000, 10, 300, 250)
+WINDOWS = [
+    FRAME,
+    FRAME.window(64, 128, 64, 64),
+    FRAME.window(33, 77, 101, 59),
+    FRAME.window(-20, -30, 90, 80),
+    FRAME.window(250, 200, 100, 100),
+    FRAME.window(400, 0, 10, 10),
+]
+MASK = Mask("scl", clear=(4, 5), nodata=0)
+
+
+def asset(path: Path, **changes: Any) -> Asset:
+    said = {"band": "red", "href": str(path), "driver": "GTiff", "scale": 1e-4, "offset": -0.1, "nodata": None}
+    return Asset(**{**said, "frame": FRAME, **changes})
+
+
+def write(
+    path: Path, values: np.ndarray, frame: Frame = FRAME, mask: np.ndarray | None = None, **creation: Any
+) -> Path:
+    """A GeoTIFF by GDAL."""
+    profile = {
+        "driver": "GTiff",
+        "height": frame.height,
+        "width": frame.width,
+        "count": 1,
+        "dtype": values.dtype,
+        "crs": frame.epsg,
+        "transform": Affine(*frame.transform),
+        **creation,
+    }
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as out:
+        out.write(values, 1)
+        if mask is not None:
+            out.write_mask(mask)
+    return path
+
+
+def textured(dtype: str, seed: int = 0) -> np.ndarray:
+    """Smooth ground with noise, over the type's whole range, and a hole."""
+    rng = np.random.default_rng(seed)
+    if dtype == "float32":
+        values = rng.normal(0.3, 0.2, (FRAME.height, FRAME.width)).astype(dtype)
+        values[40:60, 30:90] = np.nan
+        return values
+    info = np.iinfo(dtype)
+    values = rng.integers(info.min, info.max, (FRAME.height, FRAME.width), dtype=dtype, endpoint=True)
+    values[100:] = (1000 + np.arange(FRAME.width) + rng.integers(0, 50, (200, FRAME.width))).astype(dtype)
+    values[40:60, 30:90] = 0
+    return values
+
+
+def both_ways(one: Asset, window: Window) -> np.ndarray:
+    """What the block reader gives, after checking that it is what the general way gives, and that it was used."""
+    fetched = fetch_once(one, window, ACCESS, None, refresh=False)
+    assert isinstance(fetched, Coded)
+    outs = [np.full((window.frame.height, window.frame.width), window.fill, window.dtype) for _ in range(2)]
+    place(fetched, one, window, outs[0], blank=False)
+    bare = np.empty_like(outs[0])
+    place(fetched, one, window, bare, blank=True)
+    np.testing.assert_array_equal(bare, outs[0])
+    nearest = window.mask is not None
+    place(raster.read(one, window.frame, ACCESS, nearest=nearest), one, window, outs[1], blank=True)
+    np.testing.assert_array_equal(outs[0], outs[1])
+    return outs[0]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32"])
+@pytest.mark.parametrize("coding", ["deflate", "lzw", "zstd", "none"])
+def test_every_type_coding_and_predictor(tmp_path: Path, dtype: str, coding: str) -> None:
+    predictors = [1] if coding == "none" else [1, 2, 3] if dtype == "float32" else [1, 2]
+    layouts = [{"tiled": True, "blockxsize": 64, "blockysize": 64}, {"blockysize": 7}]
+    for number, (predictor, endianness, layout) in enumerate(product(predictors, ("LITTLE", "BIG"), layouts)):
+        creation: dict[str, Any] = {"endianness": endianness, **layout}
+        if coding != "none":
+            creation |= {"compress": coding, "predictor": predictor}
+        if number % 2:
+            creation["bigtiff"] = "YES"
+        nodata = None if number % 3 else np.nan if dtype == "float32" else 0
+        path = write(tmp_path / f"{number}.tif", textured(dtype, number), nodata=nodata, **creation)
+        cog = read_cog(*ACCESS.store(str(path)))
+        assert isinstance(cog, Cog)
+        assert cog.blocks.dtype.startswith(">") == (endianness == "BIG" and dtype != "uint8")
+        assert cog.blocks.padded == ("tiled" in layout)
+        for frame in WINDOWS:
+            both_ways(asset(path, nodata=1010.0 if number % 3 == 2 else None), Window(frame, None))
+        if dtype == "uint8":
+            both_ways(asset(path), Window(WINDOWS[2], MASK))
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(512, 512), (1024, 1024), (16, 48), (256, 128)])
+def test_every_block_size(tmp_path: Path, rows: int, cols: int) -> None:
+    layout = {"tiled": True, "blockysize": rows, "blockxsize": cols, "compress": "deflate", "predictor": 2}
+    path = write(tmp_path / "a.tif", textured("uint16"), nodata=0, **layout)
+    for frame in WINDOWS:
+        both_ways(asset(path), Window(frame, None))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_internal_masks(tmp_path: Path, dtype: str) -> None:
+    values = np.random.default_rng(1).integers(1, 200, (FRAME.height, FRAME.width)).astype(dtype)
+    mask = (np.random.default_rng(2).random(values.shape) < 0.8) * np.uint8(255)
+    path = write(tmp_path / "a.tif", values, mask=mask, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
+    cog = read_cog(*ACCESS.store(str(path)))
+    assert isinstance(cog, Cog) and cog.mask is not None
+    out = both_ways(asset(path), Window(FRAME, None))
+    np.testing.assert_array_equal(out == Window(FRAME, None).fill, mask == 0)
+    both_ways(asset(path), Window(WINDOWS[3], None))
+
+
+@pytest.mark.parametrize("nodata", [None, 7])
+def test_blocks_that_were_never_written(tmp_path: Path, nodata: int | None) -> None:
+    values = np.full((FRAME.height, FRAME.width), nodata or 0, np.uint16)
+    values[:64, :64] = 5
+    layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate", "predictor": 2}
+    path = write(tmp_path / "a.tif", values, nodata=nodata, sparse_ok=True, **layout)
+    cog = read_cog(*ACCESS.store(str(path)))
+    assert isinstance(cog, Cog) and (cog.blocks.lengths == 0).any()
+    both_ways(asset(path), Window(FRAME, None))
+
+
+def test_what_another_scene_gave_stays(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", textured("uint16"), compress="deflate", tiled=True, blockxsize=64, blockysize=64)
+    window = Window(FRAME, None)
+    out = np.full((FRAME.height, FRAME.width), window.fill, np.int16)
+    out[:, ::2] = 1234
+    fetched = fetch_once(asset(path), window, ACCESS, None, refresh=False)
+    place(fetched, asset(path), window, out, blank=False)
+    assert (out[:, ::2] == 1234).all()
+    np.testing.assert_array_equal(out[:, 1::2], both_ways(asset(path), window)[:, 1::2])
+
+
+def test_what_goes_the_general_way_and_why(tmp_path: Path) -> None:
+    values = textured("uint16")
+    layout = {"tiled": True, "blockxsize": 64, "blockysize": 64}
+    two = tmp_path / "two.tif"
+    with rasterio.open(
+        two,
+        "w",
+        driver="GTiff",
+        height=64,
+        width=64,
+        count=2,
+        dtype="uint16",
+        crs=32638,
+        transform=Affine(*FRAME.transform),
+    ) as out:
+        out.write(np.ones((2, 64, 64), "uint16"))
+    found = read_cog(*ACCESS.store(str(two)))
+    assert found == General("2 samples a pixel")
+    wide = write(tmp_path / "wide.tif", values.astype("uint32"), **layout)
+    assert read_cog(*ACCESS.store(str(wide))) == General("32 bits of sample format 1")
+    packed = write(tmp_path / "packed.tif", values, compress="packbits", **layout)
+    assert read_cog(*ACCESS.store(str(packed))) == General("compression 32773")
+    numbers = fetch_once(asset(packed), Window(FRAME, None), ACCESS, None, refresh=False)
+    assert isinstance(numbers, np.ndarray)
+
+
+@pytest.mark.parametrize("harm", ["cut", "garbled"])
+def test_bytes_that_are_not_what_the_header_says(tmp_path: Path, harm: str) -> None:
+    layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    path = write(tmp_path / "a.tif", textured("uint16"), **layout)
+    data = bytearray(path.read_bytes())
+    if harm == "cut":
+        path.write_bytes(data[: len(data) // 2])
+        with pytest.raises(Exception, match=r"range|bytes|Range|offset"):
+            fetch_once(asset(path), Window(FRAME, None), ACCESS, None, refresh=False)
+        return
+    cog = read_cog(*ACCESS.store(str(path)))
+    assert isinstance(cog, Cog)
+    at = int(cog.blocks.offsets[3])
+    data[at : at + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    out = np.full((FRAME.height, FRAME.width), -32768, np.int16)
+    fetched = fetch_once(asset(path), Window(FRAME, None), ACCESS, None, refresh=False)
+    with pytest.raises(ValueError, match="block"):
+        place(fetched, asset(path), Window(FRAME, None), out, blank=False)
+    assert (out == -32768).all()
+
+
+def test_an_absent_file_is_not_tried_again(tmp_path: Path) -> None:
+    patient = Access(Source(), from_spec(SPEC, "test"), 3)
+    with pytest.raises(ReadError) as caught:
+        fetch(asset(tmp_path / "absent.tif"), Window(FRAME, None), patient, None)
+    assert caught.value.attempts == 1
