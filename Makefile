@@ -1,5 +1,5 @@
 # make demo: the main job on a simulated archive with known truth.   make test: the tests.   make check: lint, types, imports.
-.PHONY: setup demo test check bench-kernels format lock clean
+.PHONY: setup demo test check bench-kernels bench-cube format lock clean
 
 BIN := .venv/bin
 # uv where there is one, else one of our own in a local venv.
@@ -48,6 +48,16 @@ format: setup
 bench-kernels: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.detectors
 
+.venv-lazycogs/.done: requirements/bench-lazycogs.txt | $(filter .venv-uv/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing .venv-lazycogs
+	$(UV) pip sync --quiet --python .venv-lazycogs/bin/python --require-hashes requirements/bench-lazycogs.txt
+	touch $@
+
+# lazycogs may not install everywhere; the table then goes without it, and says so.
+bench-cube: .venv-bench/.done
+	-$(MAKE) .venv-lazycogs/.done
+	.venv-bench/bin/python -m benchmarks.cubes
+
 # Hashes for every platform; no registry is named.
 lock: | $(filter .venv-uv/bin/uv,$(UV))
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
@@ -57,6 +67,8 @@ lock: | $(filter .venv-uv/bin/uv,$(UV))
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
 	  --custom-compile-command "make lock" pyproject.toml requirements/bench.in -c requirements/dev.txt \
 	  --excludes requirements/bench-excludes.txt -o requirements/bench.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.13 \
+	  --custom-compile-command "make lock" requirements/bench-lazycogs.in -o requirements/bench-lazycogs.txt
 
 clean:
-	rm -rf .venv .venv-uv .venv-bench demo
+	rm -rf .venv .venv-uv .venv-bench .venv-lazycogs demo

@@ -153,11 +153,12 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
         cost = VOTE_COST * n_index
         at, base = begin, -1
         for _ in range(2):  # once more against the baseline that the first dating gives, if it moved
-            if at != base:
-                base = at
-                # from the reach on for the bounds, and to the end for the evidence
-                weigh(z, n, date, before, tables.seasons, sums, base, begin, reach, work, ratio, far)
-                at = change_point(ratio, low, high, cost)
+            if at == base:
+                break
+            base = at
+            # from the reach on for the bounds, and to the end for the evidence
+            weigh(z, n, date, before, tables.seasons, sums, base, begin, reach, work, ratio, far)
+            at = change_point(ratio, low, high, cost)
         score[high] = 0.0
         for q in range(high - 1, reach - 1, -1):
             score[q] = score[q + 1] + ratio[q]

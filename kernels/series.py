@@ -146,7 +146,7 @@ def suspects(packed: Floats, when: Floats, n: int, length: int, limit: float, wo
     int, how many they are.
     """
     n_index = packed.shape[0]
-    shares, miss, apart = work
+    shares, miss, apart = work[0], work[1], work[2]
     # slices and not offsets: an index that may be negative is gathered, and gathers are slow
     _shares(when, when[1:], when[length + 1 : n], shares)
     for k in range(n_index):

@@ -43,6 +43,16 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a window takes of the blocks of a raster, or of its mask."""
+
+    whole: Blocks
+    pieces: list[blocks.Piece]
+    data: dict[int, memoryview]
+    """Block -> its bytes; absent where it was never written."""
+
+
+@dataclass(frozen=True)
 class Coded:
     """An asset's blocks as they lie in the file."""
 
@@ -50,26 +60,13 @@ class Coded:
     rows: slice
     cols: slice
     """Of the window, which the asset meets."""
-    pieces: list[blocks.Piece]
-    data: dict[int, memoryview]
-    """Block -> its bytes; absent where it was never written."""
-    mask_pieces: list[blocks.Piece]
-    mask_data: dict[int, memoryview]
-    """The same of the internal mask."""
+    pixels: Part
+    mask: Part | None
+    """The internal mask's."""
 
 
 Fetched = Coded | np.ndarray
 """Blocks, or (height, width) float32 numbers with NaN where there are none."""
-
-
-def why_general(cog: Header, target: Frame) -> str | None:
-    """Why an asset goes the general way; None where its blocks are read."""
-    if isinstance(cog, General):
-        return cog.why
-    if raster.overlap(cog.frame, target) is None:
-        other = f"EPSG:{cog.frame.epsg}" if cog.frame.epsg != target.epsg else "another pixel size or phase"
-        return f"warped: {other} onto EPSG:{target.epsg}"
-    return None
 
 
 def fetch(asset: Asset, window: Window, access: Access, header: Header | None) -> Fetched:
@@ -93,22 +90,16 @@ def fetch_once(asset: Asset, window: Window, access: Access, header: Header | No
         return _read(asset, window, access, refresh)
     store, path = access.store(asset.href, refresh=refresh)
     cog = read_cog(store, path) if refresh or header is None else header
-    if isinstance(cog, General) or why_general(cog, window.frame) is not None:
+    inside = None if isinstance(cog, General) else raster.overlap(cog.frame, window.frame)
+    if isinstance(cog, General) or inside is None:
         return _read(asset, window, access, refresh)
-    inside = raster.overlap(cog.frame, window.frame)
-    assert inside is not None
     rows, cols, source = inside
-    if not source.height or not source.width:
-        return Coded(cog, rows, cols, [], {}, [], {})
-    top, left = source.row_off, source.col_off
-    taken = slice(top, top + source.height), slice(left, left + source.width)
-    size = cog.frame.height, cog.frame.width
-    found = blocks.pieces(cog.blocks, size, *taken)
-    data = _bytes(store, path, cog.blocks, found)
-    if cog.mask is None:
-        return Coded(cog, rows, cols, found, data, [], {})
-    masked = blocks.pieces(cog.mask, size, *taken)
-    return Coded(cog, rows, cols, found, data, masked, _bytes(store, path, cog.mask, masked))
+
+    def part(whole: Blocks) -> Part:
+        wanted = blocks.pieces(whole, cog.frame, *source.toslices())
+        return Part(whole, wanted, _bytes(store, path, whole, wanted))
+
+    return Coded(cog, rows, cols, part(cog.blocks), part(cog.mask) if cog.mask is not None else None)
 
 
 def _read(asset: Asset, window: Window, access: Access, refresh: bool) -> np.ndarray:
@@ -116,15 +107,15 @@ def _read(asset: Asset, window: Window, access: Access, refresh: bool) -> np.nda
         return raster.read(asset, window.frame, access, nearest=window.mask is not None, refresh=refresh)
 
 
-def _bytes(store: ObjectStore, path: str, part: Blocks, wanted: list[blocks.Piece]) -> dict[int, memoryview]:
+def _bytes(store: ObjectStore, path: str, whole: Blocks, wanted: list[blocks.Piece]) -> dict[int, memoryview]:
     """The blocks' bytes, each fetched once."""
     found = {}
-    for run in blocks.runs(part, wanted):
+    for run in blocks.runs(whole, wanted):
         got = memoryview(obstore.get_range(store, path, start=run.start, length=run.length))
         if len(got) != run.length:
             raise ValueError(f"{len(got)} of {run.length} bytes came")
         for piece in run.pieces:
-            start, length = part.span(piece.block)
+            start, length = whole.span(piece.block)
             found[piece.block] = got[start - run.start : start - run.start + length]
     return found
 
@@ -155,12 +146,13 @@ def place(fetched: Fetched, asset: Asset, window: Window, out: np.ndarray, *, bl
     table = _table(
         cog.blocks.dtype, cog.nodata, asset.nodata, asset.scale, asset.offset, window.fill, window.mask is None
     )
-    decoded = [(piece, _block(cog, fetched, piece)) for piece in fetched.pieces]
+    pixels = fetched.pixels
+    decoded = [(piece, _block(cog, pixels, piece)) for piece in pixels.pieces]
     covered = sum((rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in (p.into for p, _ in decoded))
     if blank and covered < out.size:
         out[:], blank = window.fill, False
     for piece, block in decoded:
-        predicted = cog.blocks.predictor == 2 and piece.block in fetched.data
+        predicted = cog.blocks.predictor == 2 and piece.block in pixels.data
         rows, cols = piece.into
         row, col = fetched.rows.start + rows.start, fetched.cols.start + cols.start
         where = piece.top, piece.left, row, col, rows.stop - rows.start, cols.stop - cols.start
@@ -174,9 +166,9 @@ def warm_up() -> None:
         blocks.place(np.zeros((1, 1), kind), True, (0, 0, 0, 0, 1, 1), table, out(0), True, np.zeros((1, 1), out))
 
 
-def _block(cog: Cog, fetched: Coded, piece: blocks.Piece) -> np.ndarray:
+def _block(cog: Cog, pixels: Part, piece: blocks.Piece) -> np.ndarray:
     """A block's numbers, still predicted; one that was never written holds nodata, or zero."""
-    data = fetched.data.get(piece.block)
+    data = pixels.data.get(piece.block)
     if data is not None:
         return blocks.decode(data, cog.blocks, piece.rows)
     dtype = np.dtype(cog.blocks.dtype.replace("i", "u")).newbyteorder("=")
@@ -188,26 +180,23 @@ def _block(cog: Cog, fetched: Coded, piece: blocks.Piece) -> np.ndarray:
 
 def _numbers(fetched: Coded, shape: tuple[int, int]) -> np.ndarray:
     """(height, width) float32, NaN where nodata or masked: for floating point and internal masks."""
-    cog = fetched.cog
-    out = np.full(shape, np.nan, np.float32)
-    for piece in fetched.pieces:
-        data = fetched.data.get(piece.block)
-        if data is None:
-            values = np.full((piece.rows, cog.blocks.shape[1]), cog.nodata or 0, np.float32)
-        else:
-            values = blocks.numbers(blocks.decode(data, cog.blocks, piece.rows), cog.blocks)
-        part = out[piece.into]
-        part[:] = values[piece.top : piece.top + part.shape[0], piece.left : piece.left + part.shape[1]]
-    if cog.nodata is not None:
-        out[out == np.float32(cog.nodata)] = np.nan
-    for piece in fetched.mask_pieces:
-        data = fetched.mask_data.get(piece.block)
-        part = out[piece.into]
-        valid = np.zeros(part.shape, np.uint8)
-        if data is not None and cog.mask is not None:
-            whole = blocks.numbers(blocks.decode(data, cog.mask, piece.rows), cog.mask)
-            valid = whole[piece.top : piece.top + part.shape[0], piece.left : piece.left + part.shape[1]]
-        part[valid == 0] = np.nan
+    nodata = fetched.cog.nodata
+    out = _assembled(fetched.pixels, shape, nodata or 0)
+    if nodata is not None:
+        out[out == np.float32(nodata)] = np.nan
+    if fetched.mask is not None:
+        out[_assembled(fetched.mask, shape, 0) == 0] = np.nan
+    return out
+
+
+def _assembled(part: Part, shape: tuple[int, int], empty: float) -> np.ndarray:
+    """(height, width) float32 numbers; ``empty`` where a block was never written."""
+    out = np.full(shape, empty, np.float32)
+    for piece in part.pieces:
+        if (data := part.data.get(piece.block)) is not None:
+            values = blocks.numbers(blocks.decode(data, part.whole, piece.rows), part.whole)
+            into = out[piece.into]
+            into[:] = values[piece.top : piece.top + into.shape[0], piece.left : piece.left + into.shape[1]]
     return out
 
 

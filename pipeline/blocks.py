@@ -16,6 +16,7 @@ import numpy as np
 
 from kernels._jit import jit
 from pipeline.cog import Blocks, Cog
+from pipeline.types import Frame
 
 GAP = 64
 """Bytes between two blocks that are fetched along: GDAL's COGs write 8 around each."""
@@ -53,17 +54,19 @@ class Run:
     pieces: tuple[Piece, ...]
 
 
-def pieces(blocks: Blocks, size: tuple[int, int], rows: slice, cols: slice) -> list[Piece]:
-    """The blocks that meet a window of a raster of ``size`` (rows, columns); the window lies within it."""
+def pieces(blocks: Blocks, frame: Frame, rows: slice, cols: slice) -> list[Piece]:
+    """The blocks that meet a window of a raster on ``frame``; the window lies within it, and may be empty."""
+    if rows.start >= rows.stop or cols.start >= cols.stop:
+        return []
     height, width = blocks.shape
-    across = -(-size[1] // width)
+    across = -(-frame.width // width)
     found = []
     for i in range(rows.start // height, -(-rows.stop // height)):
         for j in range(cols.start // width, -(-cols.stop // width)):
             top, left = max(rows.start, i * height), max(cols.start, j * width)
             bottom, right = min(rows.stop, (i + 1) * height), min(cols.stop, (j + 1) * width)
             into = slice(top - rows.start, bottom - rows.start), slice(left - cols.start, right - cols.start)
-            whole = height if blocks.padded else min(height, size[0] - i * height)
+            whole = height if blocks.padded else min(height, frame.height - i * height)
             found.append(Piece(i * across + j, whole, top - i * height, left - j * width, into))
     return found
 

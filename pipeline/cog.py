@@ -100,6 +100,12 @@ def read_cog(store: ObjectStore, path: str) -> Header:
     return asyncio.run(_read(store, path))
 
 
+def check_size(height: int, width: int) -> None:
+    """Raise ValueError where a header claims more pixels than is believed."""
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"its header claims {height} x {width} pixels")
+
+
 async def _read(store: ObjectStore, path: str) -> Header:
     tiff = await TIFF.open(path, store=store, prefetch=HEADER_BYTES)
     order = "<" if tiff.endianness == Endianness.LittleEndian else ">"
@@ -118,8 +124,7 @@ async def _read(store: ObjectStore, path: str) -> Header:
 
 def _frame(ifd: ImageFileDirectory) -> Frame | General:
     height, width = ifd.image_height, ifd.image_width
-    if height * width > MAX_PIXELS:
-        raise ValueError(f"its header claims {height} x {width} pixels")
+    check_size(height, width)
     keys, size, tie = ifd.geo_key_directory, ifd.model_pixel_scale, ifd.model_tiepoint
     epsg = (keys.projected_type or keys.geographic_type) if keys is not None else None
     if epsg is None or epsg == 32767:

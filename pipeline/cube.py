@@ -17,10 +17,8 @@ from pipeline.assets import Fetched, Window, fetch, fetch_once, place
 from pipeline.headers import Known, cut, key
 from pipeline.hrefs import redact
 from pipeline.raster import Access, ReadError, attempts
+from pipeline.remote import REQUESTS
 from pipeline.types import Asset, Fault, Grid, Mask, Observation, Region, Scene
-
-READERS = 48
-"""Requests of a task that are in flight; decoding is its own core's."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def build_slab(job: SlabJob) -> Iterator[tuple[str, np.ndarray, list[Fault]]]:
         none, or the mask's own uint8 with its fill.
     """
     names = list(job.grid.bands)
-    with ThreadPoolExecutor(READERS) as pool:
+    with ThreadPoolExecutor(REQUESTS) as pool:
         band = _Band(job, names[0], pool)
         for following in (*names[1:], None):
             name, found = band.name, band.decode()
@@ -111,7 +109,7 @@ class _Band:
             for number, scene in enumerate(observation.scenes):
                 if number and not self.blank[t] and (self.values[t] != self.window.fill).all():
                     break
-                future = fetched if fetched is not None and not number else self._submit(t, scene)
+                future = self._submit(t, scene) if number or fetched is None else fetched
                 try:
                     self._place(t, scene, future.result())
                 except ReadError as error:

@@ -21,12 +21,10 @@ from pipeline.cog import Blocks, Cog, General, Header, read_cog
 from pipeline.hrefs import redact
 from pipeline.output import Output
 from pipeline.raster import Access, ReadError
+from pipeline.remote import REQUESTS
 from pipeline.types import Asset, Frame, Scene
 
 KEY = "headers.parquet"
-
-REQUESTS = 48
-"""Headers that are asked for at once."""
 
 _BLOCKS = pa.struct(
     [
@@ -104,13 +102,10 @@ def cut(header: Header, frame: Frame) -> Header:
     inside = raster.overlap(header.frame, frame)
     if inside is None:
         return header
-    window = inside[2]
-    rows = slice(window.row_off, window.row_off + window.height)
-    cols = slice(window.col_off, window.col_off + window.width)
-    size = header.frame.height, header.frame.width
+    taken = inside[2].toslices()
 
     def part(whole: Blocks) -> Blocks:
-        wanted = blocks.pieces(whole, size, rows, cols) if window.height and window.width else []
+        wanted = blocks.pieces(whole, header.frame, *taken)
         return whole.only(np.array(sorted(p.block for p in wanted), np.uint32))
 
     return dataclasses.replace(header, blocks=part(header.blocks), mask=header.mask and part(header.mask))

@@ -17,28 +17,17 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from kernels import DETECTORS, bands_of
+from kernels import DETECTORS
 from pipeline import area as areas
-from pipeline import geo, headers, raster
+from pipeline import budget, geo, headers, raster
 from pipeline import grid as grids
-from pipeline.assets import why_general
 from pipeline.catalog import read_items
 from pipeline.cog import General
 from pipeline.config import Config
 from pipeline.headers import Known
-from pipeline.numbers import BLOCK
 from pipeline.screen import screen
-from pipeline.store import SCHEMA, SPACE_CHUNK, TIME_CHUNK, largest_divisor
+from pipeline.store import SCHEMA, TIME_CHUNK
 from pipeline.types import BadInput, Grid, Mask, Observation, Region, Rejection, Scene, Slab, digest
-
-DETECT_BUDGET = 512 * 2**20
-"""Bytes of digital numbers that one detection task may hold; rows are read in strips that fit it."""
-
-BAND_OVERHEAD = 64 * 2**20
-"""What a task needs beyond its buffers: the codec's scratch, GDAL's block cache."""
-
-COMPRESSION = 1.6
-"""Measured on Sentinel-2 reflectance with blosc lz4 bitshuffle: 1.62 : 1."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +48,11 @@ class GridPlan:
 
     def slabs(self, depth: int) -> list[Slab]:
         return slabs(len(self.observations), depth)
+
+    @property
+    def cube_bytes(self) -> int:
+        """Of all its pixels, uncompressed."""
+        return budget.cube_bytes(self.grid, self.regions, len(self.observations))
 
 
 @dataclass(frozen=True)
@@ -108,7 +102,7 @@ class Plan:
         """The figures that `plan` prints."""
         slabs_all = sum(len(g.regions) * len(g.slabs(self.depth)) for g in self.grids)
         regions = [r for g in self.grids for r in g.regions]
-        raw = sum(cube_bytes(g) for g in self.grids)
+        raw = sum(g.cube_bytes for g in self.grids)
         return {
             "grids": len(self.grids),
             "regions": len(regions),
@@ -120,13 +114,16 @@ class Plan:
             "uncovered km2": round(self.uncovered_km2, 3),
             "bytes decoded": raw,
             "bytes on disk (estimated)": self.disk_bytes(),
-            "memory per building task": max((build_memory(g.grid, self.depth) for g in self.grids), default=0),
-            "memory per detection task": max((detect_memory(g, self.config) for g in self.grids), default=0),
+            "memory per building task": max((budget.build_memory(g.grid, self.depth) for g in self.grids), default=0),
+            "memory per detection task": max(
+                (budget.detect_memory(g.grid, len(g.observations), self.config.detect.indices) for g in self.grids),
+                default=0,
+            ),
         }
 
     def disk_bytes(self) -> int:
         layers = sum(r.frame.height * r.frame.width for g in self.grids for r in g.regions) * 26
-        return int(sum(cube_bytes(g) for g in self.grids) / COMPRESSION) + layers * 2
+        return int(sum(g.cube_bytes for g in self.grids) / budget.COMPRESSION) + layers * 2
 
     def rejected(self) -> dict[str, int]:
         """Reason -> items."""
@@ -203,64 +200,13 @@ def way(scene: Scene, band: str, grid: Grid, known: Known, unread: Mapping[heade
     if named in unread:
         return f"unknown: its header cannot be read now ({unread[named]})"
     header = known.get(named, General(f"{asset.driver}, not GeoTIFF"))
-    why = why_general(header, target)
-    return "blocks, as they lie in the file" if why is None else f"general: {why}"
-
-
-def cube_bytes(planned: GridPlan) -> int:
-    """Bytes of the cube's pixels, uncompressed: every region of every observation."""
-    per_pixel = sum(
-        (1 if resolution_is_mask else 2) * (planned.grid.frame.resolution / resolution) ** 2
-        for resolution, resolution_is_mask in _band_kinds(planned.grid)
-    )
-    pixels = sum(r.frame.height * r.frame.width for r in planned.regions)
-    return int(per_pixel * pixels * len(planned.observations))
-
-
-def build_memory(grid: Grid, depth: int) -> int:
-    """Projected peak of a building task, bytes: it holds one band of one slab at a time."""
-    sides = [round(grid.region * grid.frame.resolution / r) for r in grid.bands.values()]
-    return 2 * max(sides) ** 2 * depth * 2 + BAND_OVERHEAD
-
-
-def strip_rows(grid: Grid, count: int, indices: Sequence[str]) -> int:
-    """Rows of a detection strip: whole inner chunks where the budget allows, else a half, a quarter... of one.
-
-    Reading part of a chunk decodes it again for the next strip, which costs less than memory that is not there.
-    """
-    coarse = round(max(grid.bands.values()) / grid.frame.resolution)
-    row = int(grid.region * max(count, 1) * _read_itemsize(grid, indices)) + 1
-    step = largest_divisor(grid.region, SPACE_CHUNK)
-    while step * row > DETECT_BUDGET and step % (2 * coarse) == 0:
-        step //= 2
-    step = step if step % coarse == 0 else step * coarse
-    return max(step, DETECT_BUDGET // row // step * step)
-
-
-def detect_memory(planned: GridPlan, config: Config) -> int:
-    """Projected peak of a detection task, bytes."""
-    grid, count, indices = planned.grid, len(planned.observations), config.detect.indices
-    rows = min(strip_rows(grid, count, indices), grid.region)
-    # Of a block: bands and indices as float32, the scales of its pixels, a temporary, what the kernel makes of it.
-    block = BLOCK * count * 4 * (len(bands_of(indices)) + 2 * len(indices) + 2)
-    return int(rows * grid.region * count * _read_itemsize(grid, indices)) + block + BAND_OVERHEAD
-
-
-def _read_itemsize(grid: Grid, indices: Sequence[str]) -> float:
-    """Bytes a pixel and observation that detection reads: of the bands that the indices need, and of the mask."""
-    read = bands_of(indices)
-    kinds = zip(grid.bands, _band_kinds(grid), strict=True)
-    return sum(
-        (1 if is_mask else 2) * (grid.frame.resolution / resolution) ** 2
-        for name, (resolution, is_mask) in kinds
-        if is_mask or name in read
-    )
-
-
-def _band_kinds(grid: Grid) -> list[tuple[float, bool]]:
-    # The mask's band is the last that the plan names, and the only one of a byte.
-    *bands, mask = grid.bands.items()
-    return [(r, False) for _, r in bands] + [(mask[1], True)]
+    if isinstance(header, General):
+        return f"general: {header.why}"
+    if raster.overlap(header.frame, target) is not None:
+        return "blocks, as they lie in the file"
+    if header.frame.epsg != target.epsg:
+        return f"general: warped, EPSG:{header.frame.epsg} onto EPSG:{target.epsg}"
+    return "general: warped, another pixel size or phase"
 
 
 def _uncovered(area: BaseGeometry, planned: Sequence[GridPlan]) -> float:

@@ -24,12 +24,10 @@ from stackstac.rio_env import LayeredEnv
 from stackstac.rio_reader import AutoParallelRioReader, SelfCleaningDatasetReader, SingleThreadedRioDataset
 
 from pipeline import hrefs, remote
+from pipeline.cog import check_size
 from pipeline.config import Source
 from pipeline.providers import Provider
 from pipeline.types import Asset, Frame
-
-MAX_PIXELS = 200_000 * 200_000
-"""A header that claims more is not believed."""
 
 
 class ReadError(Exception):
@@ -212,8 +210,7 @@ def _check(dataset: rasterio.DatasetReader) -> None:
         raise ValueError(f"it has {dataset.count} bands; an asset must have one")
     if dataset.crs is None or dataset.crs.to_epsg() is None:
         raise ValueError("its CRS has no EPSG code")
-    if dataset.height * dataset.width > MAX_PIXELS:
-        raise ValueError(f"its header claims {dataset.height} x {dataset.width} pixels")
+    check_size(dataset.height, dataset.width)
 
 
 def attempts[T](access: Access, attempt: Callable[[bool], T], failed: Exception | None = None) -> T:

@@ -22,6 +22,9 @@ from pipeline.providers import Provider
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
 
+REQUESTS = 48
+"""In flight at once, of a plan or of a task."""
+
 CLIENT: ClientConfig = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
 RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=120)}
 """Of one request, for an answer that asks for it (429, 5xx) and a connection that breaks."""

@@ -15,13 +15,13 @@ from shapely.geometry.base import BaseGeometry
 from zarr.abc.store import Store
 
 from pipeline import area as areas
-from pipeline import observed, store, tasks
+from pipeline import budget, observed, store, tasks
 from pipeline.cube import SlabJob
 from pipeline.detection import Settings
 from pipeline.ledger import Ledger
 from pipeline.observed import Reconciled, slab_identity
 from pipeline.output import Output
-from pipeline.planner import GridPlan, Plan, slabs, strip_rows
+from pipeline.planner import GridPlan, Plan, slabs
 from pipeline.types import BadInput, Fault, Region, Slab, digest
 
 
@@ -66,7 +66,7 @@ class Stage:
     def detect(self, region: Region, faults: Sequence[Fault], failure: str) -> tasks.DetectTask:
         grid, config = self.planned.grid, self.plan.config
         detect = config.detect
-        rows = strip_rows(grid, len(self.times), detect.indices)
+        rows = budget.strip_rows(grid, len(self.times), detect.indices)
         # What is missing is part of what the layers depend on: healed faults make detection run again.
         identity = digest([self.result, sorted({(f.observation, f.band) for f in faults}), failure])
         return tasks.DetectTask(

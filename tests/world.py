@@ -51,29 +51,34 @@ def plain(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> A
     return level + 20 * np.sin(12.9898 * number + len(band))
 
 
-def write_tif(
-    path: Path, values: np.ndarray, frame: Frame, *, block: int = 64, nodata: int | None = 0, **options: Any
+def write_raster(
+    path: Path, values: np.ndarray, frame: Frame, *, mask: np.ndarray | None = None, **creation: Any
 ) -> None:
-    """A tiled, deflated GeoTIFF with predictor 2."""
+    """A GeoTIFF of (rows, columns) or (band, rows, columns), with an internal mask if one is given."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    bands = values if values.ndim == 3 else values[None]
     profile = {
         "driver": "GTiff",
         "dtype": values.dtype,
-        "count": 1,
+        "count": len(bands),
         "height": frame.height,
         "width": frame.width,
         "crs": f"EPSG:{frame.epsg}",
         "transform": Affine(*frame.transform),
-        "nodata": nodata,
-        "tiled": True,
-        "blockxsize": block,
-        "blockysize": block,
-        "compress": "deflate",
-        "predictor": 2,
-        **options,
+        **creation,
     }
-    with rasterio.open(path, "w", **profile) as target:
-        target.write(values, 1)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as target:
+        target.write(bands)
+        if mask is not None:
+            target.write_mask(mask)
+
+
+def write_tif(
+    path: Path, values: np.ndarray, frame: Frame, *, block: int = 64, nodata: int | None = 0, **options: Any
+) -> None:
+    """A tiled, deflated GeoTIFF with predictor 2."""
+    usual = {"tiled": True, "blockxsize": block, "blockysize": block, "compress": "deflate", "predictor": 2}
+    write_raster(path, values, frame, **{"nodata": nodata, **usual, **options})
 
 
 def item(

@@ -36,10 +36,7 @@ def spans(path: Path, frame_of: Any) -> dict[int, tuple[int, int]]:
     assert isinstance(cog, Cog)
     inside = raster.overlap(cog.frame, frame_of(cog.frame.resolution))
     assert inside is not None
-    window = inside[2]
-    rows = slice(window.row_off, window.row_off + window.height)
-    cols = slice(window.col_off, window.col_off + window.width)
-    wanted = blocks.pieces(cog.blocks, (cog.frame.height, cog.frame.width), rows, cols)
+    wanted = blocks.pieces(cog.blocks, cog.frame, *inside[2].toslices())
     return {p.block: cog.blocks.span(p.block) for p in wanted}
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
-from affine import Affine
 
 from pipeline import raster
 from pipeline.assets import Coded, Window, fetch, fetch_once, place
@@ -18,6 +16,7 @@ from pipeline.config import ProviderSpec, Source
 from pipeline.providers import from_spec
 from pipeline.raster import Access, ReadError
 from pipeline.types import Asset, Frame, Mask
+from tests.world import write_raster
 
 SPEC = ProviderSpec(bands={"red": "red"})
 ACCESS = Access(Source(), from_spec(SPEC, "test"), 1)
@@ -38,24 +37,9 @@ def asset(path: Path, **changes: Any) -> Asset:
     return Asset(**{**said, "frame": FRAME, **changes})
 
 
-def write(
-    path: Path, values: np.ndarray, frame: Frame = FRAME, mask: np.ndarray | None = None, **creation: Any
-) -> Path:
+def write(path: Path, values: np.ndarray, **creation: Any) -> Path:
     """A GeoTIFF by GDAL."""
-    profile = {
-        "driver": "GTiff",
-        "height": frame.height,
-        "width": frame.width,
-        "count": 1,
-        "dtype": values.dtype,
-        "crs": frame.epsg,
-        "transform": Affine(*frame.transform),
-        **creation,
-    }
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as out:
-        out.write(values, 1)
-        if mask is not None:
-            out.write_mask(mask)
+    write_raster(path, values, FRAME, **creation)
     return path
 
 
@@ -156,19 +140,7 @@ def test_what_another_scene_gave_stays(tmp_path: Path) -> None:
 def test_what_goes_the_general_way_and_why(tmp_path: Path) -> None:
     values = textured("uint16")
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64}
-    two = tmp_path / "two.tif"
-    with rasterio.open(
-        two,
-        "w",
-        driver="GTiff",
-        height=64,
-        width=64,
-        count=2,
-        dtype="uint16",
-        crs=32638,
-        transform=Affine(*FRAME.transform),
-    ) as out:
-        out.write(np.ones((2, 64, 64), "uint16"))
+    two = write(tmp_path / "two.tif", np.ones((2, FRAME.height, FRAME.width), "uint16"))
     found = read_cog(*ACCESS.store(str(two)))
     assert found == General("2 samples a pixel")
     wide = write(tmp_path / "wide.tif", values.astype("uint32"), **layout)

@@ -1,0 +1,61 @@
+"""What a plan will need: memory of its tasks, bytes of its stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kernels import bands_of
+from pipeline.numbers import BLOCK
+from pipeline.store import SPACE_CHUNK, largest_divisor
+from pipeline.types import Grid, Region
+
+DETECT_BUDGET = 512 * 2**20
+"""Bytes of digital numbers that one detection task may hold; rows are read in strips that fit it."""
+
+BAND_OVERHEAD = 64 * 2**20
+"""What a task needs beyond its buffers: the codec's scratch, GDAL's block cache."""
+
+COMPRESSION = 1.6
+"""Measured on Sentinel-2 reflectance with blosc lz4 bitshuffle: 1.62 : 1."""
+
+
+def cube_bytes(grid: Grid, regions: Sequence[Region], count: int) -> int:
+    """Bytes of a cube's pixels, uncompressed: every region of ``count`` observations."""
+    pixels = sum(r.frame.height * r.frame.width for r in regions)
+    return int(_itemsize(grid, tuple(grid.bands)) * pixels * count)
+
+
+def build_memory(grid: Grid, depth: int) -> int:
+    """Projected peak of a building task, bytes: it holds one band of one slab at a time."""
+    sides = [round(grid.region * grid.frame.resolution / r) for r in grid.bands.values()]
+    return 2 * max(sides) ** 2 * depth * 2 + BAND_OVERHEAD
+
+
+def strip_rows(grid: Grid, count: int, indices: Sequence[str]) -> int:
+    """Rows of a detection strip: whole inner chunks where the budget allows, else a half, a quarter... of one.
+
+    Reading part of a chunk decodes it again for the next strip, which costs less than memory that is not there.
+    """
+    coarse = round(max(grid.bands.values()) / grid.frame.resolution)
+    row = int(grid.region * max(count, 1) * _itemsize(grid, bands_of(indices))) + 1
+    step = largest_divisor(grid.region, SPACE_CHUNK)
+    while step * row > DETECT_BUDGET and step % (2 * coarse) == 0:
+        step //= 2
+    step = step if step % coarse == 0 else step * coarse
+    return max(step, DETECT_BUDGET // row // step * step)
+
+
+def detect_memory(grid: Grid, count: int, indices: Sequence[str]) -> int:
+    """Projected peak of a detection task, bytes."""
+    rows = min(strip_rows(grid, count, indices), grid.region)
+    # Of a block: bands and indices as float32, the scales of its pixels, a temporary, what the kernel makes of it.
+    block = BLOCK * count * 4 * (len(bands_of(indices)) + 2 * len(indices) + 2)
+    return int(rows * grid.region * count * _itemsize(grid, bands_of(indices))) + block + BAND_OVERHEAD
+
+
+def _itemsize(grid: Grid, bands: Sequence[str]) -> float:
+    """Bytes a finest pixel and observation: of reflectance bands, and of the mask beside them."""
+    # The mask's band is the last that the plan names, and the only one of a byte.
+    *_, mask = grid.bands
+    sizes = {name: (1 if name == mask else 2) for name in (*bands, mask)}
+    return sum(size * (grid.frame.resolution / grid.bands[name]) ** 2 for name, size in sizes.items())
