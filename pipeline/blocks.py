@@ -142,16 +142,24 @@ def place(
     out : (height, width), in, out; whole, since a view of it would be of another type, and compiled again
     """
     top, left, row, col, height, width = piece
-    last = table.size - 1  # differences wrap
+    last = table.size - 1  # differences wrap: the sum is cut where it is looked up, which keeps the loop's chain short
     for r in range(height):
-        number = 0
+        line, into, number = block[top + r], out[row + r], 0
         if predicted:
             for c in range(left):
-                number += block[top + r, c]
-        for c in range(width):
-            number = (number + block[top + r, left + c]) & last if predicted else block[top + r, left + c]
-            if blank or out[row + r, col + c] == fill:
-                out[row + r, col + c] = table[number]
+                number += line[c]
+        if not blank:
+            for c in range(width):
+                number = number + line[left + c] if predicted else line[left + c]
+                if into[col + c] == fill:
+                    into[col + c] = table[number & last]
+        elif predicted:
+            for c in range(width):
+                number += line[left + c]
+                into[col + c] = table[number & last]
+        else:
+            for c in range(width):
+                into[col + c] = table[line[left + c]]
 
 
 def numbers(block: np.ndarray, blocks: Blocks) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kernels import bands_of
 from pipeline.numbers import BLOCK
-from pipeline.store import SPACE_CHUNK, largest_divisor
+from pipeline.shards import SPACE_CHUNK, largest_divisor
 from pipeline.types import Grid, Region
 
 DETECT_BUDGET = 512 * 2**20

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
-from zarr.abc.store import Store
 from zarr.core.buffer import Buffer
 from zarr.storage import ObjectStore as ZarrObjectStore
 from zarr.storage import WrapperStore
@@ -48,7 +47,7 @@ class Output:
     def __getstate__(self) -> dict[str, str]:
         return {"path": self.path}
 
-    def zarr(self, prefix: str) -> Store:
+    def zarr(self, prefix: str) -> ZarrObjectStore[ObjectStore]:
         """A Zarr store rooted at `prefix`."""
         return ZarrObjectStore(self._open(prefix))
 
@@ -92,16 +91,27 @@ class Output:
         return shutil.disk_usage(folder).free
 
 
-class HashingStore(WrapperStore[Store]):
+class HashingStore(WrapperStore[ZarrObjectStore[ObjectStore]]):
     """A Zarr store that remembers the sha256 and the size of each object written through it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ZarrObjectStore[ObjectStore]) -> None:
         super().__init__(store)
         self.checksums: dict[str, str] = {}
         self.bytes_written = 0
 
     async def set(self, key: str, value: Buffer) -> None:
         await super().set(key, value)
-        data = memoryview(value.as_numpy_array())  # a view: shards are large
+        self._note(key, memoryview(value.as_numpy_array()))
+
+    def put(self, key: str, data: bytearray | None) -> None:
+        """Put an object whole, without Zarr; None stands for no object, as Zarr means an empty chunk."""
+        if data is not None:
+            obstore.put(self._store.store, key, data)
+            self._note(key, memoryview(data))
+            return
+        with contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._store.store, key)
+
+    def _note(self, key: str, data: memoryview) -> None:
         self.checksums[key] = hashlib.sha256(data).hexdigest()
         self.bytes_written += data.nbytes

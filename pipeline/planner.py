@@ -26,7 +26,8 @@ from pipeline.cog import General
 from pipeline.config import Config
 from pipeline.headers import Known
 from pipeline.screen import screen
-from pipeline.store import SCHEMA, TIME_CHUNK
+from pipeline.shards import TIME_CHUNK
+from pipeline.store import SCHEMA
 from pipeline.types import BadInput, Grid, Mask, Observation, Region, Rejection, Scene, Slab, digest
 
 

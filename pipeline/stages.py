@@ -22,6 +22,7 @@ from pipeline.ledger import Ledger
 from pipeline.observed import Reconciled, slab_identity
 from pipeline.output import Output
 from pipeline.planner import GridPlan, Plan, slabs
+from pipeline.shards import largest_divisor
 from pipeline.types import BadInput, Fault, Region, Slab, digest
 
 
@@ -197,7 +198,7 @@ def _lay_out(stage: Stage, ledger: Ledger) -> None:
     )
     if "cube" not in store.read_meta(layers):
         _forget(ledger, f"detect/{grid.name}/")
-        chunk = store.largest_divisor(grid.region, store.LAYER_CHUNK)
+        chunk = largest_divisor(grid.region, store.LAYER_CHUNK)
         store.create_layers(layers, grid.frame, chunk, {"cube": planned.cube, "grid": grid.name})
 
 

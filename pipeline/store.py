@@ -14,26 +14,21 @@ import numpy as np
 import pyproj
 import zarr
 from zarr.abc.store import Store
-from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.codecs import ZstdCodec
 
 from kernels import LAYERS, Layers, Quality, Status
+from pipeline.shards import encode, shard_of
 from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, BadInput, Frame, Grid, Mask, Observation, Region, Slab
 
 SCHEMA = 1
 """Version of the layout of every store; a reader refuses a newer one."""
 
-TIME_CHUNK = 12
-SPACE_CHUNK = 128
 LAYER_CHUNK = 512
 
 
 def group_name(resolution: float) -> str:
     """The cube's group of one resolution: "10m", "20m"."""
     return f"{resolution:g}m"
-
-
-def largest_divisor(number: int, limit: int) -> int:
-    return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)
 
 
 # ---------------------------------------------------------------------------------------------------------------- cubes
@@ -45,7 +40,7 @@ def create_cube(store: Store, grid: Grid, mask: Mask, depth: int, attrs: Mapping
     Parameters
     ----------
     depth : int
-        Observations of a slab, a multiple of `TIME_CHUNK` or less than it.
+        Observations of a slab, whole time chunks.
     attrs : Mapping
         Kept on the root under "groundbreak" (cube digest, source...).
     """
@@ -69,23 +64,21 @@ def create_cube(store: Store, grid: Grid, mask: Mask, depth: int, attrs: Mapping
                 "units": "milliseconds since 1970-01-01",
             },
         )
-        side = round(grid.region * grid.frame.resolution / resolution)
-        chunk = largest_divisor(side, SPACE_CHUNK)
         for band in sorted(b for b, r in grid.bands.items() if r == resolution):
-            is_mask = band == mask.band
+            shard = shard_of(grid, mask, depth, band)
             group.create_array(
                 band,
                 shape=(0, frame.height, frame.width),
-                chunks=(largest_divisor(depth, TIME_CHUNK), chunk, chunk),
-                shards=(depth, side, side),
-                dtype="uint8" if is_mask else "int16",
-                fill_value=mask.nodata if is_mask else REFLECTANCE_FILL,
-                compressors=ZstdCodec(level=1) if is_mask else BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),
+                chunks=shard.chunks,
+                shards=shard.shape,
+                dtype=shard.dtype,
+                fill_value=shard.fill,
+                compressors=shard.codec,
                 dimension_names=("time", "y", "x"),
                 attributes={"grid_mapping": "spatial_ref", "coordinates": "spatial_ref"}
                 | (
                     {"long_name": "class or bit mask, as the source gives it"}
-                    if is_mask
+                    if band == mask.band
                     else {
                         "long_name": f"surface reflectance, {band}",
                         "scale_factor": REFLECTANCE_SCALE,
@@ -143,11 +136,16 @@ def region_slices(grid: Grid, region: Region, resolution: float) -> tuple[slice,
     return slice(top, top + frame.height), slice(left, left + frame.width)
 
 
-def write_slab(store: Store, grid: Grid, region: Region, slab: Slab, band: str, values: np.ndarray) -> None:
-    """Write (time, y, x) of one band: whole shards, so nothing else is touched or read back."""
-    resolution = grid.bands[band]
-    array = zarr.open_array(store, path=f"{group_name(resolution)}/{band}", mode="r+")
-    array[(slice(slab.start, slab.stop), *region_slices(grid, region, resolution))] = values
+def slab_key(grid: Grid, region: Region, slab: Slab, band: str) -> str:
+    """Where a cube keeps a band's slab of a region: one object."""
+    return f"{group_name(grid.bands[band])}/{band}/c/{slab.index}/{region.row}/{region.col}"
+
+
+def encode_slab(
+    grid: Grid, mask: Mask, region: Region, slab: Slab, band: str, values: np.ndarray
+) -> tuple[str, bytearray | None]:
+    """(key, object) of (time, y, x) of one band; nothing else is touched or read back."""
+    return slab_key(grid, region, slab, band), encode(shard_of(grid, mask, slab.depth, band), values)
 
 
 def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> np.ndarray:

@@ -82,8 +82,9 @@ def build(task: BuildTask) -> Record:
     """Build, write, record."""
 
     def work(target: HashingStore, done: _Progress) -> None:
-        for band, values, faults in build_slab(task.job):
-            store.write_slab(target, task.job.grid, task.job.region, task.slab, band, values)
+        job = task.job
+        for band, values, faults in build_slab(job):
+            target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, band, values))
             done.pixels += values.size
             done.faults.extend(faults)
         done.counts["faulty_observations"] = touched(done.faults)

@@ -1,9 +1,16 @@
-"""Comparing outputs byte by byte."""
+"""Stores of tests: comparing outputs byte by byte, and cubes written by Zarr itself."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+
+import numpy as np
+import zarr
+from zarr.abc.store import Store
+
+from pipeline.store import group_name, region_slices
+from pipeline.types import Grid, Region, Slab
 
 
 def zarr_bytes(out: Path) -> dict[str, str]:
@@ -13,3 +20,10 @@ def zarr_bytes(out: Path) -> dict[str, str]:
         for p in sorted(out.rglob("*"))
         if p.is_file() and ".zarr" in str(p.relative_to(out))
     }
+
+
+def write_slab(store: Store, grid: Grid, region: Region, slab: Slab, band: str, values: np.ndarray) -> None:
+    """Write (time, y, x) of one band into a cube with Zarr's own writer."""
+    resolution = grid.bands[band]
+    array = zarr.open_array(store, path=f"{group_name(resolution)}/{band}", mode="r+")
+    array[(slice(slab.start, slab.stop), *region_slices(grid, region, resolution))] = values

@@ -12,6 +12,7 @@ from pipeline import store
 from pipeline.detection import Settings, detect_region, failed_region
 from pipeline.numbers import read_numbers
 from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Mask, Observation, Region, Slab
+from tests.stores import write_slab
 
 SCL = Mask("scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
 FRAME = Frame(32638, 600_000, 4_400_000, 10, 32, 32)
@@ -37,7 +38,7 @@ def cube() -> tuple[MemoryStore, np.ndarray]:
             else:
                 values = rng.integers(-200, 9000, (count, n, n)).astype(np.int16)
                 values[rng.random(values.shape) < 0.05] = REFLECTANCE_FILL
-            store.write_slab(target, GRID, REGION, slab, band, values)
+            write_slab(target, GRID, REGION, slab, band, values)
     return target, times
 
 

@@ -17,6 +17,7 @@ from pipeline import numbers, store
 from pipeline.detection import Settings, detect_numbers, detect_region
 from pipeline.numbers import mask_tables, merge_days, read_numbers
 from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Mask, Observation, Region, Slab
+from tests.stores import write_slab
 
 SCL = Mask("scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
 FMASK = Mask("fmask", bits=(1, 2, 3, 4), snow_bits=(4,), nodata=255)
@@ -45,7 +46,7 @@ def make_cube(mask: Mask, mask_side: float, count: int = 30) -> tuple[Store, Gri
             values[rng.random(values.shape) < 0.05] = REFLECTANCE_FILL
             if band == mask.band:
                 values = rng.choice(codes, values.shape)
-            store.write_slab(target, grid, REGION, slab, band, values)
+            write_slab(target, grid, REGION, slab, band, values)
     return target, grid, times
 
 

@@ -1,0 +1,70 @@
+"""Shards that are encoded at once: what Zarr reads of them, and what Zarr itself would have written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore, StorePath
+
+from pipeline.providers import SCL
+from pipeline.shards import encode, shard_of
+from pipeline.store import create_cube, encode_slab, group_name, set_observations
+from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Observation, Region, Slab
+from tests.stores import write_slab
+
+FRAME = Frame(32638, 500_000, 4_400_000, 10, 384, 320)
+GRID = Grid("t", FRAME, FRAME, {"red": 10, "swir16": 20, "scl": 20}, 256)
+REGIONS = [Region("t", i, j, FRAME.window(i * 256, j * 256, h, w), 1) for i, h in enumerate((256, 128)) for j, w in
+           enumerate((256, 64))]  # fmt: skip
+
+
+def cube(depth: int, count: int) -> MemoryStore:
+    """An empty cube of ``count`` observations."""
+    target = MemoryStore()
+    create_cube(target, GRID, SCL, depth, {})
+    times = np.datetime64("2022-01-01", "ms") + np.arange(count) * np.timedelta64(1, "D")
+    set_observations(target, GRID, [Observation(str(t), t, ()) for t in times], {})
+    return target
+
+
+async def put(target: MemoryStore, key: str, data: bytearray | None) -> None:
+    """An object into a store, as a task does."""
+    at = StorePath(target, key)
+    await (at.delete() if data is None else at.set(default_buffer_prototype().buffer.from_bytes(bytes(data))))
+
+
+@pytest.mark.parametrize(("depth", "count"), [(12, 29), (24, 48), (5, 7), (60, 60)])
+def test_zarr_reads_what_it_would_have_written(depth: int, count: int) -> None:
+    rng = np.random.default_rng(depth)
+    ours, theirs = cube(depth, count), cube(depth, count)
+    for region in REGIONS:
+        for index, start in enumerate(range(0, count, depth)):
+            slab = Slab(index, start, min(start + depth, count), depth)
+            for band, side in GRID.bands.items():
+                frame = region.frame.at(side)
+                shape = slab.stop - start, frame.height, frame.width
+                values = rng.integers(-300, 9000, shape).astype(np.int16)
+                values[:, : frame.height // 2] = REFLECTANCE_FILL  # whole chunks of nothing
+                if band == "scl":
+                    values = rng.integers(0, 2, shape).astype(np.uint8)
+                write_slab(theirs, GRID, region, slab, band, values)
+                key, data = encode_slab(GRID, SCL, region, slab, band, values)
+                zarr.core.sync.sync(put(ours, key, data))
+    for band, side in GRID.bands.items():
+        path = f"{group_name(side)}/{band}"
+        assert np.array_equal(
+            zarr.open_array(ours, path=path, mode="r")[:], zarr.open_array(theirs, path=path, mode="r")[:]
+        )
+    assert {k: len(v) for k, v in ours._store_dict.items()} == {k: len(v) for k, v in theirs._store_dict.items()}
+
+
+def test_nothing_but_fill_is_no_object() -> None:
+    shard = shard_of(GRID, SCL, 12, "red")
+    empty = np.full(shard.shape, shard.fill, shard.dtype)
+    assert encode(shard, empty) is None
+    empty[5, 100, 200] = 1
+    data = encode(shard, empty)
+    assert data is not None
+    assert len(data) < 10_000  # one chunk of four, and the index
