@@ -21,6 +21,7 @@ from cluster.plugins import Prepare, code_digest, differing_workers
 from pipeline import headers, planner, runner, saved, stages, tasks
 from pipeline.config import Config, load
 from pipeline.ledger import Ledger, locked
+from pipeline.offsets import Step
 from pipeline.output import Output
 from pipeline.planner import Plan
 from pipeline.progress import silent
@@ -38,6 +39,8 @@ class Result:
     outcome: Outcome
     sites: list[Site]
     faults: list[Fault]
+    steps: dict[str, list[Step]]
+    """Region -> steps on dark pixels that contradict the provider table, and were accepted."""
 
 
 def plan(config: Config | str | Path) -> Plan:
@@ -83,7 +86,7 @@ def run(
     with locked(output):
         ledger = Ledger(output)
         if retry:
-            for task in [t for t, r in ledger.records.items() if r.faults or r.state != "done"]:
+            for task in [t for t, r in ledger.records.items() if r.faults or r.state not in ("done", "dropped")]:
                 ledger.forget(task)
         ready = stages.prepare(planned, output, ledger, rebuild=rebuild)
         saved.save(planned, output)
@@ -118,8 +121,8 @@ def republish(config: Config | str | Path) -> Result:
     planned = saved.load(config, output)
     with locked(output):
         ledger = Ledger(output)
-        sites = publish(planned, output, ledger, {})
-    return Result(output, Outcome(), sites, ledger.faults(set(ledger.records)))
+        sites, steps = publish(planned, output, ledger, {})
+    return Result(output, Outcome(), sites, ledger.faults(set(ledger.records)), steps)
 
 
 def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: Any) -> xr.Dataset:
@@ -183,14 +186,14 @@ def _execute(
 ) -> Result:
     work = runner.due(ready, ledger)
     try:
-        if work.todo:
+        if work.parts:
             with _client(config, client) as connected:
                 runner.execute(work, connected, ledger, listener)
     finally:
         ledger.compact()
     outcome = work.outcome
-    sites = publish(stages.settled_plan(ready), output, ledger, outcome.ignored)
-    return Result(output, outcome, sites, ledger.faults(outcome.tasks))
+    sites, steps = publish(stages.settled_plan(ready), output, ledger, outcome.ignored)
+    return Result(output, outcome, sites, ledger.faults(outcome.tasks), steps)
 
 
 @contextmanager

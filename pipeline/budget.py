@@ -45,6 +45,11 @@ def strip_rows(grid: Grid, count: int, indices: Sequence[str]) -> int:
     return max(step, DETECT_BUDGET // row // step * step)
 
 
+def fits(grid: Grid, count: int, indices: Sequence[str]) -> bool:
+    """Whether the whole series of a region, as detection reads it, lies within the budget."""
+    return grid.region**2 * count * _itemsize(grid, bands_of(indices)) <= DETECT_BUDGET
+
+
 def detect_memory(grid: Grid, count: int, indices: Sequence[str]) -> int:
     """Projected peak of a detection task, bytes."""
     rows = min(strip_rows(grid, count, indices), grid.region)

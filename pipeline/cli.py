@@ -156,6 +156,8 @@ def _report(result: Any) -> int:
         print(f"  {site.id}  onset {site.onset}  halt {halt}  {site.status:<8} {site.area_m2:,.0f} m2")
     for grid, items in outcome.ignored.items():
         print(f"  {grid}: {len(items)} items changed inside finished slabs (--rebuild applies them): {items[0]} ...")
+    for region, steps in list(result.steps.items())[:SHOWN]:
+        print(f"  {region}: offset step of {steps[0].size:+.3f} on dark pixels since {steps[0].since}, accepted")
     for fault in result.faults[:SHOWN]:
         print(f"  fault: {_fault(fault)}")
     for region, error in list(outcome.failed.items())[:SHOWN]:

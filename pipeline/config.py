@@ -72,6 +72,8 @@ class Source:
     s3_endpoint: str | None = None
     s3_region: str | None = None
     requester_pays: bool = False
+    accept_offset_step: bool = False
+    """Go on where dark pixels contradict the offsets that the provider table tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class Cube:
     """Side of a region in the finest pixels, at least; rounded up to whole source blocks."""
     slab: int = 60
     """Observations of a slab."""
+    keep: bool = True
+    """Whether a region's cube is kept once its layers are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +267,8 @@ def _check(config: Config) -> None:
     _need(bool(config.output.path), "[output] path", "is required")
     _need(cube.resolution is None or cube.resolution > 0, "[cube] resolution", "must be positive")
     _need(cube.region > 0 and cube.slab > 0, "[cube]", "region and slab must be positive")
-    _need(
-        detect.detector in DETECTORS, f"[detect] detector = {detect.detector!r}", f"must be one of {sorted(DETECTORS)}"
-    )
+    what = f"[detect] detector = {detect.detector!r}"
+    _need(detect.detector in DETECTORS, what, f"must be one of {sorted(DETECTORS)}")
     _need(bool(detect.indices), "[detect] indices", "must name at least one index")
     try:
         bands_of(detect.indices)
@@ -281,14 +284,11 @@ def _check(config: Config) -> None:
         except ValueError:
             _need(False, f"[detect] history_end = {detect.history_end!r}", "must be an ISO date")
     _need(detect.min_area_m2 >= 0, "[detect] min_area_m2", "must not be negative")
-    kinds = ("local", "address")
-    _need(config.cluster.kind in kinds, f"[cluster] kind = {config.cluster.kind!r}", f"must be one of {kinds}")
-    _need(
-        (config.cluster.kind == "address") == (config.cluster.address is not None),
-        "[cluster] address",
-        'goes with kind = "address", and that kind needs it',
-    )
-    _need(config.cluster.workers is None or config.cluster.workers > 0, "[cluster] workers", "must be positive")
+    named, kinds = config.cluster, ("local", "address")
+    _need(named.kind in kinds, f"[cluster] kind = {named.kind!r}", f"must be one of {kinds}")
+    rule = 'goes with kind = "address", and that kind needs it'
+    _need((named.kind == "address") == (named.address is not None), "[cluster] address", rule)
+    _need(named.workers is None or named.workers > 0, "[cluster] workers", "must be positive")
     _need(config.run.attempts > 0, "[run] attempts", "must be positive")
     _need(0 <= config.run.fault_threshold <= 1, "[run] fault_threshold", "must lie between 0 and 1")
 

@@ -6,7 +6,7 @@ is kept as the source gives it. What cannot be read is a fault, and its pixels a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ from pipeline.headers import Known, cut, key
 from pipeline.hrefs import redact
 from pipeline.raster import Access, ReadError, attempts
 from pipeline.remote import REQUESTS
-from pipeline.types import Asset, Fault, Grid, Mask, Observation, Region, Scene
+from pipeline.types import REFLECTANCE_SCALE, Asset, Fault, Grid, Mask, Observation, Region, Scene
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,13 @@ class SlabJob:
     """None where nothing will be built."""
     headers: Known = field(default_factory=dict)
     """Those that are known already."""
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """What each observation is taken to carry, reflectance x 10000; 0 where it is no longer offered."""
+        some = next(name for name in self.grid.bands if name != self.mask.band)
+        first = (o.scenes[0].assets[some].offset if o.scenes else 0.0 for o in self.observations)
+        return tuple(round(offset / REFLECTANCE_SCALE) for offset in first)
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker: of the headers, only its own blocks."""
@@ -49,8 +56,16 @@ class SlabJob:
         return own
 
 
-def build_slab(job: SlabJob) -> Iterator[tuple[str, np.ndarray, list[Fault]]]:
-    """Read a region's slab, one band at a time; the next is fetched while this one is written.
+def build_slab(
+    job: SlabJob, room: Mapping[str, np.ndarray] | None = None
+) -> Iterator[tuple[str, np.ndarray, list[Fault]]]:
+    """Read a region's slab, one band at a time; the next is fetched while this one is decoded and written.
+
+    The smallest band comes first: nothing is done while it is awaited.
+
+    Parameters
+    ----------
+    room : band -> (time, height, width), where to put its values instead of a new array
 
     Yields
     ------
@@ -58,26 +73,29 @@ def build_slab(job: SlabJob) -> Iterator[tuple[str, np.ndarray, list[Fault]]]:
         values : (time, height, width) in the band's own pixels; int16 reflectance x 10000 with -32768 where there is
         none, or the mask's own uint8 with its fill.
     """
-    names = list(job.grid.bands)
+    names = sorted(job.grid.bands, key=lambda name: (-job.grid.bands[name], name != job.mask.band))
     with ThreadPoolExecutor(REQUESTS) as pool:
-        band = _Band(job, names[0], pool)
+        ahead = [_Band(job, names[0], pool, room or {})]
         for following in (*names[1:], None):
-            name, found = band.name, band.decode()
             if following is not None:
-                band = _Band(job, following, pool)
-            yield name, *found
+                ahead.append(_Band(job, following, pool, room or {}))
+            band = ahead.pop(0)
+            values, faults = band.decode()
+            yield band.name, values, faults
+            del band, values  # or they would stand beside those of the next band
 
 
 class _Band:
     """A band of a slab. The first scene of every observation is fetched from the start, by the pool's threads; what
     those after it must fill is known only then."""
 
-    def __init__(self, job: SlabJob, name: str, pool: Executor) -> None:
+    def __init__(self, job: SlabJob, name: str, pool: Executor, room: Mapping[str, np.ndarray]) -> None:
         self.job, self.name, self.pool = job, name, pool
         frame = job.region.frame.at(job.grid.bands[name])
         self.window = Window(frame, job.mask if name == job.mask.band else None)
         # Filled one by one: memory that nobody has touched yet costs nothing.
-        self.values = np.empty((len(job.observations), frame.height, frame.width), self.window.dtype)
+        new = np.empty((len(job.observations), frame.height, frame.width), self.window.dtype)
+        self.values = room.get(name, new)
         self.blank = [True] * len(job.observations)
         self.first = [self._submit(t, o.scenes[0]) if o.scenes else None for t, o in enumerate(job.observations)]
 

@@ -7,7 +7,7 @@ apart, are merged for the kernel: each index takes the mean of the day's clear v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from zarr.abc.store import Store
 
 import kernels
 from kernels import OUTSIDE, Layers, Quality, Status
-from pipeline.numbers import Numbers, read_numbers
+from pipeline.numbers import Numbers, read_numbers, take_numbers
 from pipeline.store import region_slices
 from pipeline.types import Grid, Mask, Region
 
@@ -32,20 +32,14 @@ class Settings:
 
 
 def detect_region(
-    store: Store,
-    grid: Grid,
-    region: Region,
-    mask: Mask,
-    times: np.ndarray,
-    owned: np.ndarray,
-    settings: Settings,
-    rows_per_strip: int,
-    faulty: bool,
+    read: Callable[[slice], Numbers], owned: np.ndarray, settings: Settings, rows_per_strip: int, faulty: bool
 ) -> Layers:
     """The layers of a region, (height, width) each; pixels that it does not own are outside.
 
     Parameters
     ----------
+    read : Callable
+        Gives the numbers of some of the region's rows.
     owned : (height, width) bool
     rows_per_strip : int
         Rows read at a time, which bounds memory.
@@ -53,20 +47,44 @@ def detect_region(
         Faults touched the region's cube: every owned pixel carries the bit.
     """
     out = kernels.empty_layers(owned.shape)
-    rows, cols = region_slices(grid, region, grid.frame.resolution)
-    for top in range(0, region.frame.height, rows_per_strip):
-        bottom = min(top + rows_per_strip, region.frame.height)
+    for top in range(0, len(owned), rows_per_strip):
+        bottom = min(top + rows_per_strip, len(owned))
         mine = owned[top:bottom]
         if not mine.any():
             continue
-        strip = slice(rows.start + top, rows.start + bottom)
-        numbers = read_numbers(store, grid, mask, settings.indices, times, strip, cols)
         part: list[Any] = [layer[top:bottom] for layer in out]
-        detect_numbers(numbers, mine, settings, Layers(*part))
+        detect_numbers(read(slice(top, bottom)), mine, settings, Layers(*part))
     if faulty:
         out.quality[owned] |= np.uint8(Quality.FAULTS_IN_REGION)
     assert (out.status[~owned] == OUTSIDE).all()
     return out
+
+
+def from_cube(
+    store: Store, grid: Grid, region: Region, mask: Mask, indices: Sequence[str], times: np.ndarray
+) -> Callable[[slice], Numbers]:
+    """What reads a region's rows from its cube."""
+    first, cols = region_slices(grid, region, grid.frame.resolution)
+
+    def read(rows: slice) -> Numbers:
+        strip = slice(first.start + rows.start, first.start + rows.stop)
+        return read_numbers(store, grid, mask, indices, times, strip, cols)
+
+    return read
+
+
+def from_memory(
+    room: Mapping[str, np.ndarray], grid: Grid, region: Region, mask: Mask, indices: Sequence[str], times: np.ndarray
+) -> Callable[[slice], Numbers]:
+    """The same from arrays, band -> (time, y, x) of the region in the band's own pixels."""
+
+    def own(name: str, rows: slice, cols: slice) -> np.ndarray:
+        return room[name][:, rows, cols]
+
+    def read(rows: slice) -> Numbers:
+        return take_numbers(own, grid, mask, indices, times, rows, slice(0, region.frame.width))
+
+    return read
 
 
 def detect_numbers(numbers: Numbers, owned: np.ndarray, settings: Settings, out: Layers) -> None:

@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,6 +49,8 @@ SCHEMA = pa.schema(
         ("faults", pa.list_(FAULTS)),
         ("error", _TEXT),
         ("counts", pa.map_(_TEXT, _INT)),
+        ("dark", pa.list_(pa.int32())),
+        ("offsets", pa.list_(pa.int32())),
     ]
 )
 
@@ -70,11 +72,31 @@ class Ledger:
         record = self.records.get(task)
         return record is not None and record.state == "done" and record.identity == identity
 
+    def built(self, task: str, identity: str) -> bool:
+        """Whether a build is done, or was and has served: its cube was not to be kept."""
+        record = self.records.get(task)
+        return record is not None and record.state in ("done", "dropped") and record.identity == identity
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Delete what builds wrote. They count as dropped before the first object goes, and what a crash leaves is
+        deleted by the next call."""
+        for name in names:
+            record = dataclasses.replace(self.records[name], state="dropped")
+            if self.records[name].state != "dropped":
+                self._keep(record)
+            for key in record.checksums:
+                self.output.delete(key)
+            if record.checksums:
+                self._keep(dataclasses.replace(record, checksums={}, bytes_written=0))
+
     def begin(self, task: str, identity: str) -> None:
         """Say that a task's earlier output is about to be replaced, so that a crash leaves nothing to trust."""
         if task in self.records:
-            self.add(Record(task, "started", identity, 0, now(), {}, 0, 0, {}))
-            write_record(self.output, self.records[task])
+            self._keep(Record(task, "started", identity, 0, now(), {}, 0, 0, {}))
+
+    def _keep(self, record: Record) -> None:
+        self.add(record)
+        write_record(self.output, record)
 
     def add(self, record: Record) -> None:
         """Take note of a record that its worker has written."""
@@ -186,4 +208,5 @@ def _load(output: Output) -> dict[str, Record]:
 
 def _record(row: dict[str, Any]) -> Record:
     maps = {key: dict(row[key]) for key in ("seconds", "checksums", "counts")}
-    return Record(**{**row, **maps, "faults": tuple(Fault(**f) for f in row["faults"])})
+    lists = {key: tuple(row.get(key) or ()) for key in ("dark", "offsets")}
+    return Record(**{**row, **maps, **lists, "faults": tuple(Fault(**f) for f in row["faults"])})

@@ -6,7 +6,7 @@ and indices come block by block, so that a block's floating-point arrays stay in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,11 +100,26 @@ def read_numbers(
     store: Store, grid: Grid, mask: Mask, indices: Sequence[str], times: np.ndarray, rows: slice, cols: slice
 ) -> Numbers:
     """Read what ``indices`` need of a window of a cube; ``rows`` and ``cols`` in the grid's finest pixels."""
+
+    def read(name: str, own_rows: slice, own_cols: slice) -> np.ndarray:
+        return read_band(store, grid, name, own_rows, own_cols)
+
+    return take_numbers(read, grid, mask, indices, times, rows, cols)
+
+
+def take_numbers(
+    read: Callable[[str, slice, slice], np.ndarray],
+    grid: Grid,
+    mask: Mask,
+    indices: Sequence[str],
+    times: np.ndarray,
+    rows: slice,
+    cols: slice,
+) -> Numbers:
+    """The same from anywhere: ``read`` gives (time, y, x) of a band for rows and columns of its own pixels."""
     names = (*kernels.bands_of(indices), mask.band)
     factors = {name: round(grid.bands[name] / grid.frame.resolution) for name in names}
-    bands = {
-        name: read_band(store, grid, name, *(_outwards(s, 0, factors[name]) for s in (rows, cols))) for name in names
-    }
+    bands = {name: read(name, *(_outwards(s, 0, factors[name]) for s in (rows, cols))) for name in names}
     lead = {name: (rows.start % factor, cols.start % factor) for name, factor in factors.items()}
     return Numbers(bands, factors, lead, (rows.stop - rows.start, cols.stop - cols.start), times, mask)
 

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 from pipeline import geo, geoparquet, mosaic, report, store
 from pipeline.ledger import FAULTS, Ledger, now
 from pipeline.numbers import read_numbers
+from pipeline.offsets import Step, region_steps
 from pipeline.output import Output
 from pipeline.planner import GridPlan, Plan
 from pipeline.sites import Site, find_sites
-from pipeline.stages import cube_key, detect_name
-from pipeline.types import Fault
+from pipeline.stages import build_name, cube_key, detect_name
+from pipeline.types import Fault, Record, Region
 from pipeline.version import __version__
 
 CARDS = 50
@@ -30,12 +31,14 @@ WINDOW = 128
 """Side of the window of a cube that a site's series is read from: one inner chunk."""
 
 
-def publish(plan: Plan, output: Output, ledger: Ledger, ignored: dict[str, tuple[str, ...]]) -> list[Site]:
+def publish(
+    plan: Plan, output: Output, ledger: Ledger, ignored: dict[str, tuple[str, ...]]
+) -> tuple[list[Site], dict[str, list[Step]]]:
     """Mosaic, sites, report, faults and run.json, from the layers of every grid.
 
     Returns
     -------
-    list of Site, largest first.
+    (sites, largest first; region -> the steps on dark pixels that contradict the provider table and were accepted)
     """
     grids = [g.grid for g in plan.grids]
     regions = {g.grid.name: g.regions for g in plan.grids}
@@ -66,7 +69,8 @@ def publish(plan: Plan, output: Output, ledger: Ledger, ignored: dict[str, tuple
         "faults": len(faults),
         "rejected_items": len(plan.rejections),
     }
-    series = {site.id: found for site in sites[:CARDS] if (found := site_series(plan, output, site)) is not None}
+    kept = _kept(plan, ledger)
+    series = {s.id: found for s in sites[:CARDS] if (found := site_series(plan, output, s, kept)) is not None}
     title = f"groundbreak: {plan.config.source.collection or 'changes'}, {plan.config.source.datetime}"
     headline = {
         "First observation": summary["first_observation"],
@@ -76,6 +80,8 @@ def publish(plan: Plan, output: Output, ledger: Ledger, ignored: dict[str, tuple
         "Items not used": summary["rejected_items"],
         "Ground without images": f"{summary['uncovered_km2']} km²",
     }
+    if len(kept) < summary["regions"]:
+        headline["Cubes"] = f"kept for {len(kept)} of {summary['regions']} regions; elsewhere sites have no series"
     report.write_report(
         output,
         title=title,
@@ -86,6 +92,9 @@ def publish(plan: Plan, output: Output, ledger: Ledger, ignored: dict[str, tuple
         summary=headline,
         faults=faults,
     )
+    steps = offset_steps(plan, ledger)
+    sizes = [step.size for found in steps.values() for step in found]
+    wrong = {key: bad for key, found in steps.items() if (bad := [s for s in found if s.contradicts])}
     run = {
         "schema": store.SCHEMA,
         "groundbreak": __version__,
@@ -95,6 +104,11 @@ def publish(plan: Plan, output: Output, ledger: Ledger, ignored: dict[str, tuple
         "failed_regions": failed,
         "rejected": plan.rejected(),
         "ignored": {k: list(v) for k, v in ignored.items()},
+        "offset_steps": {
+            "regions": sum(bool(found) for found in steps.values()),
+            "median": round(float(np.median(sizes)), 4) if sizes else None,
+            "contradicting": {key: [dataclasses.asdict(s) for s in found] for key, found in wrong.items()},
+        },
         "digests": {
             **attrs,
             "observations": {
@@ -105,7 +119,7 @@ def publish(plan: Plan, output: Output, ledger: Ledger, ignored: dict[str, tuple
         "detect": dataclasses.asdict(plan.config.detect),
     }
     output.put("run.json", json.dumps(run, indent=1).encode())
-    return sites
+    return sites, wrong
 
 
 def write_faults(output: Output, faults: Sequence[Fault]) -> None:
@@ -116,8 +130,36 @@ def write_faults(output: Output, faults: Sequence[Fault]) -> None:
     output.put("faults.parquet", buffer.getvalue())
 
 
-def site_series(plan: Plan, output: Output, site: Site) -> report.SiteSeries | None:
-    """A site's index series: the median over its pixels in the window of a cube that holds most of them."""
+def offset_steps(plan: Plan, ledger: Ledger) -> dict[str, list[Step]]:
+    """What dark pixels say of the offsets that the provider table tells: region -> its steps."""
+    return {
+        region.key: region_steps(np.array([o.time for o in g.observations], "datetime64[ms]"), records)
+        for g in plan.grids
+        for region in g.regions
+        if (records := _builds(plan, g, region, ledger)) is not None
+    }
+
+
+def _builds(plan: Plan, planned: GridPlan, region: Region, ledger: Ledger) -> list[Record] | None:
+    """The records of a region's builds, in order; None where one is absent."""
+    records = [ledger.records.get(build_name(region, slab.index)) for slab in planned.slabs(plan.depth)]
+    found = [r for r in records if r is not None]
+    return found if len(found) == len(records) else None
+
+
+def _kept(plan: Plan, ledger: Ledger) -> set[str]:
+    """Regions whose cube is there."""
+    return {
+        region.key
+        for g in plan.grids
+        for region in g.regions
+        if all(r.state != "dropped" for r in _builds(plan, g, region, ledger) or [])
+    }
+
+
+def site_series(plan: Plan, output: Output, site: Site, kept: set[str]) -> report.SiteSeries | None:
+    """A site's index series: the median over its pixels in the window of a cube that holds most of them; None where the
+    cube of that region was not kept."""
     xy = np.asarray(site.sample)
     best: tuple[int, GridPlan, int, int] | None = None
     for planned in (g for g in plan.grids if g.grid.frame.epsg == site.epsg):
@@ -135,6 +177,9 @@ def site_series(plan: Plan, output: Output, site: Site) -> report.SiteSeries | N
     rows, cols = _lookup(planned, xy)
     mine = (rows // WINDOW == row) & (cols // WINDOW == col)
     rows, cols = rows[mine], cols[mine]
+    keys = {(r.row, r.col): r.key for r in planned.regions}
+    if not {keys[at] for at in zip(rows // grid.region, cols // grid.region, strict=True)} <= kept:
+        return None
     coarse = round(max(grid.bands.values()) / grid.frame.resolution)
     window = [slice(int(v.min()) // coarse * coarse, int(v.max()) + 1) for v in (rows, cols)]
     times = np.array([o.time for o in planned.observations], "datetime64[ms]")

@@ -1,27 +1,29 @@
 """A run: tasks as futures in a bounded window, region by region, resumed from the ledger.
 
 The scheduler sees (region, slab) and region tasks, never chunks. A region's detection is submitted when its last slab
-is done. Nothing waits for the whole cube.
+is done; a region that is due as a whole, and whose series fits, is one task. Nothing waits for the whole cube.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from distributed import Client, Future, as_completed
 
 from pipeline import tasks
-from pipeline.cube import touched
 from pipeline.ledger import Ledger, now, write_record
+from pipeline.offsets import CHANGE, Step, region_steps
 from pipeline.stages import Stage, build_name, detect_name
-from pipeline.types import Record, Region
+from pipeline.types import BadInput, Record, Region
 
-Task = tasks.BuildTask | tasks.DetectTask
+Task = tasks.BuildTask | tasks.DetectTask | tasks.RegionTask
 
 WINDOW = 3
 """Futures in flight for each thread of the cluster."""
+
+IDLE = 0.15
+"""Share of the threads' time that tasks of whole regions may leave idle at the end, for what they save in reading."""
 
 
 @dataclass
@@ -49,39 +51,81 @@ class Listener:
 
 
 @dataclass
-class Work:
-    """What is left to do."""
+class Part:
+    """A region of which something is left to do."""
 
-    todo: list[Task]
-    """Tasks that can be submitted at once."""
-    waiting: dict[str, set[str]]
-    """Region -> the builds that its detection waits for."""
-    regions: dict[str, tuple[Stage, Region]]
+    stage: Stage
+    region: Region
+    builds: list[tasks.BuildTask]
+    """Those due; its detection follows the last."""
+    waiting: set[str] = field(default_factory=set)
+    """Builds that are not done yet."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is due, and may stay in memory."""
+        return len(self.builds) == len(self.stage.slabs()) and self.stage.fits()
+
+    def detection(self, ledger: Ledger) -> tasks.DetectTask:
+        """Its detection, knowing what went wrong in its builds.
+
+        Raises
+        ------
+        BadInput
+            Dark pixels contradict the provider table.
+        """
+        records = [ledger.records[build_name(self.region, slab.index)] for slab in self.stage.slabs()]
+        task = self.stage.detect(self.region)
+        wrong = next((step for step in region_steps(task.times, records) if step.contradicts), None)
+        if wrong and not self.stage.plan.config.source.accept_offset_step:
+            raise _contradiction(self.region, wrong)
+        return task.informed(records)
+
+
+@dataclass
+class Work:
+    """What is left to do, by region."""
+
+    parts: dict[str, Part]
     outcome: Outcome
 
 
 def due(stages: list[Stage], ledger: Ledger) -> Work:
-    """All that the ledger does not hold."""
+    """All that the ledger does not hold; cubes that have served and are not to be kept are dropped."""
     outcome = Outcome(ignored={s.planned.grid.name: s.settled.ignored for s in stages if s.settled.ignored})
-    waiting: dict[str, set[str]] = defaultdict(set)
-    todo = list(_pending(stages, ledger, outcome, waiting))
-    return Work(todo, waiting, {r.key: (s, r) for s in stages for r in s.planned.regions}, outcome)
+    parts = {}
+    for stage in stages:
+        for region in stage.planned.regions:
+            builds = [stage.build(region, slab) for slab in stage.slabs()]
+            names = [b.name for b in builds]
+            outcome.tasks |= {*names, detect_name(region)}
+            part = Part(stage, region, [b for b in builds if not ledger.finished(b.name, b.identity)])
+            if all(ledger.built(b.name, b.identity) for b in builds):
+                detect = part.detection(ledger)
+                if ledger.finished(detect.name, detect.identity):
+                    outcome.skipped += len(builds) + 1
+                    if not stage.plan.config.cube.keep:
+                        ledger.drop(names)
+                    continue
+            outcome.skipped += len(builds) - len(part.builds)
+            part.waiting = {b.name for b in part.builds}
+            parts[region.key] = part
+    return Work(parts, outcome)
 
 
 def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> Outcome:
     """Build and detect it."""
-    outcome, waiting, regions = work.outcome, work.waiting, work.regions
+    outcome, parts = work.outcome, work.parts
     threads = max(sum(client.nthreads().values()), 1)
-    tasks_due = len(work.todo) + sum(1 for r in waiting if waiting[r])
-    listener.started(tasks_due, outcome.skipped, client.dashboard_link)
-    queue: Iterator[Task] = iter(work.todo)
-    running: dict[Future[Record], Task] = {}
+    listener.started(sum(len(p.builds) + 1 for p in parts.values()), outcome.skipped, client.dashboard_link)
+    queue = _queue(list(parts.values()), ledger, threads)
+    running: dict[Future[list[Record]], Task] = {}
     stream = as_completed()
 
     def submit(task: Task) -> None:
-        ledger.begin(task.name, task.identity)
-        call = tasks.build if isinstance(task, tasks.BuildTask) else tasks.detect
-        future = client.submit(call, task, key=f"{task.name}#{task.identity}#{task.attempts}", pure=False)
+        for part in _parts(task):
+            ledger.begin(part.name, part.identity)
+        future = client.submit(tasks.run, task, key=f"{task.name}#{task.identity}#{task.attempts}", pure=False)
         running[future] = task
         stream.add(future)
 
@@ -94,21 +138,20 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
         while running:
             future = next(stream)
             task = running.pop(future)
-            record = _result(future, task)
+            records = _result(future, task)
             future.release()
-            ledger.add(record)
-            outcome.done += 1
-            listener.finished(record)
-            if isinstance(task, tasks.BuildTask):
-                region = task.job.region.key
-                waiting[region].discard(task.name)
-                if not waiting[region]:
-                    submit(_detection(*regions[region], ledger))
-            elif record.state == "failed":
-                if not task.failure and not record.counts:
-                    # Its worker died before it could write anything: say so in the layers.
-                    submit(_as_failed(task, record.error))
-                outcome.failed[task.region.key] = record.error
+            for record in records:
+                ledger.add(record)
+                outcome.done += 1
+                listener.finished(record)
+            part = parts[task.region.key]
+            if records[-1].task == detect_name(part.region):
+                if (again := _ended(part, task, records[-1], ledger, outcome)) is not None:
+                    submit(again)
+            else:
+                part.waiting -= {r.task for r in records}
+                if not part.waiting:
+                    submit(part.detection(ledger))
             fill()
     except BaseException:
         client.cancel(list(running))
@@ -116,46 +159,63 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
     return outcome
 
 
-def _pending(stages: list[Stage], ledger: Ledger, outcome: Outcome, waiting: dict[str, set[str]]) -> Iterator[Task]:
-    """Tasks that can be submitted now; `waiting` gets the builds that each region's detection waits for."""
-    for stage in stages:
-        for region in stage.planned.regions:
-            builds = [stage.build(region, slab) for slab in stage.slabs()]
-            outcome.tasks |= {b.name for b in builds} | {detect_name(region)}
-            due = [b for b in builds if not ledger.finished(b.name, b.identity)]
-            outcome.skipped += len(builds) - len(due)
-            waiting[region.key] |= {b.name for b in due}
-            yield from due
-            if not due:
-                detect = _detection(stage, region, ledger)
-                if ledger.finished(detect.name, detect.identity):
-                    outcome.skipped += 1
-                else:
-                    yield detect
+def _queue(parts: list[Part], ledger: Ledger, threads: int) -> Iterator[Task]:
+    """What can be submitted, region by region; whole regions as one task each, where that keeps the threads busy."""
+    whole = sum(p.whole for p in parts)
+    in_memory = whole > 0 and -(-whole // threads) * threads * (1 - IDLE) <= whole
+    for part in parts:
+        if not part.builds:
+            yield part.detection(ledger)
+        elif in_memory and part.whole:
+            accept = part.stage.plan.config.source.accept_offset_step
+            yield tasks.RegionTask(tuple(part.builds), part.stage.detect(part.region), accept)
+        else:
+            yield from part.builds
 
 
-def _detection(stage: Stage, region: Region, ledger: Ledger) -> tasks.DetectTask:
-    """The detection of a region whose builds are over, knowing what went wrong in them."""
-    records = [ledger.records[build_name(region, slab.index)] for slab in stage.slabs()]
-    faults = [f for r in records for f in r.faults]
-    count, allowed = len(stage.settled.observations), stage.plan.config.run.fault_threshold
-    failure = next((r.error for r in records if r.state != "done"), "")
-    if not failure and touched(faults) > allowed * count:
-        failure = f"faults touch {touched(faults)} of {count} observations, above [run] fault_threshold = {allowed}"
-    return stage.detect(region, faults, failure)
+def _parts(task: Task) -> tuple[tasks.BuildTask | tasks.DetectTask, ...]:
+    """The parts of a task that leave a record."""
+    return (*task.builds, task.detect) if isinstance(task, tasks.RegionTask) else (task,)
 
 
-def _as_failed(task: tasks.DetectTask, error: str) -> tasks.DetectTask:
-    return replace(task, failure=error or "its worker died", attempts=task.attempts + 1)
+def _ended(part: Part, task: Task, record: Record, ledger: Ledger, outcome: Outcome) -> tasks.DetectTask | None:
+    """Note how a region's detection ended; what must be submitted still, if anything."""
+    if record.state == "done":
+        if not part.stage.plan.config.cube.keep:
+            ledger.drop([build_name(part.region, slab.index) for slab in part.stage.slabs()])
+        return None
+    outcome.failed[part.region.key] = record.error
+    if record.counts or (isinstance(task, tasks.DetectTask) and task.failure):
+        return None
+    # Its worker died before it could write anything: say so in the layers.
+    asked = part.detection(ledger)
+    return replace(asked, failure=record.error or "its worker died", attempts=task.attempts + 1)
 
 
-def _result(future: Future[Record], task: Task) -> Record:
-    """A task's record; its worker may have died before it could write one."""
+def _result(future: Future[list[Record]], task: Task) -> list[Record]:
+    """A task's records; its worker may have died before it could write one."""
     error = future.exception()
     if error is None:
         return future.result()
-    record = Record(
-        task.name, "failed", task.identity, task.attempts, now(), {}, 0, 0, {}, error=f"{type(error).__name__}: {error}"
+    records = []
+    why = f"{type(error).__name__}: {error}"
+    # Of a whole region its builds: that they failed is what its detection will say.
+    for part in task.builds if isinstance(task, tasks.RegionTask) else (task,):
+        record = Record(part.name, "failed", part.identity, task.attempts, now(), {}, 0, 0, {}, error=why)
+        write_record(task.output, record)
+        records.append(record)
+    return records
+
+
+def _contradiction(region: Region, step: Step) -> BadInput:
+    day = str(CHANGE.astype("datetime64[D]"))
+    rule = (
+        f"dark pixels of {step.count} observations since {step.since}, which are taken to carry an offset of "
+        f"{step.offset:g}, lie {abs(step.size):.3f} {'above' if step.size > 0 else 'below'} those from before {day}: "
+        "the pixels contradict the metadata"
     )
-    write_record(task.output, record)
-    return record
+    remedy = (
+        "Mend the items' offsets, or say them in [source.provider], and run with --rebuild; or take them as they are "
+        "with [source] accept_offset_step = true"
+    )
+    return BadInput(f"the items of {region.key}", rule, remedy)

@@ -5,7 +5,6 @@ Everything that can be refused is checked before anything is written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -23,7 +22,7 @@ from pipeline.observed import Reconciled, slab_identity
 from pipeline.output import Output
 from pipeline.planner import GridPlan, Plan, slabs
 from pipeline.shards import largest_divisor
-from pipeline.types import BadInput, Fault, Region, Slab, digest
+from pipeline.types import BadInput, Region, Slab, digest
 
 
 @dataclass(frozen=True)
@@ -64,15 +63,18 @@ class Stage:
         identity = slab_identity(self.planned.cube, slab.start, self.settled.versions[part])
         return tasks.BuildTask(build_name(region, slab.index), identity, self.output, self.cube_key, slab, job)
 
-    def detect(self, region: Region, faults: Sequence[Fault], failure: str) -> tasks.DetectTask:
+    def fits(self) -> bool:
+        """Whether a region's whole series may stay in memory, so that it is built and detected on in one task."""
+        return budget.fits(self.planned.grid, len(self.times), self.plan.config.detect.indices)
+
+    def detect(self, region: Region) -> tasks.DetectTask:
+        """Not informed yet of what its builds met."""
         grid, config = self.planned.grid, self.plan.config
         detect = config.detect
         rows = budget.strip_rows(grid, len(self.times), detect.indices)
-        # What is missing is part of what the layers depend on: healed faults make detection run again.
-        identity = digest([self.result, sorted({(f.observation, f.band) for f in faults}), failure])
         return tasks.DetectTask(
             detect_name(region),
-            identity,
+            self.result,
             self.output,
             self.cube_key,
             layers_key(grid.name),
@@ -84,8 +86,7 @@ class Stage:
             self.times,
             Settings(detect.detector, detect.indices, detect.history_end, dict(detect.params)),
             rows,
-            bool(faults),
-            failure,
+            config.run.fault_threshold,
         )
 
 
@@ -151,8 +152,12 @@ def reopen(plan: Plan, output: Output, ledger: Ledger) -> list[Stage]:
             if not ledger.finished((b := stage.build(r, s)).name, b.identity)
         ]
         if tasks_due:
+            dropped = sum(ledger.built(b.name, b.identity) for b in tasks_due)
+            rule = f"{len(tasks_due)} slabs are not built yet"
+            if dropped:
+                rule = f"{dropped} slabs were built and not kept ([cube] keep = false)"
             what = f"[output] path = {output.path!r}"
-            raise BadInput(what, f"{len(tasks_due)} slabs are not built yet", "Finish `groundbreak run` first")
+            raise BadInput(what, rule, "`groundbreak run` builds what is missing, and detects")
         stages.append(stage)
     return stages
 

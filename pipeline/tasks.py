@@ -1,4 +1,4 @@
-"""The two kinds of task, as a worker runs them: build a slab of a region, detect on a region.
+"""The kinds of task, as a worker runs them: build a slab of a region, detect on a region, or both in memory.
 
 A task reads what its job says, writes whole objects, and puts its completion record last.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
@@ -18,8 +18,10 @@ from pipeline import assets, detection, grid, store
 from pipeline.cube import SlabJob, build_slab, touched
 from pipeline.hrefs import redact
 from pipeline.ledger import now, write_record
+from pipeline.numbers import Numbers, mask_tables
+from pipeline.offsets import DarkLevels, region_steps
 from pipeline.output import HashingStore, Output
-from pipeline.types import Fault, Grid, Mask, Record, Region, Slab
+from pipeline.types import Fault, Grid, Mask, Record, Region, Slab, digest
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class BuildTask:
     slab: Slab
     job: SlabJob
     attempts: int = 1
+
+    @property
+    def region(self) -> Region:
+        """That it builds a slab of."""
+        return self.job.region
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,56 @@ class DetectTask:
     settings: detection.Settings
     rows: int
     """Rows of a strip."""
-    faulty: bool
+    allowed: float
+    """Share of the observations that faults may touch."""
+    faulty: bool = False
     """A fault touched some observation of the region."""
     failure: str = ""
     """Why the region has failed already, and is to be written so."""
     attempts: int = 1
+
+    def informed(self, builds: Sequence[Record]) -> DetectTask:
+        """This task, knowing what went wrong in its builds: part of what the layers depend on, so that healed faults
+        make detection run again."""
+        faults = [f for r in builds for f in r.faults]
+        failure = next((r.error for r in builds if r.error), "")
+        count = len(self.times)
+        if not failure and touched(faults) > self.allowed * count:
+            rule = f"above [run] fault_threshold = {self.allowed}"
+            failure = f"faults touch {touched(faults)} of {count} observations, {rule}"
+        identity = digest([self.identity, sorted({(f.observation, f.band) for f in faults}), failure])
+        return replace(self, identity=identity, faulty=bool(faults), failure=failure)
+
+
+@dataclass(frozen=True)
+class RegionTask:
+    """Build a whole region, and detect on what was built while it is in memory."""
+
+    builds: tuple[BuildTask, ...]
+    detect: DetectTask
+    """Not informed yet."""
+    accept_step: bool
+    attempts: int = 1
+
+    @property
+    def name(self) -> str:
+        """Of its detection, which is its last part."""
+        return self.detect.name
+
+    @property
+    def region(self) -> Region:
+        """That it does."""
+        return self.detect.region
+
+    @property
+    def output(self) -> Output:
+        """Where its records go."""
+        return self.detect.output
+
+    @property
+    def identity(self) -> str:
+        """Digest of all that it depends on."""
+        return digest([self.detect.identity, [b.identity for b in self.builds]])
 
 
 @dataclass
@@ -70,6 +122,8 @@ class _Progress:
     faults: list[Fault] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     error: str = ""
+    dark: tuple[int, ...] = ()
+    offsets: tuple[int, ...] = ()
 
 
 def warm_up(detector: str) -> None:
@@ -78,22 +132,41 @@ def warm_up(detector: str) -> None:
     kernels.warm_up(detector)
 
 
-def build(task: BuildTask) -> Record:
-    """Build, write, record."""
+def run(task: BuildTask | DetectTask | RegionTask) -> list[Record]:
+    """Do a task; the records that it has left, in order."""
+    if isinstance(task, RegionTask):
+        return build_and_detect(task)
+    return [build(task) if isinstance(task, BuildTask) else detect(task)]
+
+
+def build(task: BuildTask, room: Mapping[str, np.ndarray] | None = None) -> Record:
+    """Build, write, record; ``room`` as in :func:`pipeline.cube.build_slab`."""
+    job = task.job
 
     def work(target: HashingStore, done: _Progress) -> None:
-        job = task.job
-        for band, values, faults in build_slab(job):
+        levels, clear = DarkLevels(len(job.observations)), mask_tables(job.mask)[0]
+        for band, values, faults in build_slab(job, room):
             target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, band, values))
+            if band == job.mask.band:
+                levels.add_mask(values, clear, job.mask.nodata)
+            else:
+                levels.add(values)
             done.pixels += values.size
             done.faults.extend(faults)
+            del values
         done.counts["faulty_observations"] = touched(done.faults)
+        done.dark, done.offsets = levels.levels(), job.offsets
 
     return _recorded(task, task.cube, work)
 
 
-def detect(task: DetectTask) -> Record:
-    """Detect, write, record; a region that fails is written as failed."""
+def detect(task: DetectTask, read: Callable[[slice], Numbers] | None = None) -> Record:
+    """Detect, write, record; a region that fails is written as failed. Its numbers are in the cube, or where ``read``
+    has them."""
+    indices = task.settings.indices
+    read = read or detection.from_cube(
+        task.output.zarr(task.cube), task.grid, task.region, task.mask, indices, task.times
+    )
 
     def work(target: HashingStore, done: _Progress) -> None:
         mine = grid.owned(task.grid, task.region.frame, task.others, task.area)
@@ -101,17 +174,7 @@ def detect(task: DetectTask) -> Record:
         layers = detection.failed_region(mine)
         if not task.failure:
             try:
-                layers = detection.detect_region(
-                    task.output.zarr(task.cube),
-                    task.grid,
-                    task.region,
-                    task.mask,
-                    task.times,
-                    mine,
-                    task.settings,
-                    task.rows,
-                    task.faulty,
-                )
+                layers = detection.detect_region(read, mine, task.settings, task.rows, task.faulty)
             except Exception as error:  # written as failed, so that nobody takes the region for stable ground
                 done.error = _describe(error)
         rows, cols = store.region_slices(task.grid, task.region, task.grid.frame.resolution)
@@ -120,6 +183,25 @@ def detect(task: DetectTask) -> Record:
         done.counts |= detection.counts(layers)
 
     return _recorded(task, task.layers, work)
+
+
+def build_and_detect(task: RegionTask) -> list[Record]:
+    """Build a region slab by slab, and detect on it; without the detection where its client must be asked first."""
+    last = task.detect
+    names = (*kernels.bands_of(last.settings.indices), last.mask.band)
+    room = {}
+    for name in names:
+        frame = last.region.frame.at(last.grid.bands[name])
+        dtype = np.uint8 if name == last.mask.band else np.int16
+        room[name] = np.empty((len(last.times), frame.height, frame.width), dtype)
+    records = [
+        build(part, {name: values[part.slab.start : part.slab.stop] for name, values in room.items()})
+        for part in task.builds
+    ]
+    if any(step.contradicts for step in region_steps(last.times, records)) and not task.accept_step:
+        return records
+    read = detection.from_memory(room, last.grid, last.region, last.mask, last.settings.indices, last.times)
+    return [*records, detect(last.informed(records), read)]
 
 
 def _recorded(task: BuildTask | DetectTask, key: str, work: Callable[[HashingStore, _Progress], None]) -> Record:
@@ -143,6 +225,8 @@ def _recorded(task: BuildTask | DetectTask, key: str, work: Callable[[HashingSto
         faults=tuple(done.faults),
         error=done.error,
         counts=done.counts,
+        dark=done.dark,
+        offsets=done.offsets,
     )
     write_record(task.output, record)
     return record

@@ -179,8 +179,12 @@ class Observation:
 
     @property
     def version(self) -> str:
-        """Digest of what was observed and how it was processed; hrefs and signatures play no part."""
-        return digest([self.id, str(self.time), [[s.id, s.baseline, s.version] for s in self.scenes]])
+        """Digest of what was observed, how it was processed, and what its numbers are taken to mean; hrefs and
+        signatures play no part."""
+        scenes = [
+            [s.id, s.baseline, s.version, sorted({(a.scale, a.offset) for a in s.assets.values()})] for s in self.scenes
+        ]
+        return digest([self.id, str(self.time), scenes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +260,7 @@ class Record:
     task: str
     """"build/<region>/s0003" or "detect/<region>"."""
     state: str
-    """done or failed."""
+    """done or failed; started while it is being replaced; dropped where what was built is no longer kept."""
     identity: str
     """Digest of all that the task's output depends on; a record with another identity is stale."""
     attempts: int
@@ -271,3 +275,7 @@ class Record:
     error: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Figures worth keeping: pixels by status, clear observations..."""
+    dark: tuple[int, ...] = ()
+    """Of a build: the dark level of each observation, reflectance x 10000."""
+    offsets: tuple[int, ...] = ()
+    """Of a build: the offset that each was taken to carry, reflectance x 10000."""

@@ -18,7 +18,7 @@ from distributed import Client
 from distributed.scheduler import KilledWorker
 
 from kernels import Quality, Status
-from pipeline import api, cli, remote, tasks
+from pipeline import api, cli, remote, stages, tasks
 from pipeline.config import Config
 from pipeline.runner import Listener
 from pipeline.testing import ArchiveServer
@@ -227,21 +227,21 @@ def test_without_a_signature_nothing_is_read(server: ArchiveServer, tmp_path: Pa
         api.run(config(tmp_path, server, run={"attempts": 1}), client)
 
 
-@pytest.mark.parametrize("kind", ["build", "detect"])
+@pytest.mark.parametrize("kind", [tasks.BuildTask, tasks.DetectTask, tasks.RegionTask])
 def test_a_worker_that_dies_takes_its_region_alone(
-    kind: str, server: ArchiveServer, clean: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+    kind: type, server: ArchiveServer, clean: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole: Callable[[Any], Record] = getattr(tasks, kind)
+    whole = tasks.run
 
-    def dies(task: Any) -> Record:
-        region = task.region if kind == "detect" else task.job.region
-        if region.grid == "38TPK" and not getattr(task, "failure", ""):
+    def dies(task: Any) -> list[Record]:
+        if isinstance(task, kind) and task.region.grid == "38TPK" and not getattr(task, "failure", ""):
             raise KilledWorker(task.name, SimpleNamespace(address="tcp://127.0.0.1:1"), 2)  # type: ignore[arg-type]
         return whole(task)
 
     path = command(tmp_path, server, client)
     with monkeypatch.context() as patched:
-        patched.setattr(tasks, kind, dies)
+        patched.setattr(tasks, "run", dies)
+        patched.setattr(stages.Stage, "fits", lambda stage: kind is tasks.RegionTask)
         assert cli.main(["run", path]) == 1
     west, east = layers(tmp_path / "out", "38TPK"), layers(tmp_path / "out", "38TQK")
     assert set(np.unique(west.status.values)) == {255, Status.FAILED}

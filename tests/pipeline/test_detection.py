@@ -9,7 +9,7 @@ from zarr.storage import MemoryStore
 import kernels
 from kernels import OUTSIDE, Quality, Status
 from pipeline import store
-from pipeline.detection import Settings, detect_region, failed_region
+from pipeline.detection import Settings, detect_region, failed_region, from_cube
 from pipeline.numbers import read_numbers
 from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Mask, Observation, Region, Slab
 from tests.stores import write_slab
@@ -68,13 +68,13 @@ def test_strips_do_not_change_the_result_and_others_ground_is_left_alone(cube: t
     owned = np.zeros((32, 32), bool)
     owned[3:29, 5:20] = True
     settings_ = Settings("phases", ("ndvi", "swir"), None)
-    whole = detect_region(target, GRID, REGION, SCL, times, owned, settings_, 32, False)
-    strips = detect_region(target, GRID, REGION, SCL, times, owned, settings_, 8, False)
+    whole = detect_region(from_cube(target, GRID, REGION, SCL, settings_.indices, times), owned, settings_, 32, False)
+    strips = detect_region(from_cube(target, GRID, REGION, SCL, settings_.indices, times), owned, settings_, 8, False)
     for name, a, b in zip(kernels.LAYERS, whole, strips, strict=True):
         np.testing.assert_array_equal(a, b, name)
     assert (whole.status[~owned] == OUTSIDE).all()
     assert (whole.status[owned] != OUTSIDE).all()
-    faulty = detect_region(target, GRID, REGION, SCL, times, owned, settings_, 32, True)
+    faulty = detect_region(from_cube(target, GRID, REGION, SCL, settings_.indices, times), owned, settings_, 32, True)
     assert (faulty.quality[owned] & Quality.FAULTS_IN_REGION).all()
     assert not (faulty.quality[~owned]).any()
 

@@ -14,7 +14,7 @@ from zarr.storage import MemoryStore
 import kernels
 from kernels import Layers
 from pipeline import numbers, store
-from pipeline.detection import Settings, detect_numbers, detect_region
+from pipeline.detection import Settings, detect_numbers, detect_region, from_cube
 from pipeline.numbers import mask_tables, merge_days, read_numbers
 from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Mask, Observation, Region, Slab
 from tests.stores import write_slab
@@ -146,7 +146,7 @@ def test_layers_of_the_owned_pixels_are_those_of_the_whole_window(mask: Mask, mo
 
     monkeypatch.setattr(kernels, "detect", counted)
     monkeypatch.setattr(numbers.Numbers.blocks, "__defaults__", (100,))
-    got = detect_region(target, grid, REGION, mask, times, owned, asked, 12, False)
+    got = detect_region(from_cube(target, grid, REGION, mask, asked.indices, times), owned, asked, 12, False)
     assert computed == owned.sum()
     assert len(np.unique(expected.n_valid)) > 9
     for name, fill, layer in zip(kernels.LAYERS, kernels.empty_layers((1,)), got, strict=True):
