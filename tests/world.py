@@ -51,6 +51,26 @@ def plain(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> A
     return level + 20 * np.sin(12.9898 * number + len(band))
 
 
+def works(dates: Sequence[str], site: tuple[float, float, float, float], onset: str, halt: str) -> Pixels:
+    """Seasonal grass; a site (its centre, half its width and height) is cleared, worked on, and built."""
+    days_in = (np.array(dates, "datetime64[D]") - np.datetime64(dates[0])).astype(int)
+
+    def pixels(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
+        if band == "scl":
+            return np.where((number % 4 == 3) & (x + y > 0), 9, CLEAR)
+        season = np.sin(2 * np.pi * days_in[number] / 365.25)
+        grass = {"blue": 500, "red": 700 - 200 * season, "nir": 3000 + 700 * season, "swir16": 2000 - 300 * season}
+        bare = {"blue": 1200, "red": 2000, "nir": 2600, "swir16": 3300}
+        rng = np.random.default_rng([number, len(band)])
+        noise, unrest = rng.normal(0, 40), rng.normal(0, 450)
+        if dates[number] < onset:
+            return grass[band] + noise + 0 * x + 0 * y
+        inside = (abs(x - site[0]) < site[2]) & (abs(y - site[1]) < site[3])
+        return np.where(inside, bare[band] + noise + (unrest if dates[number] <= halt else 0.0), grass[band] + noise)
+
+    return pixels
+
+
 def write_raster(
     path: Path, values: np.ndarray, frame: Frame, *, mask: np.ndarray | None = None, **creation: Any
 ) -> None:
@@ -132,7 +152,13 @@ def item(
 
 
 def write_source(
-    folder: Path, tiles: Sequence[Tile], dates: Sequence[str], pixels: Pixels = plain, *, block: int = 64
+    folder: Path,
+    tiles: Sequence[Tile],
+    dates: Sequence[str],
+    pixels: Pixels = plain,
+    *,
+    block: int = 64,
+    **creation: Any,
 ) -> Path:
     """Write the rasters and items.json of all tiles on all dates; returns the path of items.json."""
     features = []
@@ -145,9 +171,8 @@ def write_source(
                 values = np.broadcast_to(
                     pixels(band, tile, number, x[None, :], y[:, None]), (frame.height, frame.width)
                 )
-                write_tif(
-                    folder / tile.code / f"{date}_0" / f"{band}.tif", np.rint(values).astype(dtype), frame, block=block
-                )
+                path = folder / tile.code / f"{date}_0" / f"{band}.tif"
+                write_tif(path, np.rint(values).astype(dtype), frame, block=block, **creation)
             features.append(item(tile, date))
     return write_items(folder, features)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -30,36 +29,21 @@ from pipeline.progress import silent
 from pipeline.runner import Listener
 from pipeline.types import BadInput, Record
 from tests.stores import zarr_bytes
-from tests.world import CLEAR, Tile, configure, days, item, lonlat_box, write_items, write_source
+from tests.world import Tile, configure, days, item, lonlat_box, works, write_items, write_source
 
 WEST = Tile("38TPK", 32638, 600_000, 4_400_000)
 EAST = Tile("38TQK", 32638, 600_800, 4_400_200)
 BOX = lonlat_box(32638, 600_300, 4_399_000, 601_700, 4_399_700)
 DATES = days("2021-01-03", 75, 10)
 ONSET, HALT = "2022-01-18", "2022-05-18"
-
-
-def built(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
-    """Seasonal grass; a square over the tiles' seam is cleared, worked on, and built."""
-    if band == "scl":
-        return np.where((number % 4 == 3) & (x + y > 0), 9, CLEAR)
-    date = np.datetime64(DATES[0]) + np.timedelta64(number * 10, "D")
-    season = np.sin(2 * np.pi * (number * 10) / 365.25)
-    grass = {"blue": 500, "red": 700 - 200 * season, "nir": 3000 + 700 * season, "swir16": 2000 - 300 * season}[band]
-    bare = {"blue": 1200, "red": 2000, "nir": 2600, "swir16": 3300}[band]
-    rng = np.random.default_rng([number, len(band)])
-    noise = rng.normal(0, 40)
-    site = (abs(x - 600_950) < 150) & (abs(y - 4_399_350) < 100)
-    if date < np.datetime64(ONSET):
-        return grass + noise + 0 * x + 0 * y
-    works = rng.normal(0, 450) if date <= np.datetime64(HALT) else 0.0
-    return np.where(site, bare + works + noise, grass + noise)
+SITE = 600_950, 4_399_350, 150, 100
+"""Over the tiles' seam."""
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
-    write_source(folder / "source", [WEST, EAST], DATES, built)
+    write_source(folder / "source", [WEST, EAST], DATES, works(DATES, SITE, ONSET, HALT))
     return folder
 
 
@@ -119,24 +103,6 @@ def test_each_pixel_is_published_once(whole: Path) -> None:
         owned = int((opened.status != 255).sum())
     plan = json.loads((whole / "plan.json").read_text())
     assert owned == sum(r["owned"] for g in plan["grids"] for r in g["regions"])
-
-
-def test_appending_equals_building_at_once(world: Path, whole: Path, client: Client) -> None:
-    first = api.run(config(world, "grown", "2021-01-01/2022-03-01"), client)
-    cube = "38TPK/cube.zarr"
-    full_slabs = len([d for d in DATES if d <= "2022-03-01"]) // 12
-    before = {
-        k: v for k, v in zarr_bytes(world / "grown").items() if k.startswith(cube) and re.search(r"m/(red|scl)/c/", k)
-    }
-    second = api.run(config(world, "grown"), client)
-    assert second.outcome.skipped > 0
-    assert second.outcome.done < len(second.outcome.tasks)
-    after = zarr_bytes(world / "grown")
-    finished = {k for k in before if int(k.split("/c/")[1].split("/")[0]) < full_slabs}
-    assert finished
-    assert all(after[k] == before[k] for k in finished)
-    assert after == zarr_bytes(whole)
-    assert first.outcome.skipped == 0
 
 
 def test_other_detection_parameters_redo_detection_alone(world: Path, whole: Path, client: Client) -> None:
