@@ -9,6 +9,7 @@ import numpy as np
 import zarr
 from zarr.abc.store import Store
 
+from pipeline.output import Output
 from pipeline.store import group_name, region_slices
 from pipeline.types import Grid, Region, Slab
 
@@ -27,3 +28,8 @@ def write_slab(store: Store, grid: Grid, region: Region, slab: Slab, band: str, 
     resolution = grid.bands[band]
     array = zarr.open_array(store, path=f"{group_name(resolution)}/{band}", mode="r+")
     array[(slice(slab.start, slab.stop), *region_slices(grid, region, resolution))] = values
+
+
+def output_bytes(output: Output) -> dict[str, str]:
+    """Key -> sha256 of every object of an output, wherever it lies."""
+    return {key: hashlib.sha256(output.get(key) or b"").hexdigest() for key in sorted(output.list(""))}

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +9,6 @@ from typing import Any
 import obstore
 import pyarrow.parquet as pq
 import pytest
-import requests
 from distributed import Client
 from obstore.store import S3Store
 
@@ -26,7 +18,7 @@ from pipeline.ledger import LOCK, locked
 from pipeline.output import Output
 from pipeline.runner import Listener
 from pipeline.types import BadInput, Record
-from tests.stores import zarr_bytes
+from tests.stores import output_bytes, zarr_bytes
 from tests.world import Tile, configure, days, lonlat_box, write_source
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
@@ -34,40 +26,6 @@ BOX = lonlat_box(32638, 600_500, 4_399_500, 600_800, 4_399_700)
 """In two regions."""
 DATES = days("2021-01-03", 18, 10)
 SPAN = "2021-01-01/2021-12-31"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """A server with the buckets "results" and "archive", and an environment that leads to it."""
-    program = Path(sys.executable).with_name("moto_server")
-    if not program.exists():
-        pytest.skip("moto's server is not here")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    # A process of its own: it must answer while GDAL waits for it in this one.
-    command = [program, "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(300):
-        with contextlib.suppress(OSError):
-            requests.get(url, timeout=1)
-            break
-        time.sleep(0.1)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (
-            ("ACCESS_KEY_ID", "key"),
-            ("SECRET_ACCESS_KEY", "SECRET"),
-            ("REGION", "us-east-1"),
-            ("ENDPOINT_URL", url),
-            ("ALLOW_HTTP", "true"),
-        ):
-            patch.setenv(f"AWS_{name}", value)
-        for bucket in ("results", "archive"):
-            requests.put(f"{url}/{bucket}", timeout=10).raise_for_status()
-        yield url
-    server.kill()
-    server.wait()
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +47,7 @@ def config(world: Path, out: str, datetime: str = SPAN, **sections: Any) -> Conf
 
 def objects(output: Output) -> dict[str, str]:
     """As zarr_bytes, of an object store."""
-    keys = sorted(key for key in output.list("") if ".zarr" in key)
-    return {key: hashlib.sha256(output.get(key) or b"").hexdigest() for key in keys}
+    return {key: digest for key, digest in output_bytes(output).items() if ".zarr" in key}
 
 
 def test_a_run_on_s3_leaves_the_same_bytes(endpoint: str, world: Path, on_disk: dict[str, str], client: Client) -> None:

@@ -1,0 +1,51 @@
+"""A run from S3 to S3 against the same run from disk to disk: the same objects, byte by byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pyarrow.parquet as pq
+from distributed import Client
+from obstore.store import S3Store
+
+from pipeline import api
+from tests.stores import output_bytes
+from tests.world import Tile, configure, days, lonlat_box, works, write_source
+
+WEST = Tile("38TPK", 32638, 600_000, 4_400_000, size=64)
+EAST = Tile("38TQK", 32638, 600_400, 4_400_000, size=64)
+BOX = lonlat_box(32638, 600_200, 4_399_500, 600_900, 4_399_800)
+DATES = days("2021-01-03", 42, 16)
+SITE = 600_520, 4_399_650, 160, 100
+"""Over the tiles' seam."""
+OWN = {"headers.parquet", "run.json", "ledger/ledger.parquet"}
+"""What tells of hrefs, of when the run was and how long it took."""
+
+
+def run(folder: Path, client: Client, **sections: Any) -> dict[str, str]:
+    """Key -> sha256 of every object that a whole run leaves."""
+    span = f"{DATES[0]}/{DATES[-1]}"
+    result = api.run(configure(folder, BOX, span, detect={"indices": ["ndvi"]}, **sections), client)
+    assert not result.faults
+    assert not result.outcome.failed
+    return output_bytes(result.output)
+
+
+def test_from_s3_to_s3_equals_from_disk_to_disk(endpoint: str, tmp_path: Path, client: Client) -> None:
+    write_source(tmp_path / "source", [WEST, EAST], DATES, works(DATES, SITE, "2022-01-20", "2022-06-15"))
+    archive = S3Store("archive")
+    read = {"items.json", "red.tif", "nir.tif", "scl.tif"}
+    for path in (p for p in (tmp_path / "source").rglob("*") if p.name in read):
+        obstore.put(archive, f"equal/{path.relative_to(tmp_path / 'source')}", path.read_bytes())
+    disk = run(tmp_path, client, items="source/items.json", output={"path": "disk"})
+    source = {"s3_endpoint": endpoint, "s3_region": "us-east-1"}
+    path = "s3://results/equal"
+    s3 = run(tmp_path, client, items="s3://archive/equal/items.json", source=source, output={"path": path})
+    assert disk.keys() == s3.keys()
+    assert {k for k in disk if disk[k] != s3[k]} <= OWN
+    stores = {key.partition(".zarr")[0] for key in s3 if ".zarr" in key}
+    assert stores == {f"{t.code}/{store}" for t in (WEST, EAST) for store in ("cube", "change")} | {"change/32638"}
+    (site,) = pq.read_table(tmp_path / "disk/sites.parquet").to_pylist()
+    assert site["status"] == "halted"
