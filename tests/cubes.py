@@ -1,0 +1,154 @@
+"""One cube three ways: block by block, every asset the general way, and as odc-stac loads it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import odc.stac
+import pystac
+import zarr
+from affine import Affine
+from distributed.protocol.pickle import dumps, loads
+from odc.geo.geobox import GeoBox
+
+from pipeline import planner, stages, store, tasks
+from pipeline.cog import General
+from pipeline.config import Config
+from pipeline.ledger import Ledger
+from pipeline.output import Output
+from pipeline.planner import GridPlan, Plan
+from pipeline.types import REFLECTANCE_FILL, Fault, Frame, Record
+from tests.world import SIDES
+
+BLOCKS = "blocks, as they lie in the file"
+"""The way of an asset that the block reader reads."""
+APPLIED = "earthsearch:boa_offset_applied"
+"""Property of an item: whether its pixels are free of ESA's offset."""
+
+
+class Meaning(NamedTuple):
+    """What a band's digital numbers are: reflectance = scale x number + offset."""
+
+    dtype: str
+    nodata: float
+    scale: float = 1e-4
+    offset: float = 0.0
+
+
+USUAL = {band: Meaning("uint8" if band == "scl" else "uint16", 0) for band in SIDES}
+"""Of the bands of tests.world."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A cube that tasks have written."""
+
+    plan: Plan
+    output: Output
+    records: list[Record]
+
+    @property
+    def faults(self) -> list[Fault]:
+        return [f for r in self.records for f in r.faults]
+
+    def stored(self, grid: str, band: str, resolution: float) -> np.ndarray:
+        """(time, y, x) of a band, as stored."""
+        path = f"{store.group_name(resolution)}/{band}"
+        return np.asarray(zarr.open_array(self.output.zarr(stages.cube_key(grid)), path=path, mode="r")[:])
+
+
+def build(config: Config, *, general: bool = False) -> Built:
+    """Plan, lay out and build every slab of every region, each task having travelled as to a worker."""
+    plan = planner.plan(config)
+    if general:
+        forced = (dataclasses.replace(g, headers=dict.fromkeys(g.headers, General("forced"))) for g in plan.grids)
+        plan = dataclasses.replace(plan, grids=tuple(forced))
+    output = Output(config.path(config.output.path))
+    ready = stages.prepare(plan, output, Ledger(output), rebuild=False)
+    due = [stage.build(r, slab) for stage in ready for r in stage.planned.regions for slab in stage.slabs()]
+    records = [tasks.build(loads(dumps(task))) for task in due]
+    assert not [r.error for r in records if r.error]
+    return Built(plan, output, records)
+
+
+def read_items(path: Path, unused: Collection[str] = ()) -> list[pystac.Item]:
+    """The items of an items.json, but those named."""
+    items = [pystac.Item.from_dict(feature) for feature in json.loads(path.read_text())["features"]]
+    for item in items:
+        item.set_self_href(str(path))
+    return [item for item in items if item.id not in unused]
+
+
+def by_odc(items: list[pystac.Item], asset: str, frame: Frame, meaning: Meaning) -> np.ndarray:
+    """(time, y, x) digital numbers on a frame: an observation a datatake, of whose items the first given wins."""
+    loaded = odc.stac.load(
+        items,
+        bands=[asset],
+        geobox=GeoBox((frame.height, frame.width), Affine(*frame.transform), f"EPSG:{frame.epsg}"),
+        groupby="s2:datatake_id",
+        preserve_original_order=True,
+        resampling="nearest",
+        dtype=meaning.dtype,
+        nodata=meaning.nodata,
+        fail_on_error=False,
+    )
+    return np.asarray(loaded[asset].values)
+
+
+def reflectance(numbers: np.ndarray, meaning: Meaning, offsets: np.ndarray) -> np.ndarray:
+    """What a cube stores of digital numbers, (time, y, x) int16; ``offsets`` (time,) are added to the band's own."""
+    scaled = np.rint((meaning.scale * numbers.astype("f8") + meaning.offset + offsets[:, None, None]) * 1e4)
+    missing = np.isnan(numbers) | (numbers == meaning.nodata)
+    return np.where(missing, REFLECTANCE_FILL, np.clip(scaled, -32767, 32767)).astype("i2")
+
+
+def inside(planned: GridPlan, resolution: float) -> np.ndarray:
+    """(y, x) pixels of a grid's frame that lie in a region."""
+    frame = planned.grid.frame.at(resolution)
+    found = np.zeros((frame.height, frame.width), bool)
+    for region in planned.regions:
+        part = region.frame.at(resolution)
+        row, col = round((frame.y0 - part.y0) / resolution), round((part.x0 - frame.x0) / resolution)
+        found[row : row + part.height, col : col + part.width] = True
+    return found
+
+
+def assert_three_ways(
+    configured: Callable[[str], Config],
+    items: Mapping[str, list[pystac.Item]],
+    meanings: Mapping[str, Meaning],
+) -> Built:
+    """Build by blocks and the general way, and compare every stored pixel of both with odc-stac's.
+
+    Parameters
+    ----------
+    configured : output path -> configuration
+    items : grid -> its items, those of a datatake in fusing order
+    meanings : band -> its digital numbers; a mask's are kept as they are
+    """
+    ours, general = build(configured("blocks")), build(configured("general"), general=True)
+    assert [g.grid.name for g in ours.plan.grids] == list(items)
+    for planned in ours.plan.grids:
+        grid = planned.grid
+        assert BLOCKS in planned.ways
+        assert not [way for way in planned.ways if way.startswith("general")]
+        takes = {i.properties["s2:datatake_id"]: i for i in items[grid.name]}
+        offsets = np.array([0.0 if takes[t].properties[APPLIED] else -0.1 for t in sorted(takes)])
+        for band, resolution in grid.bands.items():
+            stored = ours.stored(grid.name, band, resolution)
+            np.testing.assert_array_equal(stored, general.stored(grid.name, band, resolution), band)
+            expected = by_odc(items[grid.name], band, grid.frame.at(resolution), meanings[band])
+            fill = ours.plan.mask.nodata
+            if band != ours.plan.mask.band:
+                expected, fill = reflectance(expected, meanings[band], offsets), REFLECTANCE_FILL
+            regions = inside(planned, resolution)
+            np.testing.assert_array_equal(stored, np.where(regions, expected, np.asarray(fill, stored.dtype)), band)
+            assert (stored[:, regions] != fill).mean() > 0.2
+    assert ours.faults == general.faults
+    return ours
