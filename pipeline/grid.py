@@ -215,28 +215,31 @@ def _finest(scene: Scene, bands: Sequence[str]) -> Frame:
 
 
 def _lattice(scenes: Sequence[Scene], rule: Rule, access: Access, known: Known, resolution: float) -> int:
-    """Side of a region: the least multiple of every band's block that reaches `rule.region` pixels.
+    """Side of a region: the least multiple of every band's pixel and block that reaches `rule.region` pixels.
 
     One header of each band is read, of the earliest scene that can be.
     """
-    metres = round(resolution)
+    found: list[tuple[Frame, tuple[int, int]]] = []
     for band in rule.bands:
         error = None
         for scene in sorted(scenes, key=lambda s: (s.time, s.id))[:5]:
             try:
-                frame, block_shape = _shape(scene, band, access, known)
+                found.append(_shape(scene, band, access, known))
             except ReadError as caught:
                 error = caught
                 continue
-            for size, whole in zip(block_shape, (frame.height, frame.width), strict=True):
-                block = round(size * frame.resolution)
-                if 1 < size < whole and math.lcm(metres, block) <= MAX_LATTICE_M:
-                    metres = math.lcm(metres, block)
             break
         else:
             rule_text = f"no header of the first scenes can be read ({error.message if error else ''})"
             what = f"band {band} of {_tile_name(scenes[0])}"
             raise BadInput(what, rule_text, "Check the hrefs, keys and network; see [source]")
+    # Pixels come first: a region that cuts one of a coarse band would not lie on that band's lattice.
+    metres = math.lcm(round(resolution), *(round(frame.resolution) for frame, _ in found))
+    for frame, block_shape in found:
+        for size, whole in zip(block_shape, (frame.height, frame.width), strict=True):
+            block = round(size * frame.resolution)
+            if 1 < size < whole and math.lcm(metres, block) <= MAX_LATTICE_M:
+                metres = math.lcm(metres, block)
     lattice = metres // round(resolution)
     return lattice * -(-rule.region // lattice)
 

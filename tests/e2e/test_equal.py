@@ -67,9 +67,6 @@ def over(folder: Path, box: tuple[float, ...], **cube: int) -> Callable[[str], C
     return lambda out: configure(folder, lonlat, SPAN, output={"path": out}, cube={"slab": 3, **cube})
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="grid._lattice heeds blocks alone, not the coarsest pixel"
-)
 def test_regions_are_whole_pixels_of_every_band(tmp_path: Path) -> None:
     write(tmp_path, [WEST], block=128)
     compare(tmp_path, [WEST], over(tmp_path, (600_100, 4_398_800, 601_200, 4_399_900), region=65))
