@@ -19,8 +19,10 @@ from pipeline.cog import Blocks, Cog, General, Header, read_cog
 from pipeline.raster import Access
 from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Asset, Frame, Mask
 
-_GDAL = BoundedSemaphore(8)
+READERS = 8
 """GDAL's readers decode and warp, and hold windows of floating point: fewer of them than of requests."""
+
+_GDAL = BoundedSemaphore(READERS)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from kernels import bands_of
+from pipeline.assets import READERS
 from pipeline.numbers import BLOCK
 from pipeline.shards import SPACE_CHUNK, largest_divisor
 from pipeline.types import Grid, Region
@@ -12,8 +13,11 @@ from pipeline.types import Grid, Region
 DETECT_BUDGET = 512 * 2**20
 """Bytes of digital numbers that one detection task may hold; rows are read in strips that fit it."""
 
-BAND_OVERHEAD = 64 * 2**20
-"""What a task needs beyond its buffers: the codec's scratch, GDAL's block cache."""
+OVERHEAD = 32 * 2**20
+"""What a task needs beyond its buffers: the codecs' scratch, requests in flight."""
+
+READER = 32
+"""Bytes a pixel that one of GDAL's readers holds, and what harmonises its numbers: 28 were measured."""
 
 COMPRESSION = 1.6
 """Measured on Sentinel-2 reflectance with blosc lz4 bitshuffle: 1.62 : 1."""
@@ -25,10 +29,24 @@ def cube_bytes(grid: Grid, regions: Sequence[Region], count: int) -> int:
     return int(_itemsize(grid, tuple(grid.bands)) * pixels * count)
 
 
-def build_memory(grid: Grid, depth: int) -> int:
-    """Projected peak of a building task, bytes: it holds one band of one slab at a time."""
-    sides = [round(grid.region * grid.frame.resolution / r) for r in grid.bands.values()]
-    return 2 * max(sides) ** 2 * depth * 2 + BAND_OVERHEAD
+def build_memory(grid: Grid, depth: int, ways: Collection[str]) -> int:
+    """Projected peak of a building task, bytes: a band of a slab decoded, encoded, and the next one fetched, neither of
+    which is longer than what it codes; or being filled, where GDAL reads it."""
+    general = READERS * READER * grid.region**2 if any(not way.startswith("blocks") for way in ways) else 0
+    return 3 * _slab(grid, depth) + general + OVERHEAD
+
+
+def region_memory(grid: Grid, depth: int, count: int, indices: Sequence[str], ways: Collection[str]) -> int:
+    """Projected peak, bytes, of a task that builds a whole region and detects on it in memory."""
+    apart = any(name not in bands_of(indices) for name in list(grid.bands)[:-1])
+    series = int(grid.region**2 * count * _itemsize(grid, bands_of(indices)))
+    building = build_memory(grid, min(depth, count), ways) - (0 if apart else _slab(grid, min(depth, count)))
+    return series + max(building, _block(count, indices) + OVERHEAD)
+
+
+def _slab(grid: Grid, depth: int) -> int:
+    """Bytes of the largest band of a slab."""
+    return max(round(grid.region * grid.frame.resolution / r) for r in grid.bands.values()) ** 2 * depth * 2
 
 
 def strip_rows(grid: Grid, count: int, indices: Sequence[str]) -> int:
@@ -51,11 +69,15 @@ def fits(grid: Grid, count: int, indices: Sequence[str]) -> bool:
 
 
 def detect_memory(grid: Grid, count: int, indices: Sequence[str]) -> int:
-    """Projected peak of a detection task, bytes."""
+    """Projected peak of a detection task, bytes: a strip of numbers, one band of it still coded, a block's series."""
     rows = min(strip_rows(grid, count, indices), grid.region)
-    # Of a block: bands and indices as float32, the scales of its pixels, a temporary, what the kernel makes of it.
-    block = BLOCK * count * 4 * (len(bands_of(indices)) + 2 * len(indices) + 2)
-    return int(rows * grid.region * count * _itemsize(grid, bands_of(indices))) + block + BAND_OVERHEAD
+    pixels = rows * grid.region * count
+    return int(pixels * (_itemsize(grid, bands_of(indices)) + 2)) + _block(count, indices) + OVERHEAD
+
+
+def _block(count: int, indices: Sequence[str]) -> int:
+    """Bytes of a block: bands and indices as float32, the scales of its pixels, a temporary, what the kernel makes."""
+    return BLOCK * count * 4 * (len(bands_of(indices)) + 2 * len(indices) + 2)
 
 
 def _itemsize(grid: Grid, bands: Sequence[str]) -> float:

@@ -115,12 +115,24 @@ class Plan:
             "uncovered km2": round(self.uncovered_km2, 3),
             "bytes decoded": raw,
             "bytes on disk (estimated)": self.disk_bytes(),
-            "memory per building task": max((budget.build_memory(g.grid, self.depth) for g in self.grids), default=0),
-            "memory per detection task": max(
-                (budget.detect_memory(g.grid, len(g.observations), self.config.detect.indices) for g in self.grids),
-                default=0,
-            ),
+            **self.memory(),
         }
+
+    def memory(self) -> dict[str, int]:
+        """Kind of task -> projected peak, bytes, beyond what a worker holds without one."""
+        indices, depth = self.config.detect.indices, self.depth
+        most: Counter[str] = Counter()
+        for g in self.grids:
+            count = len(g.observations)
+            kinds = {
+                "building task": budget.build_memory(g.grid, min(depth, count), g.ways),
+                "detection task": budget.detect_memory(g.grid, count, indices),
+            }
+            if budget.fits(g.grid, count, indices):
+                kinds["task of a whole region"] = budget.region_memory(g.grid, depth, count, indices, g.ways)
+            for kind, size in kinds.items():
+                most[f"memory per {kind}"] = max(most[f"memory per {kind}"], size)
+        return dict(most)
 
     def disk_bytes(self) -> int:
         layers = sum(r.frame.height * r.frame.width for g in self.grids for r in g.regions) * 26

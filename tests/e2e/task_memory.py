@@ -1,0 +1,91 @@
+"""What tasks of a plan take in a process of their own, as JSON: python -m tests.e2e.task_memory FOLDER.
+
+Run by test_memory.py, once for all cases, since compiling is most of it. The process is warm, as a worker is, before
+anything is measured; what a task takes is the peak of the resident memory above what was held before it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline import assets, headers, planner, stages, tasks
+from pipeline.cog import General
+from pipeline.config import parse
+from pipeline.ledger import Ledger
+from pipeline.output import Output
+from pipeline.types import Record
+
+
+def resident(key: str) -> int:
+    """Bytes that Linux says of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
+
+
+def taken[T](call: Callable[[], T]) -> tuple[int, T]:
+    """Bytes at the peak of a call above those before it, and what it gives."""
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident("VmRSS")
+    result = call()
+    return resident("VmHWM") - before, result
+
+
+CASES = [(60, 1024, "blocks"), (600, 512, "blocks"), (60, 512, "general")]
+"""(dates, side of the region, way)."""
+
+
+def measure(folder: Path, dates: int, side: int, way: str) -> dict[str, tuple[int, int]]:
+    """Build, detect on, and do in memory, one region of an archive.
+
+    Returns
+    -------
+    kind of task -> (bytes measured, bytes projected)
+    """
+    settings: dict[str, Any] = {
+        "area": {"bbox": json.loads((folder / f"area-{side}.json").read_text())},
+        "source": {"items": f"items-{dates}.json", "datetime": "2000-01-01/2039-12-31"},
+        "output": {"path": f"out-{dates}-{side}-{way}"},
+        "cube": {"region": side},
+        "detect": {"indices": ["ndvi", "swir"]},
+    }
+    config = parse(settings, folder)
+    if way == "general":
+        forced = General("forced")
+        assets.read_cog = lambda store, path: forced
+        headers.read_cog = lambda store, path: forced
+    plan = planner.plan(config)
+    (planned,) = plan.grids
+    (region,) = planned.regions
+    output = Output(str(folder / settings["output"]["path"]))
+    ledger = Ledger(output)
+    (stage,) = stages.prepare(plan, output, ledger, rebuild=False)
+    builds = [stage.build(region, slab) for slab in stage.slabs()]
+    tasks.build(builds[0])  # connections, threads and what codecs allocate once are the worker's
+    records: list[Record] = []
+    peaks = []
+    for task in builds:
+        peak, record = taken(lambda task=task: tasks.build(task))
+        peaks.append(peak)
+        records.append(record)
+        ledger.add(record)
+    wanted = stage.detect(region).informed(records)
+    tasks.detect(wanted)
+    detect, record = taken(lambda: tasks.detect(wanted))
+    found = {"build": max(peaks), "detect": detect}
+    if stage.fits():
+        whole = tasks.RegionTask(tuple(builds), stage.detect(region), accept_step=True)
+        found["region"], after = taken(lambda: tasks.build_and_detect(whole))
+        records += after
+    assert all(r.state == "done" and not r.faults for r in (*records, record)), record.error
+    summary = plan.summary()
+    names = {"build": "building task", "detect": "detection task", "region": "task of a whole region"}
+    return {kind: (peak, summary[f"memory per {names[kind]}"]) for kind, peak in found.items()}
+
+
+if __name__ == "__main__":
+    tasks.warm_up("phases")
+    print(json.dumps([[*case, measure(Path(sys.argv[1]), *case)] for case in CASES]))
