@@ -1,0 +1,1 @@
+"""Cubes of one area, built from the same archive by several builders: ``python -m benchmarks.cubes``."""

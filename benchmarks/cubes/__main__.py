@@ -1,0 +1,77 @@
+"""Build the same cubes from the same archive with several builders: one core, rounds in turn, medians.
+
+python -m benchmarks.cubes [--quick] [--repeats 3] [--cases aligned ...] [--only odc-stac ...] [--archive DIR]
+                           [--folder benchmarks/results]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cubes.archive import write_archive
+from benchmarks.cubes.cases import CASES
+from benchmarks.cubes.contenders import BOTH, HTTP, LOCAL
+from benchmarks.cubes.laps import Bench
+from benchmarks.cubes.serve import Server
+from benchmarks.cubes.summary import summarise
+from benchmarks.cubes.table import markdown, store
+
+PACKAGES = ("dask", "imagecodecs", "numba", "obstore", "odc-stac", "odc-loader", "rasterio", "stackstac", "zarr")
+
+
+def main() -> None:
+    """Run the cases, print the tables, and store them with the figure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cubes", description=__doc__)
+    parser.add_argument("--cases", nargs="*", choices=[case.key for case in CASES], help="default all")
+    parser.add_argument("--only", nargs="*", help="contenders whose names begin so, beside ours; default all")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--archive", type=Path, help="where the archive is kept; else in a temporary folder")
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--quick", action="store_true", help="one repeat, a fifth of the dates")
+    options = parser.parse_args()
+    repeats, dates = (1, 12) if options.quick else (options.repeats, 60)
+    cores = sorted(os.sched_getaffinity(0))
+    load = [os.getloadavg()[0]]
+    result: dict[str, Any] = {"cases": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (options.archive or Path(scratch) / "archive").resolve()
+        shrunk = write_archive(folder, dates)
+        with Server(folder, cores[0]) as server:
+            bench = Bench(folder, Path(scratch), server, cores[-1], dates)
+            for case in CASES:
+                if options.cases is None or case.key in options.cases:
+                    chosen = [
+                        c
+                        for c in (LOCAL if case.latency_s is None else HTTP)
+                        if options.only is None or c in BOTH or any(c.name.startswith(n) for n in options.only)
+                    ]
+                    rows = summarise(case, bench.run(case, chosen, repeats))
+                    result["cases"].append({"key": case.key, "title": case.title, "figure": case.figure, "rows": rows})
+    result["workload"] = {"dates": dates, "repeats": repeats, "deflate": shrunk}
+    result["versions"] = {"GDAL": _gdal(), **{name: metadata.version(name) for name in PACKAGES}}
+    load.append(os.getloadavg()[0])
+    result["machine"] = {"processor": _processor(), "python": platform.python_version(), "load": load}
+    print(markdown(result))
+    for path in store(result, options.folder):
+        print(f"wrote {path}")
+
+
+def _gdal() -> str:
+    import rasterio
+
+    return str(rasterio.__gdal_version__)
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    main()

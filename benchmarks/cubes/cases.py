@@ -1,0 +1,83 @@
+"""The ground of every case: tiles of one zone, and areas on their blocks or across them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EPSG = 32638
+BLOCK = 1024
+"""Side of a block, 10 m pixels; half of it for the mask's, which cover the same ground."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A square tile of the zone, like MGRS but smaller."""
+
+    code: str
+    x0: float
+    y0: float
+    size: int = 2 * BLOCK
+    block: int = BLOCK
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """left, bottom, right, top."""
+        metres = 10 * self.size
+        return self.x0, self.y0 - metres, self.x0 + metres, self.y0
+
+
+WEST = Tile("38TPK", 600_000, 4_400_000)
+EAST = Tile("38TQK", 610_500, 4_400_000)
+"""9980 m of overlap, as neighbours in MGRS have; its blocks begin elsewhere."""
+SMALL = Tile("38TPL", 600_000, 4_500_000, 256, 128)
+"""What every contender warms up on."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison."""
+
+    key: str
+    title: str
+    tiles: tuple[Tile, ...]
+    bounds: tuple[float, float, float, float]
+    blocks: tuple[tuple[str, int, int], ...]
+    """(tile, row, column): what the area needs, the owner's alone where tiles overlap."""
+    latency_s: float | None = None
+    """Of every request; None where files are local."""
+
+    @property
+    def figure(self) -> str:
+        """What the contenders are compared by."""
+        return "cpu_s" if self.latency_s is None else "wall_s"
+
+
+_BLOCK_BOUNDS = (WEST.x0 + 10 * BLOCK, WEST.y0 - 10 * BLOCK, WEST.x0 + 20 * BLOCK, WEST.y0)
+
+CASES = (
+    Case("aligned", "One tile, the area is one block, local", (WEST,), _BLOCK_BOUNDS, ((WEST.code, 0, 1),)),
+    Case(
+        "overlap",
+        "Two overlapping tiles, the area is on neither's blocks, local",
+        (WEST, EAST),
+        # 120 m on the western tile alone, 140 m on the eastern one alone.
+        (EAST.x0 - 120, WEST.y0 - 15_240, EAST.x0 + 10_120, WEST.y0 - 5_000),
+        ((WEST.code, 0, 1), (WEST.code, 1, 1), (EAST.code, 0, 0), (EAST.code, 1, 0)),
+    ),
+    Case(
+        "http",
+        "One tile, the area is one block, 50 ms a request",
+        (WEST,),
+        _BLOCK_BOUNDS,
+        ((WEST.code, 0, 1),),
+        latency_s=0.05,
+    ),
+)
+
+WARM = Case(
+    "warm",
+    "",
+    (SMALL,),
+    (SMALL.x0, SMALL.y0 - 1280, SMALL.x0 + 1280, SMALL.y0),
+    ((SMALL.code, 0, 0),),
+)

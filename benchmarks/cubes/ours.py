@@ -1,0 +1,41 @@
+"""Our builder, as a run calls it: plan (headers are read there), stores laid out, every slab of every region."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cubes.job import BANDS, Job
+from pipeline import assets, planner, stages, tasks
+from pipeline.config import parse
+from pipeline.ledger import Ledger
+from pipeline.output import Output
+
+
+def warm_up() -> None:
+    """Compile."""
+    assets.warm_up()
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Build the cubes of a job below its folder."""
+    config = parse(
+        {
+            "area": {"geometry": job.area},
+            "source": {"items": job.items, "datetime": job.span, "allow_hosts": ["127.0.0.1"]},
+            "output": {"path": job.out},
+            "cube": {"region": job.region, "slab": 60, "bands": list(BANDS)},
+            # Two of the bands; no other than these is read.
+            "detect": {"indices": ["ndvi"]},
+        },
+        Path(job.out),
+    )
+    plan = planner.plan(config)
+    output = Output(job.out)
+    for stage in stages.prepare(plan, output, Ledger(output), rebuild=False):
+        for region in stage.planned.regions:
+            for slab in stage.slabs():
+                record = tasks.build(stage.build(region, slab))
+                if record.state != "done" or record.faults:
+                    raise RuntimeError(record.error or record.faults[0].error)
+    return {"regions": sum(len(g.regions) for g in plan.grids)}

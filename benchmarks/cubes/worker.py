@@ -1,0 +1,69 @@
+"""One lap of one contender, in a process that does nothing else: ``python -m benchmarks.cubes.worker REQUEST ANSWER``.
+
+A process each lap, since GDAL and its peers keep what they have read. Imports, compilation and a cube of a few pixels
+come before the clock starts; a run whose requests are counted may come after it has stopped.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cubes.job import Job
+
+
+def main() -> None:
+    """Answer a request: {"cpu", "module", "warm", "job", "after"}, the last three as :class:`Job`, "after" or null."""
+    request = json.loads(Path(sys.argv[1]).read_text())
+    # Before anything is imported: pools ask how many cores there are.
+    os.sched_setaffinity(0, {request["cpu"]})
+    module = importlib.import_module(f"benchmarks.cubes.{request['module']}")
+    if hasattr(module, "warm_up"):
+        module.warm_up()
+    module.run(Job(**request["warm"]))
+    answer = lap(module, Job(**request["job"]))
+    if request["after"] is not None:
+        module.run(Job(**request["after"]))
+    Path(sys.argv[2]).write_text(json.dumps(answer))
+
+
+def lap(module: Any, job: Job) -> dict[str, Any]:
+    """Run a contender's module once.
+
+    Returns
+    -------
+    its own figures, and cpu_s, wall_s, peak_mib (above what was held before)
+    """
+    # What was freed goes back to the system first, or a run that reuses it would seem to need none.
+    ctypes.CDLL(None).malloc_trim(0)
+    # Linux keeps the peak of a process's resident memory, and forgets it when 5 is written here.
+    Path("/proc/self/clear_refs").write_text("5")
+    before, cpu, clock = _status("VmRSS"), _cpu(), time.perf_counter()
+    figures = module.run(job)
+    wall_s, cpu_s = time.perf_counter() - clock, _cpu() - cpu
+    return {**figures, "cpu_s": cpu_s, "wall_s": wall_s, "peak_mib": max(_status("VmHWM") - before, 0) / 1024}
+
+
+def _cpu() -> float:
+    """Seconds of the processor, user and system, of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def _status(key: str) -> int:
+    """KiB that the system says of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1])
+    raise KeyError(key)
+
+
+if __name__ == "__main__":
+    main()
