@@ -14,10 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import rasterio
+
 from benchmarks.cubes.archive import write_archive
 from benchmarks.cubes.cases import CASES
 from benchmarks.cubes.contenders import BOTH, HTTP, LOCAL
-from benchmarks.cubes.laps import Bench
+from benchmarks.cubes.laps import ROOT, Bench
 from benchmarks.cubes.serve import Server
 from benchmarks.cubes.summary import summarise
 from benchmarks.cubes.table import markdown, store
@@ -54,7 +56,7 @@ def main() -> None:
                     rows = summarise(case, bench.run(case, chosen, repeats))
                     result["cases"].append({"key": case.key, "title": case.title, "figure": case.figure, "rows": rows})
     result["workload"] = {"dates": dates, "repeats": repeats, "deflate": shrunk}
-    result["versions"] = {"GDAL": _gdal(), **{name: metadata.version(name) for name in PACKAGES}}
+    result["versions"] = {"GDAL": str(rasterio.__gdal_version__), **_versions()}
     load.append(os.getloadavg()[0])
     result["machine"] = {"processor": _processor(), "python": platform.python_version(), "load": load}
     print(markdown(result))
@@ -62,10 +64,11 @@ def main() -> None:
         print(f"wrote {path}")
 
 
-def _gdal() -> str:
-    import rasterio
-
-    return str(rasterio.__gdal_version__)
+def _versions() -> dict[str, str]:
+    """Of what took part; lazycogs lies in an environment of its own."""
+    others = [str(path) for path in ROOT.glob(".venv-lazycogs/lib/*/site-packages")]
+    found = {name: metadata.version(name) for name in PACKAGES}
+    return found | {d.name: d.version for d in metadata.distributions(name="lazycogs", path=others)}
 
 
 def _processor() -> str:
