@@ -39,28 +39,35 @@ def main() -> None:
     options = parser.parse_args()
     repeats, dates = (1, 12) if options.quick else (options.repeats, 60)
     cores = sorted(os.sched_getaffinity(0))
-    load = [os.getloadavg()[0]]
-    result: dict[str, Any] = {"cases": []}
+    result: dict[str, Any] = {
+        "cases": [],
+        "versions": {"GDAL": str(rasterio.__gdal_version__), **_versions()},
+        "machine": {
+            "processor": _processor(),
+            "python": platform.python_version(),
+            "load": [os.getloadavg()[0]] * 2,
+        },
+    }
     with tempfile.TemporaryDirectory() as scratch:
         folder = (options.archive or Path(scratch) / "archive").resolve()
-        shrunk = write_archive(folder, dates)
+        result["workload"] = {"dates": dates, "repeats": repeats, "deflate": write_archive(folder, dates)}
         with Server(folder, cores[0]) as server:
             bench = Bench(folder, Path(scratch), server, cores[-1], dates)
             for case in CASES:
-                if options.cases is None or case.key in options.cases:
-                    chosen = [
-                        c
-                        for c in (LOCAL if case.latency_s is None else HTTP)
-                        if options.only is None or c in BOTH or any(c.name.startswith(n) for n in options.only)
-                    ]
-                    rows = summarise(case, bench.run(case, chosen, repeats))
-                    result["cases"].append({"key": case.key, "title": case.title, "figure": case.figure, "rows": rows})
-    result["workload"] = {"dates": dates, "repeats": repeats, "deflate": shrunk}
-    result["versions"] = {"GDAL": str(rasterio.__gdal_version__), **_versions()}
-    load.append(os.getloadavg()[0])
-    result["machine"] = {"processor": _processor(), "python": platform.python_version(), "load": load}
+                if options.cases is not None and case.key not in options.cases:
+                    continue
+                chosen = [
+                    c
+                    for c in (LOCAL if case.latency_s is None else HTTP)
+                    if options.only is None or c in BOTH or any(c.name.startswith(n) for n in options.only)
+                ]
+                rows = summarise(case, bench.run(case, chosen, repeats))
+                result["cases"].append({"key": case.key, "title": case.title, "figure": case.figure, "rows": rows})
+                result["machine"]["load"][1] = os.getloadavg()[0]
+                # After every case: a run that is cut short leaves what it has.
+                paths = store(result, options.folder)
     print(markdown(result))
-    for path in store(result, options.folder):
+    for path in paths:
         print(f"wrote {path}")
 
 
