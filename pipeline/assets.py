@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, local
 
 import numpy as np
 import obstore
@@ -23,6 +23,16 @@ READERS = 8
 """GDAL's readers decode and warp, and hold windows of floating point: fewer of them than of requests."""
 
 _GDAL = BoundedSemaphore(READERS)
+
+
+class _Thread(local):
+    """What a thread keeps: block of a window -> where it is decoded."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[int, bytearray] = {}
+
+
+_THREAD = _Thread()
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,7 @@ def place(fetched: Fetched, asset: Asset, window: Window, out: np.ndarray, *, bl
         cog.blocks.dtype, cog.nodata, asset.nodata, asset.scale, asset.offset, window.fill, window.mask is None
     )
     pixels = fetched.pixels
-    decoded = [(piece, _block(cog, pixels, piece)) for piece in pixels.pieces]
+    decoded = [(piece, _block(cog, pixels, piece, _room(n, cog, piece))) for n, piece in enumerate(pixels.pieces)]
     covered = sum((rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in (p.into for p, _ in decoded))
     if blank and covered < out.size:
         out[:], blank = window.fill, False
@@ -168,11 +178,20 @@ def warm_up() -> None:
         blocks.place(np.zeros((1, 1), kind), True, (0, 0, 0, 0, 1, 1), table, out(0), True, np.zeros((1, 1), out))
 
 
-def _block(cog: Cog, pixels: Part, piece: blocks.Piece) -> np.ndarray:
+def _room(number: int, cog: Cog, piece: blocks.Piece) -> bytearray:
+    """Where this thread decodes the blocks of a window: the same memory for the next window's."""
+    size = piece.rows * cog.blocks.shape[1] * np.dtype(cog.blocks.dtype).itemsize
+    rooms = _THREAD.rooms
+    if len(rooms.get(number, b"")) != size:
+        rooms[number] = bytearray(size)
+    return rooms[number]
+
+
+def _block(cog: Cog, pixels: Part, piece: blocks.Piece, room: bytearray) -> np.ndarray:
     """A block's numbers, still predicted; one that was never written holds nodata, or zero."""
     data = pixels.data.get(piece.block)
     if data is not None:
-        return blocks.decode(data, cog.blocks, piece.rows)
+        return blocks.decode(data, cog.blocks, piece.rows, room)
     dtype = np.dtype(cog.blocks.dtype.replace("i", "u")).newbyteorder("=")
     empty = np.zeros((piece.rows, cog.blocks.shape[1]), dtype)
     if cog.nodata is not None and float(cog.nodata).is_integer():

@@ -85,8 +85,12 @@ def runs(blocks: Blocks, wanted: Sequence[Piece]) -> list[Run]:
     return found
 
 
-def decode(data: memoryview, blocks: Blocks, rows: int) -> np.ndarray:
+def decode(data: memoryview, blocks: Blocks, rows: int, room: bytearray | None = None) -> np.ndarray:
     """Undo a block's coding, but not its predictor.
+
+    Parameters
+    ----------
+    room : where to put the bytes, if it is as long as they are: memory that is new has to be cleared first
 
     Returns
     -------
@@ -99,10 +103,10 @@ def decode(data: memoryview, blocks: Blocks, rows: int) -> np.ndarray:
     """
     cols = blocks.shape[1]
     if blocks.dtype == "bits":
-        raw = _inflate(data, blocks.coding, rows * -(-cols // 8))
+        raw = _inflate(data, blocks.coding, rows * -(-cols // 8), room)
         return np.unpackbits(raw.reshape(rows, -1), axis=1)[:, :cols]
     dtype = np.dtype(blocks.dtype)
-    raw = _inflate(data, blocks.coding, rows * cols * dtype.itemsize)
+    raw = _inflate(data, blocks.coding, rows * cols * dtype.itemsize, room)
     if blocks.predictor == 3:
         values = raw.view(dtype.newbyteorder("=")).reshape(rows, cols)
         return np.asarray(imagecodecs.floatpred_decode(values.view(dtype), axis=-1)).astype("f4", copy=False)
@@ -110,10 +114,11 @@ def decode(data: memoryview, blocks: Blocks, rows: int) -> np.ndarray:
     return values if values.dtype.isnative else values.byteswap().view(values.dtype.newbyteorder("="))
 
 
-def _inflate(data: memoryview, coding: str, size: int) -> np.ndarray:
+def _inflate(data: memoryview, coding: str, size: int, room: bytearray | None) -> np.ndarray:
     """(size,) uint8."""
+    room = room if room is not None and len(room) == size else bytearray(size)
     try:
-        got = np.frombuffer(UNDO[coding](data, bytearray(size)), np.uint8)
+        got = np.frombuffer(UNDO[coding](data, room), np.uint8)
     except RuntimeError as error:
         raise ValueError(f"a block cannot be decoded ({error})") from None
     if got.size != size:

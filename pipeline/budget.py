@@ -25,7 +25,7 @@ COMPRESSION = 1.6
 
 def cube_bytes(grid: Grid, regions: Sequence[Region], count: int) -> int:
     """Bytes of a cube's pixels, uncompressed: every region of ``count`` observations."""
-    pixels = sum(r.frame.height * r.frame.width for r in regions)
+    pixels = sum(r.window.height * r.window.width for r in regions)
     return int(_itemsize(grid, tuple(grid.bands)) * pixels * count)
 
 

@@ -97,7 +97,7 @@ def read_cog(store: ObjectStore, path: str) -> Header:
     Exception
         Of obstore or async-tiff: the file cannot be reached, or is no TIFF.
     """
-    return asyncio.run(_read(store, path))
+    return asyncio.run(read_header(store, path))
 
 
 def check_size(height: int, width: int) -> None:
@@ -106,7 +106,8 @@ def check_size(height: int, width: int) -> None:
         raise ValueError(f"its header claims {height} x {width} pixels")
 
 
-async def _read(store: ObjectStore, path: str) -> Header:
+async def read_header(store: ObjectStore, path: str) -> Header:
+    """The same, of many files at once."""
     tiff = await TIFF.open(path, store=store, prefetch=HEADER_BYTES)
     order = "<" if tiff.endianness == Endianness.LittleEndian else ">"
     first, *others = tiff.ifds

@@ -48,7 +48,7 @@ class SlabJob:
     def _own_headers(self) -> Known:
         own = {}
         for band, resolution in self.grid.bands.items():
-            frame = self.region.frame.at(resolution)
+            frame = self.region.window.at(resolution)
             for scene in (s for o in self.observations for s in o.scenes):
                 header = self.headers.get(named := key(scene.assets[band], scene))
                 if header is not None:
@@ -59,7 +59,7 @@ class SlabJob:
 def build_slab(
     job: SlabJob, room: Mapping[str, np.ndarray] | None = None
 ) -> Iterator[tuple[str, np.ndarray, list[Fault]]]:
-    """Read a region's slab, one band at a time; the next is fetched while this one is decoded and written.
+    """Read a slab of a region's window, one band at a time; the next is fetched while this one is decoded and written.
 
     The smallest band comes first: nothing is done while it is awaited.
 
@@ -91,7 +91,7 @@ class _Band:
 
     def __init__(self, job: SlabJob, name: str, pool: Executor, room: Mapping[str, np.ndarray]) -> None:
         self.job, self.name, self.pool = job, name, pool
-        frame = job.region.frame.at(job.grid.bands[name])
+        frame = job.region.window.at(job.grid.bands[name])
         self.window = Window(frame, job.mask if name == job.mask.band else None)
         # Filled one by one: memory that nobody has touched yet costs nothing.
         new = np.empty((len(job.observations), frame.height, frame.width), self.window.dtype)

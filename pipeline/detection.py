@@ -17,7 +17,7 @@ from zarr.abc.store import Store
 import kernels
 from kernels import OUTSIDE, Layers, Quality, Status
 from pipeline.numbers import Numbers, read_numbers, take_numbers
-from pipeline.store import region_slices
+from pipeline.store import slices
 from pipeline.types import Grid, Mask, Region
 
 
@@ -34,12 +34,12 @@ class Settings:
 def detect_region(
     read: Callable[[slice], Numbers], owned: np.ndarray, settings: Settings, rows_per_strip: int, faulty: bool
 ) -> Layers:
-    """The layers of a region, (height, width) each; pixels that it does not own are outside.
+    """The layers of a region's window, (height, width) each; pixels that the region does not own are outside.
 
     Parameters
     ----------
     read : Callable
-        Gives the numbers of some of the region's rows.
+        Gives the numbers of some of the window's rows.
     owned : (height, width) bool
     rows_per_strip : int
         Rows read at a time, which bounds memory.
@@ -63,8 +63,8 @@ def detect_region(
 def from_cube(
     store: Store, grid: Grid, region: Region, mask: Mask, indices: Sequence[str], times: np.ndarray
 ) -> Callable[[slice], Numbers]:
-    """What reads a region's rows from its cube."""
-    first, cols = region_slices(grid, region, grid.frame.resolution)
+    """What reads rows of a region's window from its cube."""
+    first, cols = slices(grid, region.window)
 
     def read(rows: slice) -> Numbers:
         strip = slice(first.start + rows.start, first.start + rows.stop)
@@ -76,13 +76,13 @@ def from_cube(
 def from_memory(
     room: Mapping[str, np.ndarray], grid: Grid, region: Region, mask: Mask, indices: Sequence[str], times: np.ndarray
 ) -> Callable[[slice], Numbers]:
-    """The same from arrays, band -> (time, y, x) of the region in the band's own pixels."""
+    """The same from arrays, band -> (time, y, x) of the window in the band's own pixels."""
 
     def own(name: str, rows: slice, cols: slice) -> np.ndarray:
         return room[name][:, rows, cols]
 
     def read(rows: slice) -> Numbers:
-        return take_numbers(own, grid, mask, indices, times, rows, slice(0, region.frame.width))
+        return take_numbers(own, grid, mask, indices, times, rows, slice(0, region.window.width))
 
     return read
 

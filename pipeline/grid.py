@@ -23,6 +23,7 @@ from pipeline import area as areas
 from pipeline.cog import Cog
 from pipeline.headers import Known, key
 from pipeline.raster import Access, ReadError, header
+from pipeline.shards import chunk_step
 from pipeline.types import Asset, BadInput, Frame, Grid, Observation, Region, Scene
 
 MAX_LATTICE_M = 40_960
@@ -124,7 +125,7 @@ def observations(scenes: Iterable[Scene]) -> list[Observation]:
 
 def build_regions(grid: Grid, others: Sequence[Grid], area: BaseGeometry) -> list[Region]:
     """The regions of a grid that own some of the area."""
-    here = areas.project(area, grid.frame.epsg)
+    here, step = areas.project(area, grid.frame.epsg), chunk_step(grid)
     regions = []
     for row in range(-(-grid.frame.height // grid.region)):
         for col in range(-(-grid.frame.width // grid.region)):
@@ -132,10 +133,21 @@ def build_regions(grid: Grid, others: Sequence[Grid], area: BaseGeometry) -> lis
             height = min(grid.region, grid.frame.height - top)
             width = min(grid.region, grid.frame.width - left)
             frame = grid.frame.window(top, left, height, width)
-            count = int(owned(grid, frame, others, here).sum())
-            if count:
-                regions.append(Region(grid.name, row, col, frame, count))
+            mine = owned(grid, frame, others, here)
+            if mine.any():
+                part = [
+                    _outwards(np.flatnonzero(mine.any(axis=axis)), step, n) for axis, n in ((1, height), (0, width))
+                ]
+                (y, rows), (x, cols) = part
+                window = frame.window(y, x, rows, cols)
+                regions.append(Region(grid.name, row, col, frame, int(mine.sum()), window))
     return regions
+
+
+def _outwards(found: np.ndarray, step: int, end: int) -> tuple[int, int]:
+    """(first, how many) of the whole steps around some positions, increasing, before ``end``."""
+    first = int(found[0]) // step * step
+    return first, min(-(-(int(found[-1]) + 1) // step) * step, end) - first
 
 
 def owned(grid: Grid, frame: Frame, others: Sequence[Grid], area: BaseGeometry) -> np.ndarray:

@@ -6,6 +6,7 @@ new files only. What cannot be read now is tried again by the task that needs it
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import blocks, raster
-from pipeline.cog import Blocks, Cog, General, Header, read_cog
+from pipeline.cog import Blocks, Cog, General, Header, read_cog, read_header
 from pipeline.hrefs import redact
 from pipeline.output import Output
 from pipeline.raster import Access, ReadError
@@ -79,20 +80,42 @@ def read_headers(
     found = {k: known[k] for k in wanted if k in known}
     failed = {}
 
-    def read(asset: Asset) -> Header | ReadError:
+    def again(first: tuple[Asset, Exception]) -> Header | ReadError:
+        asset, error = first
         try:
-            return raster.attempts(access, lambda refresh: read_cog(*access.store(asset.href, refresh=refresh)))
-        except ReadError as error:
-            return error
+            return raster.attempts(access, lambda refresh: read_cog(*access.store(asset.href, refresh=refresh)), error)
+        except ReadError as last:
+            return last
 
     todo = [k for k in wanted if k not in found]
+    # One event loop for the first attempts, which are nearly all: a loop a file takes longer than its header.
+    answers = asyncio.run(_read_all([wanted[k] for k in todo], access))
+    trouble = [(k, answer) for k, answer in zip(todo, answers, strict=True) if isinstance(answer, Exception)]
+    found |= {k: answer for k, answer in zip(todo, answers, strict=True) if not isinstance(answer, Exception)}
     with ThreadPoolExecutor(REQUESTS) as pool:
-        for k, header in zip(todo, pool.map(read, (wanted[k] for k in todo)), strict=True):
+        later = pool.map(again, ((wanted[k], error) for k, error in trouble))
+        for (k, _), header in zip(trouble, later, strict=True):
             if isinstance(header, ReadError):
                 failed[k] = header.message
             else:
                 found[k] = header
     return found, failed
+
+
+async def _read_all(assets: Sequence[Asset], access: Access) -> list[Header | Exception]:
+    """The header of each, or what went wrong with it."""
+    free = asyncio.Semaphore(REQUESTS)
+
+    async def read(asset: Asset) -> Header | Exception:
+        async with free:
+            try:
+                # A signature is a request of its own.
+                at = await asyncio.to_thread(access.store, asset.href) if access.token_url else access.store(asset.href)
+                return await read_header(*at)
+            except Exception as error:  # of many kinds; it is tried again
+                return error
+
+    return await asyncio.gather(*(read(asset) for asset in assets))
 
 
 def cut(header: Header, frame: Frame) -> Header:

@@ -7,12 +7,12 @@ that finished slabs keep their bytes; `--rebuild` applies it. The tail slab is r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 
-from pipeline.types import Observation, digest
+from pipeline.types import Observation, Region, digest
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Reconciled:
         return digest(self.versions)
 
 
-def slab_identity(cube: str, start: int, versions: Sequence[str]) -> str:
-    """Digest of what a slab's pixels depend on: the cube's identity and the slab's own observations."""
-    return digest([cube, start, list(versions)])
+def slab_identity(cube: str, region: Region, start: int, versions: Sequence[str]) -> str:
+    """Digest of what a slab's pixels depend on: the cube's identity, the part of the region that it holds, and the
+    slab's own observations."""
+    return digest([cube, astuple(region.window), start, list(versions)])
 
 
 def stored_list(versions: Sequence[Observation]) -> list[dict[str, Any]]:

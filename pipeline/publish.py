@@ -195,19 +195,13 @@ def site_series(plan: Plan, output: Output, site: Site, kept: set[str]) -> repor
 
 
 def _lookup(planned: GridPlan, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(row, column) of points in a grid's cube; -1 where none of its regions holds the point."""
-    frame = planned.grid.frame
+    """(row, column) of points in a grid's cube; -1 where the cube does not hold the point."""
+    frame, inside = planned.grid.frame, np.zeros(len(xy), bool)
     cols = np.floor((xy[:, 0] - frame.x0) / frame.resolution).astype(int)
     rows = np.floor((frame.y0 - xy[:, 1]) / frame.resolution).astype(int)
-    have = {(r.row, r.col) for r in planned.regions}
-    side = planned.grid.region
-    inside = np.array(
-        [
-            (r // side, c // side) in have and 0 <= r < frame.height and 0 <= c < frame.width
-            for r, c in zip(rows, cols, strict=True)
-        ],
-        bool,
-    )
+    for region in planned.regions:
+        y, x = store.slices(planned.grid, region.window)
+        inside |= (y.start <= rows) & (rows < y.stop) & (x.start <= cols) & (cols < x.stop)
     return np.where(inside, rows, -1), np.where(inside, cols, -1)
 
 

@@ -60,7 +60,9 @@ def load(config: Config, output: Output) -> Plan:
         grid = _grid(g["grid"])
         meta = store.read_meta(output.zarr(f"{grid.name}/cube.zarr"))
         observations = tuple(Observation(o["id"], np.datetime64(o["time"]), ()) for o in meta["observations"])
-        regions = tuple(Region(**{**r, "frame": Frame(**r["frame"])}) for r in g["regions"])
+        regions = tuple(
+            Region(**{**r, "frame": Frame(**r["frame"]), "window": Frame(**r["window"])}) for r in g["regions"]
+        )
         grids.append(GridPlan(grid, observations, regions, tuple(_grid(o) for o in g["others"]), g["cube"], g["ways"]))
     mask_fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value["mask"].items()}
     mask = Mask(**mask_fields)

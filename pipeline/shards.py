@@ -7,6 +7,8 @@ neither.
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import dataclass
 
 import google_crc32c
@@ -54,13 +56,20 @@ def shard_of(grid: Grid, mask: Mask, depth: int, band: str) -> Shard:
     )
 
 
-def encode(shard: Shard, values: np.ndarray) -> bytearray | None:
+def chunk_step(grid: Grid) -> int:
+    """The least side of ground, in the finest pixels, that is whole inner chunks of every band."""
+    factors = {round(resolution / grid.frame.resolution) for resolution in grid.bands.values()}
+    return math.lcm(*(factor * largest_divisor(grid.region // factor, SPACE_CHUNK) for factor in factors))
+
+
+def encode(shard: Shard, values: np.ndarray, corner: tuple[int, int] = (0, 0)) -> bytearray | None:
     """The object that holds a slab.
 
     Parameters
     ----------
     values : (time, y, x)
-        From the shard's first; fewer than its shape at the end of the cube, the rest being filled.
+        From the slab's first observation; what the shard holds beside them is fill.
+    corner : (y, x) of the values in the shard, at the corner of an inner chunk
 
     Returns
     -------
@@ -70,7 +79,8 @@ def encode(shard: Shard, values: np.ndarray) -> bytearray | None:
     counts = tuple(whole // part for whole, part in zip(shard.shape, shard.chunks, strict=True))
     index = np.full((*counts, 2), ABSENT, "<u8")
     out = bytearray()
-    for at in np.ndindex(counts):
+    first = 0, corner[0] // shard.chunks[1], corner[1] // shard.chunks[2]
+    for at in np.ndindex(*(-(-n // part) for n, part in zip(values.shape, shard.chunks, strict=True))):
         part = values[tuple(slice(i * n, (i + 1) * n) for i, n in zip(at, shard.chunks, strict=True))]
         if part.shape != shard.chunks:
             short = [(0, n - m) for n, m in zip(shard.chunks, part.shape, strict=True)]
@@ -79,7 +89,7 @@ def encode(shard: Shard, values: np.ndarray) -> bytearray | None:
         if part.flat[0] == shard.fill and (part == shard.fill).all():
             continue
         data = coder.encode(part)
-        index[at] = len(out), len(data)
+        index[tuple(map(operator.add, at, first))] = len(out), len(data)
         out += data
     if not out:
         return None

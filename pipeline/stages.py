@@ -60,7 +60,7 @@ class Stage:
         part = slice(slab.start, slab.stop)
         observations, known = self.settled.observations[part], self.planned.headers
         job = SlabJob(self.planned.grid, region, observations, self.plan.mask, self.plan.access, known)
-        identity = slab_identity(self.planned.cube, slab.start, self.settled.versions[part])
+        identity = slab_identity(self.planned.cube, region, slab.start, self.settled.versions[part])
         return tasks.BuildTask(build_name(region, slab.index), identity, self.output, self.cube_key, slab, job)
 
     def fits(self) -> bool:
@@ -173,8 +173,9 @@ def _finished(plan: Plan, planned: GridPlan, stored: list[dict[str, Any]], ledge
     versions = [entry["version"] for entry in stored]
     for slab in range(len(stored) // plan.depth):
         start = slab * plan.depth
-        identity = slab_identity(planned.cube, start, versions[start : start + plan.depth])
-        if not all(ledger.finished(build_name(r, slab), identity) for r in planned.regions):
+        part = versions[start : start + plan.depth]
+        wanted = ((build_name(r, slab), slab_identity(planned.cube, r, start, part)) for r in planned.regions)
+        if not all(ledger.finished(*task) for task in wanted):
             return start
     return len(stored) // plan.depth * plan.depth
 

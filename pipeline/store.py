@@ -128,12 +128,11 @@ def read_meta(store: Store) -> dict[str, Any]:
     return dict(found)
 
 
-def region_slices(grid: Grid, region: Region, resolution: float) -> tuple[slice, slice]:
-    """(rows, columns) of a region in the grid's arrays of one resolution."""
-    side = round(grid.region * grid.frame.resolution / resolution)
-    frame = region.frame.at(resolution)
-    top, left = region.row * side, region.col * side
-    return slice(top, top + frame.height), slice(left, left + frame.width)
+def slices(grid: Grid, part: Frame) -> tuple[slice, slice]:
+    """(rows, columns) of a part of a grid's frame, a region or its window, in the grid's finest pixels."""
+    size = grid.frame.resolution
+    top, left = round((grid.frame.y0 - part.y0) / size), round((part.x0 - grid.frame.x0) / size)
+    return slice(top, top + part.height), slice(left, left + part.width)
 
 
 def slab_key(grid: Grid, region: Region, slab: Slab, band: str) -> str:
@@ -144,8 +143,11 @@ def slab_key(grid: Grid, region: Region, slab: Slab, band: str) -> str:
 def encode_slab(
     grid: Grid, mask: Mask, region: Region, slab: Slab, band: str, values: np.ndarray
 ) -> tuple[str, bytearray | None]:
-    """(key, object) of (time, y, x) of one band; nothing else is touched or read back."""
-    return slab_key(grid, region, slab, band), encode(shard_of(grid, mask, slab.depth, band), values)
+    """(key, object) of (time, y, x) of one band of a region's window; nothing else is touched or read back."""
+    resolution = grid.bands[band]
+    whole, part = region.frame.at(resolution), region.window.at(resolution)
+    corner = round((whole.y0 - part.y0) / resolution), round((part.x0 - whole.x0) / resolution)
+    return slab_key(grid, region, slab, band), encode(shard_of(grid, mask, slab.depth, band), values, corner)
 
 
 def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> np.ndarray:
@@ -182,12 +184,20 @@ def create_layers(store: Store, frame: Frame, chunk: int, attrs: Mapping[str, An
     root.attrs["groundbreak"] = {"schema": SCHEMA, **attrs}
 
 
-def write_layers(store: Store, rows: slice, cols: slice, layers: Layers) -> None:
+def write_layers(store: Store, grid: Grid, region: Region, layers: Layers) -> None:
+    """Write a region's layers, (height, width) of its window each; the rest of it is outside."""
     root = zarr.open_group(store, mode="r+")
+    (whole_rows, whole_cols), (rows, cols) = slices(grid, region.frame), slices(grid, region.window)
+    inside = (
+        slice(rows.start - whole_rows.start, rows.stop - whole_rows.start),
+        slice(cols.start - whole_cols.start, cols.stop - whole_cols.start),
+    )
     for name, values in layers._asdict().items():
+        whole = np.full((region.frame.height, region.frame.width), LAYERS[name].fill, values.dtype)
+        whole[inside] = values
         array = root[name]
         assert isinstance(array, zarr.Array)
-        array[rows, cols] = values
+        array[whole_rows, whole_cols] = whole
 
 
 def read_layers(store: Store, rows: slice, cols: slice, names: Sequence[str] = tuple(LAYERS)) -> dict[str, np.ndarray]:

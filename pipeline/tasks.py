@@ -169,7 +169,7 @@ def detect(task: DetectTask, read: Callable[[slice], Numbers] | None = None) -> 
     )
 
     def work(target: HashingStore, done: _Progress) -> None:
-        mine = grid.owned(task.grid, task.region.frame, task.others, task.area)
+        mine = grid.owned(task.grid, task.region.window, task.others, task.area)
         done.error = task.failure
         layers = detection.failed_region(mine)
         if not task.failure:
@@ -177,8 +177,7 @@ def detect(task: DetectTask, read: Callable[[slice], Numbers] | None = None) -> 
                 layers = detection.detect_region(read, mine, task.settings, task.rows, task.faulty)
             except Exception as error:  # written as failed, so that nobody takes the region for stable ground
                 done.error = _describe(error)
-        rows, cols = store.region_slices(task.grid, task.region, task.grid.frame.resolution)
-        store.write_layers(target, rows, cols, layers)
+        store.write_layers(target, task.grid, task.region, layers)
         done.pixels = int(mine.sum())
         done.counts |= detection.counts(layers)
 
@@ -191,7 +190,7 @@ def build_and_detect(task: RegionTask) -> list[Record]:
     names = (*kernels.bands_of(last.settings.indices), last.mask.band)
     room = {}
     for name in names:
-        frame = last.region.frame.at(last.grid.bands[name])
+        frame = last.region.window.at(last.grid.bands[name])
         dtype = np.uint8 if name == last.mask.band else np.int16
         room[name] = np.empty((len(last.times), frame.height, frame.width), dtype)
     records = [

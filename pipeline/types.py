@@ -218,6 +218,8 @@ class Region:
     """In the finest pixels; the last row and column of regions may be cut by the grid's edge."""
     owned: int
     """Pixels of the area that it owns."""
+    window: Frame
+    """The part that the cube holds: whole chunks around the pixels that it owns."""
 
     @property
     def key(self) -> str:

@@ -109,11 +109,11 @@ def reflectance(numbers: np.ndarray, meaning: Meaning, offsets: np.ndarray) -> n
 
 
 def inside(planned: GridPlan, resolution: float) -> np.ndarray:
-    """(y, x) pixels of a grid's frame that lie in a region."""
+    """(y, x) pixels of a grid's frame that the cube holds."""
     frame = planned.grid.frame.at(resolution)
     found = np.zeros((frame.height, frame.width), bool)
     for region in planned.regions:
-        part = region.frame.at(resolution)
+        part = region.window.at(resolution)
         row, col = round((frame.y0 - part.y0) / resolution), round((part.x0 - frame.x0) / resolution)
         found[row : row + part.height, col : col + part.width] = True
     return found

@@ -10,7 +10,7 @@ import zarr
 from zarr.abc.store import Store
 
 from pipeline.output import Output
-from pipeline.store import group_name, region_slices
+from pipeline.store import group_name, slices
 from pipeline.types import Grid, Region, Slab
 
 
@@ -24,10 +24,12 @@ def zarr_bytes(out: Path) -> dict[str, str]:
 
 
 def write_slab(store: Store, grid: Grid, region: Region, slab: Slab, band: str, values: np.ndarray) -> None:
-    """Write (time, y, x) of one band into a cube with Zarr's own writer."""
+    """Write (time, y, x) of one band of a region's window into a cube with Zarr's own writer."""
     resolution = grid.bands[band]
+    factor = round(resolution / grid.frame.resolution)
+    rows, cols = (slice(s.start // factor, -(-s.stop // factor)) for s in slices(grid, region.window))
     array = zarr.open_array(store, path=f"{group_name(resolution)}/{band}", mode="r+")
-    array[(slice(slab.start, slab.stop), *region_slices(grid, region, resolution))] = values
+    array[slice(slab.start, slab.stop), rows, cols] = values
 
 
 def output_bytes(output: Output) -> dict[str, str]:

@@ -64,7 +64,7 @@ def test_every_header_and_every_block_once(tmp_path: Path, client: Client) -> No
                 name = f"{g.grid.name}/{date}_0/{band}.tif"
                 wanted: dict[int, tuple[int, int]] = {}
                 for region in g.regions:
-                    mine = spans(tmp_path / "source" / name, region.frame.at)
+                    mine = spans(tmp_path / "source" / name, region.window.at)
                     assert not wanted.keys() & mine.keys()  # regions are whole blocks
                     wanted |= mine
                 ranges = [re.fullmatch(r"bytes=(\d+)-(\d+)", r.range or "") for r in asked if r.path == name]

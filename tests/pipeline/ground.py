@@ -73,19 +73,13 @@ def disown(layers: Layers, where: object) -> None:
 def regions_of(grid: Grid) -> list[Region]:
     """All regions of a grid."""
     frame, side = grid.frame, grid.region
-    return [
-        Region(
-            grid.name,
-            row,
-            col,
-            frame.window(
-                row * side, col * side, min(side, frame.height - row * side), min(side, frame.width - col * side)
-            ),
-            1,
-        )
-        for row in range(-(-frame.height // side))
-        for col in range(-(-frame.width // side))
-    ]
+    found = []
+    for row in range(-(-frame.height // side)):
+        for col in range(-(-frame.width // side)):
+            top, left = row * side, col * side
+            part = frame.window(top, left, min(side, frame.height - top), min(side, frame.width - left))
+            found.append(Region(grid.name, row, col, part, 1, part))
+    return found
 
 
 def store_grids(output: Output, painted: Sequence[Painted]) -> tuple[list[Grid], Mapping[str, list[Region]]]:
@@ -93,5 +87,5 @@ def store_grids(output: Output, painted: Sequence[Painted]) -> tuple[list[Grid],
     for grid, layers in painted:
         store = output.zarr(f"{grid.name}/change.zarr")
         create_layers(store, grid.frame, grid.region, {})
-        write_layers(store, slice(0, grid.frame.height), slice(0, grid.frame.width), layers)
+        write_layers(store, grid, Region(grid.name, 0, 0, grid.frame, 1, grid.frame), layers)
     return [grid for grid, _ in painted], {grid.name: regions_of(grid) for grid, _ in painted}

@@ -17,7 +17,7 @@ from tests.stores import write_slab
 SCL = Mask("scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
 FRAME = Frame(32638, 600_000, 4_400_000, 10, 32, 32)
 GRID = Grid("t", FRAME, FRAME, {"blue": 10, "nir": 10, "red": 10, "swir16": 20, "scl": 20}, 32)
-REGION = Region("t", 0, 0, FRAME, 1024)
+REGION = Region("t", 0, 0, FRAME, 1024, FRAME)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ FMASK = Mask("fmask", bits=(1, 2, 3, 4), snow_bits=(4,), nodata=255)
 FRAME = Frame(32638, 600_000, 4_400_000, 10, 32, 32)
 SIDES = {"blue": 10, "nir": 10, "red": 10, "swir16": 20}
 INDICES = ("ndvi", "swir", "bsi")
-REGION = Region("t", 0, 0, FRAME, 1024)
+REGION = Region("t", 0, 0, FRAME, 1024, FRAME)
 
 
 def make_cube(mask: Mask, mask_side: float, count: int = 30) -> tuple[Store, Grid, np.ndarray]:

@@ -8,7 +8,10 @@ import numpy as np
 
 from pipeline.observed import reconcile, slab_identity, stored_list
 from pipeline.planner import slab_depth, slabs
-from pipeline.types import Observation, Scene
+from pipeline.types import Frame, Observation, Region, Scene
+
+FRAME = Frame(32638, 600_000, 4_400_000, 10, 64, 64)
+REGION = Region("g", 0, 0, FRAME, 1, FRAME)
 
 
 def take(day: int, version: str = "1") -> Observation:
@@ -36,7 +39,9 @@ def test_later_observations_append() -> None:
     result = reconcile(stored_list(old), new, 4)
     assert result.observations == tuple(new)
     assert result.ignored == ()
-    assert slab_identity("c", 0, result.versions[:4]) == slab_identity("c", 0, [o.version for o in old[:4]])
+    assert slab_identity("c", REGION, 0, result.versions[:4]) == slab_identity(
+        "c", REGION, 0, [o.version for o in old[:4]]
+    )
 
 
 def test_changes_inside_finished_slabs_are_reported_and_those_of_the_tail_applied() -> None:

@@ -16,8 +16,20 @@ from tests.stores import write_slab
 
 FRAME = Frame(32638, 500_000, 4_400_000, 10, 384, 320)
 GRID = Grid("t", FRAME, FRAME, {"red": 10, "swir16": 20, "scl": 20}, 256)
-REGIONS = [Region("t", i, j, FRAME.window(i * 256, j * 256, h, w), 1) for i, h in enumerate((256, 128)) for j, w in
-           enumerate((256, 64))]  # fmt: skip
+
+
+def region(row: int, col: int, height: int, width: int, window: tuple[int, int, int, int]) -> Region:
+    """A region, and the part of it (row, column, height, width) that the cube holds."""
+    frame = FRAME.window(row * 256, col * 256, height, width)
+    return Region("t", row, col, frame, 1, frame.window(*window))
+
+
+REGIONS = [
+    region(0, 0, 256, 256, (0, 0, 256, 256)),
+    region(0, 1, 256, 64, (0, 0, 256, 64)),
+    region(1, 0, 128, 256, (0, 128, 128, 128)),
+    region(1, 1, 128, 64, (0, 0, 128, 64)),
+]
 
 
 def cube(depth: int, count: int) -> MemoryStore:
@@ -43,7 +55,7 @@ def test_zarr_reads_what_it_would_have_written(depth: int, count: int) -> None:
         for index, start in enumerate(range(0, count, depth)):
             slab = Slab(index, start, min(start + depth, count), depth)
             for band, side in GRID.bands.items():
-                frame = region.frame.at(side)
+                frame = region.window.at(side)
                 shape = slab.stop - start, frame.height, frame.width
                 values = rng.integers(-300, 9000, shape).astype(np.int16)
                 values[:, : frame.height // 2] = REFLECTANCE_FILL  # whole chunks of nothing
