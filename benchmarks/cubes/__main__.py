@@ -30,8 +30,8 @@ PACKAGES = ("dask", "imagecodecs", "numba", "obstore", "odc-stac", "odc-loader",
 def main() -> None:
     """Run the cases, print the tables, and store them with the figure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cubes", description=__doc__)
-    parser.add_argument("--cases", nargs="*", choices=[case.key for case in CASES], help="default all")
-    parser.add_argument("--only", nargs="*", help="contenders whose names begin so, beside ours; default all")
+    parser.add_argument("--cases", nargs="+", choices=[case.key for case in CASES], help="default all")
+    parser.add_argument("--only", nargs="+", help="contenders whose names begin so, beside ours; default all")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--archive", type=Path, help="where the archive is kept; else in a temporary folder")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from http.server import ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -97,6 +98,9 @@ def _spans(path: Path) -> list[tuple[int, int]]:
 
 def _serve(folder: Path, cpu: int, pipe: Connection) -> None:
     os.sched_setaffinity(0, {cpu})
+    # Its 5 are fewer connections than contenders open at once: the system then drops some, to be tried again a second
+    # later.
+    ThreadingHTTPServer.request_queue_size = 256
     with ArchiveServer(folder) as server:
         pipe.send(server.url)
         while (what := pipe.recv()) is not None:
