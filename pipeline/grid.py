@@ -1,8 +1,7 @@
-"""Grids and regions: which lattice every pixel of the area lives on, and who owns it.
+"""Grids: which lattice every pixel of the area lives on.
 
 Where items lie on fixed tiles (Sentinel-2, HLS) a grid is one tile's own lattice, so nothing is resampled; otherwise it
-is the zone's UTM lattice, onto which items are warped. Tiles overlap, across zones too: a point of the ground is owned
-by the grid in which it lies deepest, and in overlaps the owner alone is read.
+is the zone's UTM lattice, onto which items are warped.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numpy as np
 import pyproj
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -23,8 +21,7 @@ from pipeline import area as areas
 from pipeline.cog import Cog
 from pipeline.headers import Known, key
 from pipeline.raster import Access, ReadError, header
-from pipeline.shards import chunk_step
-from pipeline.types import Asset, BadInput, Frame, Grid, Observation, Region, Scene
+from pipeline.types import Asset, BadInput, Frame, Grid, Observation, Scene
 
 MAX_LATTICE_M = 40_960
 """A block lattice wider than this (strips, huge blocks) does not decide the size of regions."""
@@ -121,75 +118,6 @@ def observations(scenes: Iterable[Scene]) -> list[Observation]:
         takes[scene.datatake].append(scene)
     found = [Observation(key, min(s.time for s in parts), tuple(parts)) for key, parts in takes.items()]
     return sorted(found, key=lambda o: (o.time, o.id))
-
-
-def build_regions(grid: Grid, others: Sequence[Grid], area: BaseGeometry) -> list[Region]:
-    """The regions of a grid that own some of the area."""
-    here, step = areas.project(area, grid.frame.epsg), chunk_step(grid)
-    regions = []
-    for row in range(-(-grid.frame.height // grid.region)):
-        for col in range(-(-grid.frame.width // grid.region)):
-            top, left = row * grid.region, col * grid.region
-            height = min(grid.region, grid.frame.height - top)
-            width = min(grid.region, grid.frame.width - left)
-            frame = grid.frame.window(top, left, height, width)
-            mine = owned(grid, frame, others, here)
-            if mine.any():
-                part = [
-                    _outwards(np.flatnonzero(mine.any(axis=axis)), step, n) for axis, n in ((1, height), (0, width))
-                ]
-                (y, rows), (x, cols) = part
-                window = frame.window(y, x, rows, cols)
-                regions.append(Region(grid.name, row, col, frame, int(mine.sum()), window))
-    return regions
-
-
-def _outwards(found: np.ndarray, step: int, end: int) -> tuple[int, int]:
-    """(first, how many) of the whole steps around some positions, increasing, before ``end``."""
-    first = int(found[0]) // step * step
-    return first, min(-(-(int(found[-1]) + 1) // step) * step, end) - first
-
-
-def owned(grid: Grid, frame: Frame, others: Sequence[Grid], area: BaseGeometry) -> np.ndarray:
-    """(height, width) bool: pixels of a frame of `grid` that lie in the area and that this grid owns.
-
-    Parameters
-    ----------
-    area : geometry in the grid's CRS
-
-    Notes
-    -----
-    The rule compares depths at the pixel's centre, so two grids that share pixels agree on every one of them, and the
-    answer for a pixel does not depend on the region asked for.
-    """
-    mine = areas.inside(area, frame)
-    x, y = frame.centres()
-    depth = _depth(grid.source, x[None, :], y[:, None])
-    mine &= depth > 0
-    for other in others:
-        if other.name == grid.name or not mine.any():
-            continue
-        if other.source.epsg == frame.epsg:
-            if not shapely.box(*other.source.bounds).intersects(shapely.box(*frame.bounds)):
-                continue
-            theirs = _depth(other.source, x[None, :], y[:, None])
-        else:
-            move = pyproj.Transformer.from_crs(frame.epsg, other.source.epsg, always_xy=True)
-            left, bottom, right, top = move.transform_bounds(*frame.bounds)
-            if not shapely.box(*other.source.bounds).intersects(shapely.box(left, bottom, right, top)):
-                continue
-            xs, ys = np.meshgrid(x, y)
-            theirs = _depth(other.source, *move.transform(xs, ys))
-        mine &= (depth > theirs) | ((depth == theirs) & (grid.name < other.name))
-    return mine
-
-
-def _depth(frame: Frame, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Distance to the nearest edge of a frame, metres; negative outside. Whole centimetres, so that ties are ties."""
-    left, bottom, right, top = frame.bounds
-    across = np.minimum(x - left, right - x)
-    along = np.minimum(y - bottom, top - y)
-    return np.asarray(np.round(np.minimum(across, along), 2))
 
 
 def _framed(scene: Scene, bands: Sequence[str], access: Access, known: Known) -> Scene:

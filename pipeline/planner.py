@@ -25,6 +25,7 @@ from pipeline.catalog import read_items
 from pipeline.cog import General
 from pipeline.config import Config
 from pipeline.headers import Known
+from pipeline.regions import build_regions
 from pipeline.screen import screen
 from pipeline.shards import TIME_CHUNK
 from pipeline.store import SCHEMA
@@ -170,7 +171,7 @@ def plan(config: Config, kept: Known | None = None) -> Plan:
     every = [grid for grid, _ in drafts]
     planned: list[GridPlan] = []
     for grid, scenes in drafts:
-        regions = grids.build_regions(grid, every, area)
+        regions = build_regions(grid, every, area)
         if not regions:
             continue
         own = {

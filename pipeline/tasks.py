@@ -14,13 +14,14 @@ import numpy as np
 from shapely.geometry.base import BaseGeometry
 
 import kernels
-from pipeline import assets, detection, grid, store
+from pipeline import assets, detection, store
 from pipeline.cube import SlabJob, build_slab, touched
 from pipeline.hrefs import redact
 from pipeline.ledger import now, write_record
 from pipeline.numbers import Numbers, mask_tables
 from pipeline.offsets import DarkLevels, region_steps
 from pipeline.output import HashingStore, Output
+from pipeline.regions import owned
 from pipeline.types import Fault, Grid, Mask, Record, Region, Slab, digest
 
 
@@ -169,7 +170,7 @@ def detect(task: DetectTask, read: Callable[[slice], Numbers] | None = None) -> 
     )
 
     def work(target: HashingStore, done: _Progress) -> None:
-        mine = grid.owned(task.grid, task.region.window, task.others, task.area)
+        mine = owned(task.grid, task.region.window, task.others, task.area)
         done.error = task.failure
         layers = detection.failed_region(mine)
         if not task.failure:

@@ -17,8 +17,8 @@ import shapely
 from pipeline import area as areas
 from pipeline import geo
 from pipeline.config import Area, Config
-from pipeline.grid import owned
 from pipeline.planner import GridPlan
+from pipeline.regions import owned
 from tests.cubes import APPLIED, USUAL, Built, assert_three_ways, read_items
 from tests.world import SIDES, Pixels, Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif
 

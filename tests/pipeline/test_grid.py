@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline import area as areas
 from pipeline import geo, planner
-from pipeline.grid import owned
+from pipeline.regions import owned
 from pipeline.types import BadInput, Frame, Grid
 from tests.world import Tile, configure, item, lonlat_box, plain, write_items, write_source, write_tif
 
