@@ -103,11 +103,11 @@ class HashingStore(WrapperStore[ZarrObjectStore[ObjectStore]]):
         await super().set(key, value)
         self._note(key, memoryview(value.as_numpy_array()))
 
-    def put(self, key: str, data: bytearray | None) -> None:
+    def put(self, key: str, data: memoryview | None) -> None:
         """Put an object whole, without Zarr; None stands for no object, as Zarr means an empty chunk."""
         if data is not None:
             obstore.put(self._store.store, key, data)
-            self._note(key, memoryview(data))
+            self._note(key, data)
             return
         with contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store.store, key)

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sized
 from dataclasses import dataclass
 
 import google_crc32c
+import imagecodecs
 import numpy as np
-from numcodecs.blosc import Blosc
-from numcodecs.zstd import Zstd
 from zarr.codecs import BloscCodec, ZstdCodec
 
 from pipeline.types import REFLECTANCE_FILL, Grid, Mask
 
 TIME_CHUNK = 12
 SPACE_CHUNK = 128
+SLACK = 4096
+"""Bytes by which a chunk that does not compress grows, at most."""
+
 ABSENT = np.uint64(2**64 - 1)
 """Offset and length of a chunk that holds nothing but the fill."""
 
@@ -42,6 +45,15 @@ class Shard:
             return ZstdCodec(level=1)
         return BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=2)
 
+    def encoded(self, chunk: np.ndarray, room: np.ndarray) -> Sized:
+        """A chunk as that codec has it, written to the start of ``room``."""
+        out = memoryview(room)
+        if self.dtype == "uint8":
+            return imagecodecs.zstd_encode(chunk, level=1, out=out)
+        return imagecodecs.blosc_encode(
+            chunk, level=5, compressor="lz4", shuffle="bitshuffle", typesize=2, blocksize=0, numthreads=1, out=out
+        )
+
 
 def shard_of(grid: Grid, mask: Mask, depth: int, band: str) -> Shard:
     """The shards of a band: ``depth`` observations, a region wide."""
@@ -62,7 +74,7 @@ def chunk_step(grid: Grid) -> int:
     return math.lcm(*(factor * largest_divisor(grid.region // factor, SPACE_CHUNK) for factor in factors))
 
 
-def encode(shard: Shard, values: np.ndarray, corner: tuple[int, int] = (0, 0)) -> bytearray | None:
+def encode(shard: Shard, values: np.ndarray, corner: tuple[int, int] = (0, 0)) -> memoryview | None:
     """The object that holds a slab.
 
     Parameters
@@ -73,29 +85,32 @@ def encode(shard: Shard, values: np.ndarray, corner: tuple[int, int] = (0, 0)) -
 
     Returns
     -------
-    bytearray, or None where there is nothing but the fill, and so no object
+    memoryview, or None where there is nothing but the fill, and so no object
     """
-    coder = Zstd(level=1) if shard.dtype == "uint8" else Blosc("lz4", 5, Blosc.BITSHUFFLE, typesize=2)
     counts = tuple(whole // part for whole, part in zip(shard.shape, shard.chunks, strict=True))
     index = np.full((*counts, 2), ABSENT, "<u8")
-    out = bytearray()
     first = 0, corner[0] // shard.chunks[1], corner[1] // shard.chunks[2]
-    for at in np.ndindex(*(-(-n // part) for n, part in zip(values.shape, shard.chunks, strict=True))):
+    taken = tuple(-(-n // part) for n, part in zip(values.shape, shard.chunks, strict=True))
+    whole = np.empty(shard.chunks, shard.dtype)
+    # New memory in one piece, which the system hands out in huge pages: growing costs as much as encoding does.
+    room = np.empty(math.prod(taken) * (whole.nbytes + SLACK) + index.nbytes + 4, np.uint8)
+    end = 0
+    for at in np.ndindex(taken):
         part = values[tuple(slice(i * n, (i + 1) * n) for i, n in zip(at, shard.chunks, strict=True))]
-        if part.shape != shard.chunks:
-            short = [(0, n - m) for n, m in zip(shard.chunks, part.shape, strict=True)]
-            part = np.pad(part, short, constant_values=shard.fill)
-        part = np.ascontiguousarray(part)
-        if part.flat[0] == shard.fill and (part == shard.fill).all():
+        if part.shape != whole.shape:
+            whole[:] = shard.fill
+        whole[tuple(slice(n) for n in part.shape)] = part
+        if whole.flat[0] == shard.fill and (whole == shard.fill).all():
             continue
-        data = coder.encode(part)
-        index[tuple(map(operator.add, at, first))] = len(out), len(data)
-        out += data
-    if not out:
+        length = len(shard.encoded(whole, room[end:]))
+        index[tuple(map(operator.add, at, first))] = end, length
+        end += length
+    if not end:
         return None
     entry = index.tobytes()
-    out += entry + google_crc32c.value(entry).to_bytes(4, "little")
-    return out
+    entry += google_crc32c.value(entry).to_bytes(4, "little")
+    room[end : end + len(entry)] = np.frombuffer(entry, np.uint8)
+    return memoryview(room[: end + len(entry)])
 
 
 def largest_divisor(number: int, limit: int) -> int:

@@ -142,7 +142,7 @@ def slab_key(grid: Grid, region: Region, slab: Slab, band: str) -> str:
 
 def encode_slab(
     grid: Grid, mask: Mask, region: Region, slab: Slab, band: str, values: np.ndarray
-) -> tuple[str, bytearray | None]:
+) -> tuple[str, memoryview | None]:
     """(key, object) of (time, y, x) of one band of a region's window; nothing else is touched or read back."""
     resolution = grid.bands[band]
     whole, part = region.frame.at(resolution), region.window.at(resolution)

@@ -14,21 +14,21 @@ from pipeline.store import create_cube, encode_slab, group_name, set_observation
 from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Observation, Region, Slab
 from tests.stores import write_slab
 
-FRAME = Frame(32638, 500_000, 4_400_000, 10, 384, 320)
-GRID = Grid("t", FRAME, FRAME, {"red": 10, "swir16": 20, "scl": 20}, 256)
+FRAME = Frame(32638, 500_000, 4_400_000, 10, 768, 640)
+GRID = Grid("t", FRAME, FRAME, {"red": 10, "swir16": 20, "scl": 20}, 512)
 
 
 def region(row: int, col: int, height: int, width: int, window: tuple[int, int, int, int]) -> Region:
     """A region, and the part of it (row, column, height, width) that the cube holds."""
-    frame = FRAME.window(row * 256, col * 256, height, width)
+    frame = FRAME.window(row * 512, col * 512, height, width)
     return Region("t", row, col, frame, 1, frame.window(*window))
 
 
 REGIONS = [
-    region(0, 0, 256, 256, (0, 0, 256, 256)),
-    region(0, 1, 256, 64, (0, 0, 256, 64)),
-    region(1, 0, 128, 256, (0, 128, 128, 128)),
-    region(1, 1, 128, 64, (0, 0, 128, 64)),
+    region(0, 0, 512, 512, (256, 0, 256, 512)),
+    region(0, 1, 512, 128, (0, 0, 512, 128)),
+    region(1, 0, 256, 512, (0, 256, 256, 256)),
+    region(1, 1, 256, 128, (0, 0, 256, 128)),
 ]
 
 
@@ -41,13 +41,13 @@ def cube(depth: int, count: int) -> MemoryStore:
     return target
 
 
-async def put(target: MemoryStore, key: str, data: bytearray | None) -> None:
+async def put(target: MemoryStore, key: str, data: memoryview | None) -> None:
     """An object into a store, as a task does."""
     at = StorePath(target, key)
     await (at.delete() if data is None else at.set(default_buffer_prototype().buffer.from_bytes(bytes(data))))
 
 
-@pytest.mark.parametrize(("depth", "count"), [(12, 29), (24, 48), (5, 7), (60, 60)])
+@pytest.mark.parametrize(("depth", "count"), [(12, 29), (24, 26), (5, 7)])
 def test_zarr_reads_what_it_would_have_written(depth: int, count: int) -> None:
     rng = np.random.default_rng(depth)
     ours, theirs = cube(depth, count), cube(depth, count)
@@ -79,4 +79,4 @@ def test_nothing_but_fill_is_no_object() -> None:
     empty[5, 100, 200] = 1
     data = encode(shard, empty)
     assert data is not None
-    assert len(data) < 10_000  # one chunk of four, and the index
+    assert len(data) < 10_000  # one chunk of many, and the index
