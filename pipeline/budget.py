@@ -8,7 +8,7 @@ from kernels import bands_of
 from pipeline.assets import READERS
 from pipeline.numbers import BLOCK
 from pipeline.shards import SPACE_CHUNK, largest_divisor
-from pipeline.types import Grid, Region
+from pipeline.types import Frame, Grid, Region
 
 DETECT_BUDGET = 512 * 2**20
 """Bytes of digital numbers that one detection task may hold; rows are read in strips that fit it."""
@@ -29,33 +29,42 @@ def cube_bytes(grid: Grid, regions: Sequence[Region], count: int) -> int:
     return int(_itemsize(grid, tuple(grid.bands)) * pixels * count)
 
 
-def build_memory(grid: Grid, depth: int, ways: Collection[str]) -> int:
+def largest(regions: Sequence[Region]) -> Frame:
+    """The largest window of a grid's regions: what a task holds."""
+    return max((r.window for r in regions), key=lambda frame: (frame.height * frame.width, frame.width))
+
+
+def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str]) -> int:
     """Projected peak of a building task, bytes: a band of a slab decoded, encoded, and the next one fetched, neither of
     which is longer than what it codes; or being filled, where GDAL reads it."""
-    general = READERS * READER * grid.region**2 if any(not way.startswith("blocks") for way in ways) else 0
-    return 3 * _slab(grid, depth) + general + OVERHEAD
+    general = (
+        READERS * READER * window.height * window.width if any(not way.startswith("blocks") for way in ways) else 0
+    )
+    return 3 * _slab(grid, window, depth) + general + OVERHEAD
 
 
-def region_memory(grid: Grid, depth: int, count: int, indices: Sequence[str], ways: Collection[str]) -> int:
+def region_memory(
+    grid: Grid, window: Frame, depth: int, count: int, indices: Sequence[str], ways: Collection[str]
+) -> int:
     """Projected peak, bytes, of a task that builds a whole region and detects on it in memory."""
+    depth = min(depth, count)
     apart = any(name not in bands_of(indices) for name in list(grid.bands)[:-1])
-    series = int(grid.region**2 * count * _itemsize(grid, bands_of(indices)))
-    building = build_memory(grid, min(depth, count), ways) - (0 if apart else _slab(grid, min(depth, count)))
-    return series + max(building, _block(count, indices) + OVERHEAD)
+    building = build_memory(grid, window, depth, ways) - (0 if apart else _slab(grid, window, depth))
+    return _series(grid, window, count, indices) + max(building, _block(count, indices) + OVERHEAD)
 
 
-def _slab(grid: Grid, depth: int) -> int:
-    """Bytes of the largest band of a slab."""
-    return max(round(grid.region * grid.frame.resolution / r) for r in grid.bands.values()) ** 2 * depth * 2
+def fits(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> bool:
+    """Whether the whole series of a region, as detection reads it, lies within the budget."""
+    return _series(grid, window, count, indices) <= DETECT_BUDGET
 
 
-def strip_rows(grid: Grid, count: int, indices: Sequence[str]) -> int:
+def strip_rows(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> int:
     """Rows of a detection strip: whole inner chunks where the budget allows, else a half, a quarter... of one.
 
     Reading part of a chunk decodes it again for the next strip, which costs less than memory that is not there.
     """
     coarse = round(max(grid.bands.values()) / grid.frame.resolution)
-    row = int(grid.region * max(count, 1) * _itemsize(grid, bands_of(indices))) + 1
+    row = int(window.width * max(count, 1) * _itemsize(grid, bands_of(indices))) + 1
     step = largest_divisor(grid.region, SPACE_CHUNK)
     while step * row > DETECT_BUDGET and step % (2 * coarse) == 0:
         step //= 2
@@ -63,16 +72,21 @@ def strip_rows(grid: Grid, count: int, indices: Sequence[str]) -> int:
     return max(step, DETECT_BUDGET // row // step * step)
 
 
-def fits(grid: Grid, count: int, indices: Sequence[str]) -> bool:
-    """Whether the whole series of a region, as detection reads it, lies within the budget."""
-    return grid.region**2 * count * _itemsize(grid, bands_of(indices)) <= DETECT_BUDGET
-
-
-def detect_memory(grid: Grid, count: int, indices: Sequence[str]) -> int:
+def detect_memory(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> int:
     """Projected peak of a detection task, bytes: a strip of numbers, one band of it still coded, a block's series."""
-    rows = min(strip_rows(grid, count, indices), grid.region)
-    pixels = rows * grid.region * count
+    rows = min(strip_rows(grid, window, count, indices), window.height)
+    pixels = rows * window.width * count
     return int(pixels * (_itemsize(grid, bands_of(indices)) + 2)) + _block(count, indices) + OVERHEAD
+
+
+def _slab(grid: Grid, window: Frame, depth: int) -> int:
+    """Bytes of the largest band of a slab."""
+    frame = window.at(min(grid.bands.values()))
+    return frame.height * frame.width * depth * 2
+
+
+def _series(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> int:
+    return int(window.height * window.width * count * _itemsize(grid, bands_of(indices)))
 
 
 def _block(count: int, indices: Sequence[str]) -> int:

@@ -124,13 +124,13 @@ class Plan:
         indices, depth = self.config.detect.indices, self.depth
         most: Counter[str] = Counter()
         for g in self.grids:
-            count = len(g.observations)
+            count, window = len(g.observations), budget.largest(g.regions)
             kinds = {
-                "building task": budget.build_memory(g.grid, min(depth, count), g.ways),
-                "detection task": budget.detect_memory(g.grid, count, indices),
+                "building task": budget.build_memory(g.grid, window, min(depth, count), g.ways),
+                "detection task": budget.detect_memory(g.grid, window, count, indices),
             }
-            if budget.fits(g.grid, count, indices):
-                kinds["task of a whole region"] = budget.region_memory(g.grid, depth, count, indices, g.ways)
+            if budget.fits(g.grid, window, count, indices):
+                kinds["task of a whole region"] = budget.region_memory(g.grid, window, depth, count, indices, g.ways)
             for kind, size in kinds.items():
                 most[f"memory per {kind}"] = max(most[f"memory per {kind}"], size)
         return dict(most)

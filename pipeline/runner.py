@@ -64,7 +64,7 @@ class Part:
     @property
     def whole(self) -> bool:
         """Whether all of it is due, and may stay in memory."""
-        return len(self.builds) == len(self.stage.slabs()) and self.stage.fits()
+        return len(self.builds) == len(self.stage.slabs()) and self.stage.fits(self.region)
 
     def detection(self, ledger: Ledger) -> tasks.DetectTask:
         """Its detection, knowing what went wrong in its builds.

@@ -63,15 +63,15 @@ class Stage:
         identity = slab_identity(self.planned.cube, region, slab.start, self.settled.versions[part])
         return tasks.BuildTask(build_name(region, slab.index), identity, self.output, self.cube_key, slab, job)
 
-    def fits(self) -> bool:
+    def fits(self, region: Region) -> bool:
         """Whether a region's whole series may stay in memory, so that it is built and detected on in one task."""
-        return budget.fits(self.planned.grid, len(self.times), self.plan.config.detect.indices)
+        return budget.fits(self.planned.grid, region.window, len(self.times), self.plan.config.detect.indices)
 
     def detect(self, region: Region) -> tasks.DetectTask:
         """Not informed yet of what its builds met."""
         grid, config = self.planned.grid, self.plan.config
         detect = config.detect
-        rows = budget.strip_rows(grid, len(self.times), detect.indices)
+        rows = budget.strip_rows(grid, region.window, len(self.times), detect.indices)
         return tasks.DetectTask(
             detect_name(region),
             self.result,

@@ -76,7 +76,7 @@ def measure(folder: Path, dates: int, side: int, way: str) -> dict[str, tuple[in
     tasks.detect(wanted)
     detect, record = taken(lambda: tasks.detect(wanted))
     found = {"build": max(peaks), "detect": detect}
-    if stage.fits():
+    if stage.fits(region):
         whole = tasks.RegionTask(tuple(builds), stage.detect(region), accept_step=True)
         found["region"], after = taken(lambda: tasks.build_and_detect(whole))
         records += after

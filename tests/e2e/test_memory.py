@@ -40,9 +40,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 asset["href"] = f"./{number % FILES}/{band}.tif"
             features.append(feature)
         write_items(folder, features).rename(folder / f"items-{count}.json")
-    # A few rows of the region are owned: memory is that of the strips that are read, time that of the pixels.
     for side in (512, 1024):
-        box = lonlat_box(32638, 600_050, 4_399_550, 600_000 + side * 10 - 50, 4_399_950)
+        box = lonlat_box(32638, 600_050, 4_400_050 - side * 10, 600_000 + side * 10 - 50, 4_399_950)
         (folder / f"area-{side}.json").write_text(json.dumps(box))
     return folder
 

@@ -40,7 +40,7 @@ def config(folder: Path, out: str, count: int = len(DATES), **sections: dict[str
 def kept(folder: Path, client: Client) -> Path:
     """An output that was built slab by slab, and keeps its cubes."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(stages.Stage, "fits", lambda stage: False)
+        patched.setattr(stages.Stage, "fits", lambda stage, region: False)
         api.run(config(folder, "kept"), client)
     return folder / "kept"
 
@@ -73,7 +73,7 @@ def test_regions_in_memory_leave_the_same_bytes(
 def test_a_cube_that_is_not_kept(
     in_memory: bool, folder: Path, kept: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stages.Stage, "fits", lambda stage: in_memory)
+    monkeypatch.setattr(stages.Stage, "fits", lambda stage, region: in_memory)
     out = folder / f"dropped-{in_memory}"
     mine = config(folder, out.name, cube={"keep": False})
     api.run(mine, client)

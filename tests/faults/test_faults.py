@@ -241,7 +241,7 @@ def test_a_worker_that_dies_takes_its_region_alone(
     path = command(tmp_path, server, client)
     with monkeypatch.context() as patched:
         patched.setattr(tasks, "run", dies)
-        patched.setattr(stages.Stage, "fits", lambda stage: kind is tasks.RegionTask)
+        patched.setattr(stages.Stage, "fits", lambda stage, region: kind is tasks.RegionTask)
         assert cli.main(["run", path]) == 1
     west, east = layers(tmp_path / "out", "38TPK"), layers(tmp_path / "out", "38TQK")
     assert set(np.unique(west.status.values)) == {255, Status.FAILED}
