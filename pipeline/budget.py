@@ -19,6 +19,9 @@ OVERHEAD = 32 * 2**20
 READER = 32
 """Bytes a pixel that one of GDAL's readers holds, and what harmonises its numbers: 28 were measured."""
 
+WINDOW = 3
+"""Tasks in flight for each thread of the cluster."""
+
 COMPRESSION = 1.6
 """Measured on Sentinel-2 reflectance with blosc lz4 bitshuffle: 1.62 : 1."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,8 +137,12 @@ class Plan:
         return dict(most)
 
     def disk_bytes(self) -> int:
+        """Of stores and mosaics; of cubes that are not kept, only those in flight."""
         layers = sum(r.frame.height * r.frame.width for g in self.grids for r in g.regions) * 26
-        return int(sum(g.cube_bytes for g in self.grids) / budget.COMPRESSION) + layers * 2
+        cubes = sorted(budget.cube_bytes(g.grid, [r], len(g.observations)) for g in self.grids for r in g.regions)
+        if not self.config.cube.keep:
+            cubes = cubes[-budget.WINDOW * (self.config.cluster.workers or os.cpu_count() or 1) :]
+        return int(sum(cubes) / budget.COMPRESSION) + layers * 2
 
     def rejected(self) -> dict[str, int]:
         """Reason -> items."""

@@ -12,15 +12,13 @@ from dataclasses import dataclass, field, replace
 from distributed import Client, Future, as_completed
 
 from pipeline import tasks
+from pipeline.budget import WINDOW
 from pipeline.ledger import Ledger, now, write_record
 from pipeline.offsets import CHANGE, Step, region_steps
 from pipeline.stages import Stage, build_name, detect_name
 from pipeline.types import BadInput, Record, Region
 
 Task = tasks.BuildTask | tasks.DetectTask | tasks.RegionTask
-
-WINDOW = 3
-"""Futures in flight for each thread of the cluster."""
 
 IDLE = 0.15
 """Share of the threads' time that tasks of whole regions may leave idle at the end, for what they save in reading."""

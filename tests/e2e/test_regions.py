@@ -89,6 +89,16 @@ def test_a_cube_that_is_not_kept(
         api.redetect(mine, client)
 
 
+def test_a_plan_asks_for_less_disk_where_cubes_are_not_kept(folder: Path) -> None:
+    kept, dropped = (
+        api.plan(config(folder, "planned", cube={"keep": k}, cluster={"workers": 1})) for k in (True, False)
+    )
+    assert dropped.disk_bytes() == kept.disk_bytes()  # both regions are in flight at once
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pipeline.budget.WINDOW", 1)
+        assert dropped.disk_bytes() < kept.disk_bytes()
+
+
 def test_later_observations_build_a_dropped_cube_anew(folder: Path, kept: Path, client: Client) -> None:
     api.run(config(folder, "grown", 40, cube={"keep": False}), client)
     result = api.run(config(folder, "grown", cube={"keep": False}), client)
