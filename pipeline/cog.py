@@ -149,7 +149,7 @@ def _blocks(ifd: ImageFileDirectory, order: str) -> Blocks | General:
     if coding is None:
         return General(f"compression {int(ifd.compression)}")
     predictor = int(ifd.predictor or 1)
-    if predictor not in (1, 2, 3) or (predictor == 3) != (predictor == 3 and dtype.endswith("f4")):
+    if predictor not in (1, 2, 3) or (predictor == 3 and not dtype.endswith("f4")):
         return General(f"predictor {predictor}")
     tiled = ifd.tile_offsets is not None
     rows, cols = (

@@ -34,10 +34,13 @@ def _differing(ours: Path, theirs: Path, job: Job, band: str) -> int:
         row, col = round((top - group["y"][0]) / side - 0.5), round((group["x"][0] - left) / side - 0.5)
         cube_rows, rows = _overlap(row, group[band].shape[1], height)
         cube_cols, cols = _overlap(col, group[band].shape[2], width)
-        held[rows, cols] = True
         for start in range(0, peer.shape[0], TIME_CHUNK):
             time = slice(start, start + TIME_CHUNK)
-            count += int((group[band][time, cube_rows, cube_cols] != peer[time, rows, cols]).sum())
+            own = group[band][time, cube_rows, cube_cols]
+            # A cube holds what its grid owns, in whole chunks, and fill beside it; the archive's pixels are never fill.
+            there = own != group[band].fill_value
+            held[rows, cols] |= there.all(axis=0)
+            count += int(((own != peer[time, rows, cols]) & there.any(axis=0)).sum())
     return count + int((~held).sum()) * int(peer.shape[0])
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.detectors.figure import TRUSTED, draw
 from benchmarks.detectors.score import WITHIN
+from benchmarks.tables import aligned, write
 
 Row = dict[str, Any]
 
@@ -64,24 +64,7 @@ def markdown(result: Row) -> str:
 
 def store(result: Row, folder: Path) -> list[Path]:
     """Write kernels.json, kernels.md and kernels.png into ``folder``; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"kernels.{suffix}" for suffix in ("json", "md", "png")]
-    paths[0].write_text(json.dumps(result, indent=1) + "\n")
-    paths[1].write_text(markdown(result))
-    draw(result, paths[2])
-    return paths
-
-
-def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table whose columns line up: the first to the left, the others to the right."""
-    width = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = [row[0].ljust(width[0]), *(cell.rjust(w) for cell, w in zip(row[1:], width[1:], strict=True))]
-        return "| " + " | ".join(cells) + " |"
-
-    rule = "|" + "|".join(["-" * (width[0] + 2), *("-" * (w + 1) + ":" for w in width[1:])]) + "|"
-    return [line(head), rule, *(line(row) for row in rows)]
+    return write(result, folder, "kernels", markdown(result), draw)
 
 
 def _speed(rows: Sequence[Row]) -> list[str]:
