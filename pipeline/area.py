@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyproj
 import rasterio.features
 import shapely
 from affine import Affine
@@ -54,10 +53,8 @@ def load_area(config: Config) -> BaseGeometry:
 def project(area: BaseGeometry, epsg: int) -> BaseGeometry:
     """A lon/lat geometry in a projected CRS, its long edges bent as the projection bends them."""
     dense = shapely.segmentize(area, 0.01)
-    to_crs = pyproj.Transformer.from_crs("OGC:CRS84", epsg, always_xy=True)
-    moved = shapely.transform(dense, to_crs.transform, interleaved=False)
     # Halves that meet at the antimeridian become one; by the default method their seam would stay, as a line.
-    return shapely.make_valid(moved, method="structure", keep_collapsed=False)
+    return shapely.make_valid(geo.from_lonlat(dense, epsg), method="structure", keep_collapsed=False)
 
 
 def inside(area: BaseGeometry, frame: Frame) -> np.ndarray:

@@ -149,22 +149,25 @@ def place(
     top, left, row, col, height, width = piece
     last = table.size - 1  # differences wrap: the sum is cut where it is looked up, which keeps the loop's chain short
     for r in range(height):
-        line, into, number = block[top + r], out[row + r], 0
+        number = 0
         if predicted:
+            before = block[top + r, :left]
             for c in range(left):
-                number += line[c]
+                number += before[c]
+        # Slices, since an index with an offset is looked at for its sign at every pixel.
+        line, into = block[top + r, left : left + width], out[row + r, col : col + width]
         if not blank:
             for c in range(width):
-                number = number + line[left + c] if predicted else line[left + c]
-                if into[col + c] == fill:
-                    into[col + c] = table[number & last]
+                number = number + line[c] if predicted else line[c]
+                if into[c] == fill:
+                    into[c] = table[number & last]
         elif predicted:
             for c in range(width):
-                number += line[left + c]
-                into[col + c] = table[number & last]
+                number += line[c]
+                into[c] = table[number & last]
         else:
             for c in range(width):
-                into[col + c] = table[line[left + c]]
+                into[c] = table[line[c]]
 
 
 def numbers(block: np.ndarray, blocks: Blocks) -> np.ndarray:

@@ -6,14 +6,15 @@ from collections.abc import Collection, Sequence
 
 from kernels import bands_of
 from pipeline.assets import READERS
+from pipeline.cube import AHEAD
 from pipeline.numbers import BLOCK
-from pipeline.shards import SPACE_CHUNK, largest_divisor
+from pipeline.shards import SPACE_CHUNK, TIME_CHUNK, largest_divisor
 from pipeline.types import Frame, Grid, Region
 
 DETECT_BUDGET = 512 * 2**20
 """Bytes of digital numbers that one detection task may hold; rows are read in strips that fit it."""
 
-OVERHEAD = 32 * 2**20
+OVERHEAD = 24 * 2**20
 """What a task needs beyond its buffers: the codecs' scratch, requests in flight."""
 
 READER = 32
@@ -38,12 +39,13 @@ def largest(regions: Sequence[Region]) -> Frame:
 
 
 def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str]) -> int:
-    """Projected peak of a building task, bytes: a band of a slab decoded, encoded, and the next one fetched, neither of
-    which is longer than what it codes; or being filled, where GDAL reads it."""
-    general = (
-        READERS * READER * window.height * window.width if any(not way.startswith("blocks") for way in ways) else 0
-    )
-    return 3 * _slab(grid, window, depth) + general + OVERHEAD
+    """Projected peak of a building task, bytes: a band's slab encoded, a part of it decoded, and what is fetched ahead,
+    neither of the coded ones longer than what it codes; or the parts that are being filled, where GDAL reads them."""
+    decoded = _slab(grid, window, min(depth, TIME_CHUNK))
+    if not all(way.startswith("blocks") for way in ways):
+        # Those ahead are filled at once, and may begin within a part.
+        decoded += _slab(grid, window, min(depth, AHEAD + TIME_CHUNK)) + READERS * READER * window.height * window.width
+    return _slab(grid, window, depth) + decoded + _slab(grid, window, min(depth, AHEAD)) + OVERHEAD
 
 
 def region_memory(
@@ -51,9 +53,9 @@ def region_memory(
 ) -> int:
     """Projected peak, bytes, of a task that builds a whole region and detects on it in memory."""
     depth = min(depth, count)
-    apart = any(name not in bands_of(indices) for name in list(grid.bands)[:-1])
-    building = build_memory(grid, window, depth, ways) - (0 if apart else _slab(grid, window, depth))
-    return _series(grid, window, count, indices) + max(building, _block(count, indices) + OVERHEAD)
+    return _series(grid, window, count, indices) + max(
+        build_memory(grid, window, depth, ways), _block(count, indices) + OVERHEAD
+    )
 
 
 def fits(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> bool:

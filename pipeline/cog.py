@@ -6,7 +6,6 @@ that :mod:`pipeline.blocks` knows) gives a :class:`Cog`; any other gives the rea
 
 from __future__ import annotations
 
-import asyncio
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ from async_tiff import TIFF, ImageFileDirectory
 from async_tiff.enums import Endianness
 from obstore.store import ObjectStore
 
+from pipeline.loop import wait
 from pipeline.types import Frame
 
 HEADER_BYTES = 16_384
@@ -97,7 +97,7 @@ def read_cog(store: ObjectStore, path: str) -> Header:
     Exception
         Of obstore or async-tiff: the file cannot be reached, or is no TIFF.
     """
-    return asyncio.run(read_header(store, path))
+    return wait(read_header(store, path))
 
 
 def check_size(height: int, width: int) -> None:

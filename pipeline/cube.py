@@ -1,4 +1,4 @@
-"""Building: one band of one slab of one region, from assets to harmonised int16.
+"""Building: a slab of a region, band by band, from assets to harmonised int16.
 
 Reflectance comes out as int16 x 1e-4 with the provider's offset gone, so that a reader sees plain reflectance; the mask
 is kept as the source gives it. What cannot be read is a fault, and its pixels are missing.
@@ -6,9 +6,12 @@ is kept as the source gives it. What cannot be read is a fault, and its pixels a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
+from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,9 @@ from pipeline.hrefs import redact
 from pipeline.raster import Access, ReadError, attempts
 from pipeline.remote import REQUESTS
 from pipeline.types import REFLECTANCE_SCALE, Asset, Fault, Grid, Mask, Observation, Region, Scene
+
+AHEAD = REQUESTS
+"""Observations of a band that are fetched before they are decoded."""
 
 
 @dataclass(frozen=True)
@@ -56,57 +62,138 @@ class SlabJob:
         return own
 
 
-def build_slab(
-    job: SlabJob, room: Mapping[str, np.ndarray] | None = None
-) -> Iterator[tuple[str, np.ndarray, list[Fault]]]:
-    """Read a slab of a region's window, one band at a time; the next is fetched while this one is decoded and written.
+def build_slab(job: SlabJob, step: int, room: Mapping[str, np.ndarray] = MappingProxyType({})) -> Iterator[Band]:
+    """Read a slab of a region's window, one band after the other and of each a few observations at a time.
 
-    The smallest band comes first: nothing is done while it is awaited.
+    What comes after is fetched while this is decoded and encoded. The smallest band comes first: nothing is done while
+    it is awaited.
 
     Parameters
     ----------
-    room : band -> (time, height, width), where to put its values instead of a new array
+    step : observations of a part
+    room : band -> (time, height, width), where to put its values
 
     Yields
     ------
-    (band, values, faults)
-        values : (time, height, width) in the band's own pixels; int16 reflectance x 10000 with -32768 where there is
-        none, or the mask's own uint8 with its fill.
+    Band, of which all parts are to be taken before the next is asked for
     """
     names = sorted(job.grid.bands, key=lambda name: (-job.grid.bands[name], name != job.mask.band))
+    memory = _Memory(room)
     with ThreadPoolExecutor(REQUESTS) as pool:
-        ahead = [_Band(job, names[0], pool, room or {})]
-        for following in (*names[1:], None):
-            if following is not None:
-                ahead.append(_Band(job, following, pool, room or {}))
-            band = ahead.pop(0)
-            values, faults = band.decode()
-            yield band.name, values, faults
-            del band, values  # or they would stand beside those of the next band
+        bands = [Band(job, name, step, pool, memory) for name in names]
+        wanted = iter([(band, t) for band in bands for t in range(len(job.observations))])
+
+        def ahead(count: int = 1) -> None:
+            for band, t in islice(wanted, count):
+                band.begin(t)
+
+        ahead(AHEAD)
+        for band in bands:
+            band.ahead = ahead
+            yield band
 
 
-class _Band:
-    """A band of a slab. The first scene of every observation is fetched from the start, by the pool's threads; what
-    those after it must fill is known only then."""
+class _Memory:
+    """Of parts that are being filled: what a part is done with a later one takes, since the system clears what is new,
+    and the processor's cache still holds what is not."""
 
-    def __init__(self, job: SlabJob, name: str, pool: Executor, room: Mapping[str, np.ndarray]) -> None:
-        self.job, self.name, self.pool = job, name, pool
-        frame = job.region.window.at(job.grid.bands[name])
-        self.window = Window(frame, job.mask if name == job.mask.band else None)
-        # Filled one by one: memory that nobody has touched yet costs nothing.
-        new = np.empty((len(job.observations), frame.height, frame.width), self.window.dtype)
-        self.values = room.get(name, new)
-        self.blank = [True] * len(job.observations)
-        self.first = [self._submit(t, o.scenes[0]) if o.scenes else None for t, o in enumerate(job.observations)]
+    def __init__(self, room: Mapping[str, np.ndarray]) -> None:
+        self._room = room
+        self._spare: list[np.ndarray] = []
+        self._lock = Lock()
+
+    def take(self, band: str, start: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """For a part that begins at observation ``start``; its own place where the band has room."""
+        if band in self._room:
+            return self._room[band][start : start + shape[0]]
+        with self._lock:
+            fits = [i for i, part in enumerate(self._spare) if part.shape == shape and part.dtype == dtype]
+            return self._spare.pop(fits[0]) if fits else np.empty(shape, dtype)
+
+    def give(self, band: str, part: np.ndarray) -> None:
+        """Back, once it is done with."""
+        if band not in self._room:
+            with self._lock:
+                self._spare.append(part)
+
+
+class Band:
+    """A band of a slab, as it is read. The first scene of an observation is fetched ahead, by the pool's threads; what
+    those after it must fill is known only when it is there."""
+
+    def __init__(self, job: SlabJob, name: str, step: int, pool: Executor, memory: _Memory) -> None:
+        self.job, self.name, self.faults = job, name, list[Fault]()
+        self.ahead: Callable[[], None] = lambda: None
+        self._step, self._pool, self._memory = step, pool, memory
+        self._frame = job.region.window.at(job.grid.bands[name])
+        self._window = Window(self._frame, job.mask if name == job.mask.band else None)
+        self._blank = [True] * len(job.observations)
+        self._first: dict[int, Future[Fetched | None]] = {}
+        self._parts: dict[int, np.ndarray] = {}
+        self._lock = Lock()
+
+    def begin(self, t: int) -> None:
+        """Fetch what an observation's first scene holds."""
+        if scenes := self.job.observations[t].scenes:
+            self._first[t] = self._submit(t, scenes[0])
+
+    def parts(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Part after part, what goes wrong being added to ``faults``.
+
+        Yields
+        ------
+        (first observation, values)
+            values : (time, height, width) in the band's own pixels; int16 reflectance x 10000 with -32768 where there
+            is none, or the mask's own uint8 with its fill. Later parts overwrite those that no ``room`` holds.
+        """
+        count = len(self.job.observations)
+        for start in range(0, count, self._step):
+            stop = min(start + self._step, count)
+            for t in range(start, stop):
+                self._decode(t)
+            yield start, self._part(start)[: stop - start]
+            self._memory.give(self.name, self._parts.pop(start))
+
+    def _part(self, start: int) -> np.ndarray:
+        """The memory of a part, taken when something is to be written there."""
+        with self._lock:
+            if start not in self._parts:
+                shape = self._step, self._frame.height, self._frame.width
+                self._parts[start] = self._memory.take(self.name, start, shape, self._window.dtype)
+            return self._parts[start]
+
+    def _pixels(self, t: int) -> np.ndarray:
+        pixels: np.ndarray = self._part(t - t % self._step)[t % self._step]
+        return pixels
+
+    def _decode(self, t: int) -> None:
+        """An observation, from all the scenes that it takes."""
+        observation = self.job.observations[t]
+        self.ahead()
+        if not observation.scenes:
+            gone = "the source no longer offers this observation"
+            self.faults.append(Fault(self.job.region.key, observation.id, "", self.name, "", gone, 0))
+        for number, scene in enumerate(observation.scenes):
+            if number and not self._blank[t] and (self._pixels(t) != self._window.fill).all():
+                break
+            future = self._submit(t, scene) if number else self._first.pop(t)
+            try:
+                self._place(t, scene, future.result())
+            except ReadError as error:
+                href = redact(scene.assets[self.name].href)
+                why = (error.message, error.attempts)
+                self.faults.append(Fault(self.job.region.key, observation.id, scene.id, self.name, href, *why))
+        if self._blank[t]:
+            self._pixels(t)[:], self._blank[t] = self._window.fill, False
 
     def _submit(self, t: int, scene: Scene) -> Future[Fetched | None]:
-        return self.pool.submit(self._fetch, t, scene)
+        return self._pool.submit(self._fetch, t, scene)
 
     def _fetch(self, t: int, scene: Scene) -> Fetched | None:
         """In a thread: the coded blocks, or None where the general way has placed its pixels at once."""
         access, asset = self.job.access, scene.assets[self.name]
         assert access is not None
-        fetched = fetch(asset, self.window, access, self.job.headers.get(key(asset, scene)))
+        fetched = fetch(asset, self._window, access, self.job.headers.get(key(asset, scene)))
         if not isinstance(fetched, np.ndarray):
             return fetched
         self._write(t, fetched, asset)
@@ -114,30 +201,8 @@ class _Band:
 
     def _write(self, t: int, fetched: Fetched, asset: Asset) -> None:
         """Into the pixels of an observation, which one thread at a time knows."""
-        place(fetched, asset, self.window, self.values[t], blank=self.blank[t])
-        self.blank[t] = False
-
-    def decode(self) -> tuple[np.ndarray, list[Fault]]:
-        """What was fetched, (time, height, width), and what went wrong."""
-        faults: list[Fault] = []
-        for t, (observation, fetched) in enumerate(zip(self.job.observations, self.first, strict=True)):
-            if not observation.scenes:
-                gone = "the source no longer offers this observation"
-                faults.append(Fault(self.job.region.key, observation.id, "", self.name, "", gone, 0))
-            for number, scene in enumerate(observation.scenes):
-                if number and not self.blank[t] and (self.values[t] != self.window.fill).all():
-                    break
-                future = self._submit(t, scene) if number or fetched is None else fetched
-                try:
-                    self._place(t, scene, future.result())
-                except ReadError as error:
-                    href = redact(scene.assets[self.name].href)
-                    why = (error.message, error.attempts)
-                    faults.append(Fault(self.job.region.key, observation.id, scene.id, self.name, href, *why))
-            if self.blank[t]:
-                self.values[t], self.blank[t] = self.window.fill, False
-            self.first[t] = None  # its bytes are done with
-        return self.values, faults
+        place(fetched, asset, self._window, self._pixels(t), blank=self._blank[t])
+        self._blank[t] = False
 
     def _place(self, t: int, scene: Scene, fetched: Fetched | None) -> None:
         """Decode; where the bytes are not what they should be, fetch them again."""
@@ -150,7 +215,7 @@ class _Band:
         except ValueError as error:
 
             def again(refresh: bool) -> None:
-                self._write(t, fetch_once(asset, self.window, access, None, refresh=refresh), asset)
+                self._write(t, fetch_once(asset, self._window, access, None, refresh=refresh), asset)
 
             attempts(access, again, failed=error)
 

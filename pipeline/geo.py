@@ -64,7 +64,9 @@ def fix_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
     west, south, east, north = shapely.total_bounds(polygons)
     if west < -360 or east > 360 or south < -90 or north > 90:
         return geometry
-    parts = [part for polygon in polygons for part in _split(_unwrap(polygon))]
+    # Where all longitudes lie within half the globe, no two neighbours are further apart.
+    whole = [shapely.force_2d(polygon) if east - west <= 180 else _unwrap(polygon) for polygon in polygons]
+    parts = [part for polygon in whole for part in _split(polygon)]
     if len(parts) == 1:
         return parts[0]
     return shapely.union_all(parts)

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pipeline import blocks, raster
 from pipeline.cog import Blocks, Cog, General, Header, read_cog, read_header
 from pipeline.hrefs import redact
+from pipeline.loop import wait
 from pipeline.output import Output
 from pipeline.raster import Access, ReadError
 from pipeline.remote import REQUESTS
@@ -89,7 +90,7 @@ def read_headers(
 
     todo = [k for k in wanted if k not in found]
     # One event loop for the first attempts, which are nearly all: a loop a file takes longer than its header.
-    answers = asyncio.run(_read_all([wanted[k] for k in todo], access))
+    answers = wait(_read_all([wanted[k] for k in todo], access))
     trouble = [(k, answer) for k, answer in zip(todo, answers, strict=True) if isinstance(answer, Exception)]
     found |= {k: answer for k, answer in zip(todo, answers, strict=True) if not isinstance(answer, Exception)}
     with ThreadPoolExecutor(REQUESTS) as pool:

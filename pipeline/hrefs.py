@@ -8,6 +8,7 @@ can reach services that must be kept from them, put an egress proxy or firewall 
 from __future__ import annotations
 
 import ipaddress
+import os
 import posixpath
 import re
 import threading
@@ -15,7 +16,6 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
@@ -91,7 +91,8 @@ def _check_path(path: str, root: str | None) -> str | None:
         return "is a local path, which a remote catalogue may not name"
     if path.startswith("/vsi"):
         return "is a GDAL virtual path"
-    if not Path(path).resolve().is_relative_to(Path(root).resolve()):
+    top = os.path.realpath(root)
+    if os.path.commonpath((os.path.realpath(path), top)) != top:
         return "lies outside the catalogue's folder"
     return None
 

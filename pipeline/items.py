@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ _TILE = re.compile(r"(\d{1,2})([C-HJ-NP-X][A-HJ-NP-Z]{2})")
 _PATH_TILE = re.compile(r"[._]T(\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})[._]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RawItem:
     """An item as its source wrote it, and where that was."""
 
@@ -48,6 +49,11 @@ class RawItem:
     """URL or absolute path that relative hrefs start from."""
     root: str | None
     """Folder of the local catalogue, under which local paths must lie; None for a remote one."""
+
+    @cached_property
+    def ground(self) -> BaseGeometry:
+        """Its footprint, as :func:`footprint` has it; worked out once."""
+        return footprint(self.item)
 
 
 def demand_item(item: Json) -> None:

@@ -23,7 +23,7 @@ OFFSET = 0.1
 DARK = 1
 """Per cent of the pixels that are darker than an observation's level."""
 
-SAMPLE = 128
+SAMPLE = 64
 """Rows and columns of a region that are looked at, evenly spread."""
 
 CLEAR = 0.2
@@ -63,16 +63,16 @@ class DarkLevels:
         self._dark = np.full(count, np.inf)
         self._clear = np.ones(count, bool)
 
-    def add(self, values: np.ndarray) -> None:
-        """(time, y, x) int16 of a reflectance band."""
-        for t, part in enumerate(_sampled(values)):
+    def add(self, first: int, values: np.ndarray) -> None:
+        """(time, y, x) int16 of a reflectance band, from an observation on."""
+        for t, part in enumerate(_sampled(values), first):
             there = part[part != REFLECTANCE_FILL]
             if there.size:
                 self._dark[t] = min(self._dark[t], np.percentile(there, DARK))
 
-    def add_mask(self, classes: np.ndarray, clear: np.ndarray, nodata: int) -> None:
-        """(time, y, x) uint8 of the mask, and which of its values (256,) are clear."""
-        for t, part in enumerate(_sampled(classes)):
+    def add_mask(self, first: int, classes: np.ndarray, clear: np.ndarray, nodata: int) -> None:
+        """(time, y, x) uint8 of the mask, from an observation on, and which of its values (256,) are clear."""
+        for t, part in enumerate(_sampled(classes), first):
             there = part[part != nodata]
             self._clear[t] = there.size > 0 and clear[there].mean() >= CLEAR
 

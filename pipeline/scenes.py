@@ -57,7 +57,7 @@ def normalise(raw: RawItem, provider: Provider, bands: Sequence[str], source: So
             tile=items.tile(item),
             baseline=items.baseline(item),
             version=items.version(item),
-            footprint=shapely.geometry.mapping(items.footprint(item)),
+            footprint=shapely.geometry.mapping(raw.ground),
             assets={a.band: a for a in _assets(raw, provider, bands, source)},
         )
     except items.UNREADABLE as error:

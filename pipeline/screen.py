@@ -147,7 +147,7 @@ def _consider(
         collection = item.get("collection")
         if source.collection and collection and collection != source.collection:
             return Rejection(item["id"], "other_collection", f"of {collection!r}")
-        if not area.intersects(items.footprint(item)):
+        if not area.intersects(raw.ground):
             return Rejection(item["id"], "outside_area", f"bbox {item.get('bbox')}")
         time = items.when(item)
         if not span[0] <= time <= span[1]:

@@ -8,8 +8,7 @@ neither.
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 
 import google_crc32c
@@ -74,43 +73,54 @@ def chunk_step(grid: Grid) -> int:
     return math.lcm(*(factor * largest_divisor(grid.region // factor, SPACE_CHUNK) for factor in factors))
 
 
-def encode(shard: Shard, values: np.ndarray, corner: tuple[int, int] = (0, 0)) -> memoryview | None:
-    """The object that holds a slab.
+class Encoder:
+    """Encodes slabs one after the other, into memory that it keeps: what is new has to be cleared by the system first,
+    which costs as much as encoding does."""
 
-    Parameters
-    ----------
-    values : (time, y, x)
-        From the slab's first observation; what the shard holds beside them is fill.
-    corner : (y, x) of the values in the shard, at the corner of an inner chunk
+    def __init__(self) -> None:
+        self._room = np.empty(0, np.uint8)
 
-    Returns
-    -------
-    memoryview, or None where there is nothing but the fill, and so no object
-    """
-    counts = tuple(whole // part for whole, part in zip(shard.shape, shard.chunks, strict=True))
-    index = np.full((*counts, 2), ABSENT, "<u8")
-    first = 0, corner[0] // shard.chunks[1], corner[1] // shard.chunks[2]
-    taken = tuple(-(-n // part) for n, part in zip(values.shape, shard.chunks, strict=True))
-    whole = np.empty(shard.chunks, shard.dtype)
-    # New memory in one piece, which the system hands out in huge pages: growing costs as much as encoding does.
-    room = np.empty(math.prod(taken) * (whole.nbytes + SLACK) + index.nbytes + 4, np.uint8)
-    end = 0
-    for at in np.ndindex(taken):
-        part = values[tuple(slice(i * n, (i + 1) * n) for i, n in zip(at, shard.chunks, strict=True))]
-        if part.shape != whole.shape:
-            whole[:] = shard.fill
-        whole[tuple(slice(n) for n in part.shape)] = part
-        if whole.flat[0] == shard.fill and (whole == shard.fill).all():
-            continue
-        length = len(shard.encoded(whole, room[end:]))
-        index[tuple(map(operator.add, at, first))] = end, length
-        end += length
-    if not end:
-        return None
-    entry = index.tobytes()
-    entry += google_crc32c.value(entry).to_bytes(4, "little")
-    room[end : end + len(entry)] = np.frombuffer(entry, np.uint8)
-    return memoryview(room[: end + len(entry)])
+    def encode(self, shard: Shard, parts: Iterable[np.ndarray], corner: tuple[int, int] = (0, 0)) -> memoryview | None:
+        """The object that holds a slab.
+
+        Parameters
+        ----------
+        parts : (time, y, x) each
+            From the slab's first observation on, whole chunks deep but the last; what the shard holds beside them is
+            fill.
+        corner : (y, x) of the values in the shard, at the corner of an inner chunk
+
+        Returns
+        -------
+        memoryview, until the next is encoded, or None where there is nothing but the fill, and so no object
+        """
+        counts = tuple(whole // part for whole, part in zip(shard.shape, shard.chunks, strict=True))
+        index = np.full((*counts, 2), ABSENT, "<u8")
+        at = np.array([0, corner[0] // shard.chunks[1], corner[1] // shard.chunks[2]])
+        whole = np.empty(shard.chunks, shard.dtype)
+        most = math.prod(counts) * (whole.nbytes + SLACK) + index.nbytes + 4
+        if self._room.size < most:
+            self._room = np.empty(most, np.uint8)
+        room, end = self._room, 0
+        for values in parts:
+            taken = tuple(-(-n // part) for n, part in zip(values.shape, shard.chunks, strict=True))
+            for here in np.ndindex(taken):
+                part = values[tuple(slice(i * n, (i + 1) * n) for i, n in zip(here, shard.chunks, strict=True))]
+                if part.shape != whole.shape:
+                    whole[:] = shard.fill
+                whole[tuple(slice(n) for n in part.shape)] = part
+                if whole.flat[0] == shard.fill and (whole == shard.fill).all():
+                    continue
+                length = len(shard.encoded(whole, room[end:]))
+                index[tuple(at + here)] = end, length
+                end += length
+            at[0] += taken[0]
+        if not end:
+            return None
+        entry = index.tobytes()
+        entry += google_crc32c.value(entry).to_bytes(4, "little")
+        room[end : end + len(entry)] = np.frombuffer(entry, np.uint8)
+        return memoryview(room[: end + len(entry)])
 
 
 def largest_divisor(number: int, limit: int) -> int:

@@ -7,17 +7,21 @@ slab of one region; layers are not, since GDAL before 3.13 cannot read shards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyproj
 import zarr
+from zarr import AsyncGroup
 from zarr.abc.store import Store
+from zarr.api.asynchronous import create_group
 from zarr.codecs import ZstdCodec
 
 from kernels import LAYERS, Layers, Quality, Status
-from pipeline.shards import encode, shard_of
+from pipeline.loop import wait
+from pipeline.shards import Encoder, shard_of
 from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, BadInput, Frame, Grid, Mask, Observation, Region, Slab
 
 SCHEMA = 1
@@ -44,51 +48,67 @@ def create_cube(store: Store, grid: Grid, mask: Mask, depth: int, attrs: Mapping
     attrs : Mapping
         Kept on the root under "groundbreak" (cube digest, source...).
     """
-    root = zarr.create_group(store, overwrite=True, attributes={"groundbreak": {"schema": SCHEMA}})
-    for resolution in sorted(set(grid.bands.values())):
-        name = group_name(resolution)
-        frame = grid.frame.at(resolution)
-        group = zarr.create_group(store, path=name, attributes=_spatial_attrs(frame))
-        _write_coordinates(group, frame)
-        group.create_array(
-            "time",
-            shape=(0,),
-            chunks=(4096,),
-            dtype="int64",
-            dimension_names=("time",),
-            fill_value=0,
-            attributes={
-                "standard_name": "time",
-                "axis": "T",
-                "calendar": "proleptic_gregorian",
-                "units": "milliseconds since 1970-01-01",
-            },
-        )
-        for band in sorted(b for b, r in grid.bands.items() if r == resolution):
-            shard = shard_of(grid, mask, depth, band)
-            group.create_array(
-                band,
-                shape=(0, frame.height, frame.width),
-                chunks=shard.chunks,
-                shards=shard.shape,
-                dtype=shard.dtype,
-                fill_value=shard.fill,
-                compressors=shard.codec,
-                dimension_names=("time", "y", "x"),
-                attributes={"grid_mapping": "spatial_ref", "coordinates": "spatial_ref"}
-                | (
-                    {"long_name": "class or bit mask, as the source gives it"}
-                    if band == mask.band
-                    else {
-                        "long_name": f"surface reflectance, {band}",
-                        "scale_factor": REFLECTANCE_SCALE,
-                        "add_offset": 0.0,
-                        "_FillValue": REFLECTANCE_FILL,
-                    }
-                ),
-            )
+    wait(_create_cube(store, grid, mask, depth, attrs))
+
+
+async def _create_cube(store: Store, grid: Grid, mask: Mask, depth: int, attrs: Mapping[str, Any]) -> None:
+    root = await create_group(store=store, overwrite=True, attributes={"groundbreak": {"schema": SCHEMA}})
+    sizes = sorted(set(grid.bands.values()))
+    frames = [grid.frame.at(resolution) for resolution in sizes]
+    groups = [
+        await root.create_group(group_name(resolution), attributes=_spatial_attrs(frame))
+        for resolution, frame in zip(sizes, frames, strict=True)
+    ]
+    await asyncio.gather(
+        *(_create_coordinates(group, frame) for group, frame in zip(groups, frames, strict=True)),
+        *(_create_time(group) for group in groups),
+        *(
+            _create_band(groups[sizes.index(resolution)], grid, mask, depth, band)
+            for band, resolution in grid.bands.items()
+        ),
+    )
     # Last, so that a store without them is known to be unfinished.
-    root.attrs["groundbreak"] = {"schema": SCHEMA, **attrs}
+    await root.update_attributes({"groundbreak": {"schema": SCHEMA, **attrs}})
+
+
+async def _create_time(group: AsyncGroup) -> None:
+    await group.create_array(
+        "time",
+        shape=(0,),
+        chunks=(4096,),
+        dtype="int64",
+        dimension_names=("time",),
+        fill_value=0,
+        attributes={
+            "standard_name": "time",
+            "axis": "T",
+            "calendar": "proleptic_gregorian",
+            "units": "milliseconds since 1970-01-01",
+        },
+    )
+
+
+async def _create_band(group: AsyncGroup, grid: Grid, mask: Mask, depth: int, band: str) -> None:
+    frame, shard = grid.frame.at(grid.bands[band]), shard_of(grid, mask, depth, band)
+    means: dict[str, Any] = {"long_name": "class or bit mask, as the source gives it"}
+    if band != mask.band:
+        means = {
+            "long_name": f"surface reflectance, {band}",
+            "scale_factor": REFLECTANCE_SCALE,
+            "add_offset": 0.0,
+            "_FillValue": REFLECTANCE_FILL,
+        }
+    await group.create_array(
+        band,
+        shape=(0, frame.height, frame.width),
+        chunks=shard.chunks,
+        shards=shard.shape,
+        dtype=shard.dtype,
+        fill_value=shard.fill,
+        compressors=shard.codec,
+        dimension_names=("time", "y", "x"),
+        attributes={"grid_mapping": "spatial_ref", "coordinates": "spatial_ref", **means},
+    )
 
 
 def set_observations(store: Store, grid: Grid, observations: Sequence[Observation], attrs: Mapping[str, Any]) -> None:
@@ -141,13 +161,14 @@ def slab_key(grid: Grid, region: Region, slab: Slab, band: str) -> str:
 
 
 def encode_slab(
-    grid: Grid, mask: Mask, region: Region, slab: Slab, band: str, values: np.ndarray
+    grid: Grid, mask: Mask, region: Region, slab: Slab, band: str, parts: Iterable[np.ndarray], encoder: Encoder
 ) -> tuple[str, memoryview | None]:
-    """(key, object) of (time, y, x) of one band of a region's window; nothing else is touched or read back."""
+    """(key, object) of one band of a region's window, in parts as :meth:`Encoder.encode` takes them; nothing else is
+    touched or read back."""
     resolution = grid.bands[band]
     whole, part = region.frame.at(resolution), region.window.at(resolution)
     corner = round((whole.y0 - part.y0) / resolution), round((part.x0 - whole.x0) / resolution)
-    return slab_key(grid, region, slab, band), encode(shard_of(grid, mask, slab.depth, band), values, corner)
+    return slab_key(grid, region, slab, band), encoder.encode(shard_of(grid, mask, slab.depth, band), parts, corner)
 
 
 def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> np.ndarray:
@@ -161,11 +182,13 @@ def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> 
 
 def create_layers(store: Store, frame: Frame, chunk: int, attrs: Mapping[str, Any]) -> None:
     """An empty store of the layers on a frame; whatever stood there is replaced."""
-    root = zarr.create_group(
-        store, overwrite=True, attributes={"groundbreak": {"schema": SCHEMA}, **_spatial_attrs(frame)}
-    )
-    _write_coordinates(root, frame)
-    for layer in LAYERS.values():
+    wait(_create_layers(store, frame, chunk, attrs))
+
+
+async def _create_layers(store: Store, frame: Frame, chunk: int, attrs: Mapping[str, Any]) -> None:
+    marks = {"groundbreak": {"schema": SCHEMA}, **_spatial_attrs(frame)}
+    root = await create_group(store=store, overwrite=True, attributes=marks)
+    arrays = (
         root.create_array(
             layer.name,
             shape=(frame.height, frame.width),
@@ -181,7 +204,10 @@ def create_layers(store: Store, frame: Frame, chunk: int, attrs: Mapping[str, An
                 **_layer_attrs(layer.name),
             },
         )
-    root.attrs["groundbreak"] = {"schema": SCHEMA, **attrs}
+        for layer in LAYERS.values()
+    )
+    await asyncio.gather(_create_coordinates(root, frame), *arrays)
+    await root.update_attributes({"groundbreak": {"schema": SCHEMA, **attrs}})
 
 
 def write_layers(store: Store, grid: Grid, region: Region, layers: Layers) -> None:
@@ -248,12 +274,12 @@ def _spatial_attrs(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _write_coordinates(group: zarr.Group, frame: Frame) -> None:
+async def _create_coordinates(group: AsyncGroup, frame: Frame) -> None:
     crs = pyproj.CRS.from_epsg(frame.epsg)
     unit = crs.axis_info[0].unit_name
     a, b, c, d, e, f = frame.transform
     for axis, values in zip("xy", frame.centres(), strict=True):
-        array = group.create_array(
+        array = await group.create_array(
             axis,
             shape=values.shape,
             chunks=values.shape,
@@ -262,12 +288,12 @@ def _write_coordinates(group: zarr.Group, frame: Frame) -> None:
             dimension_names=(axis,),
             attributes={"standard_name": f"projection_{axis}_coordinate", "units": unit, "axis": axis.upper()},
         )
-        array[:] = values
-    spatial = group.create_array(
+        await array.setitem(slice(None), values)
+    spatial = await group.create_array(
         "spatial_ref",
         shape=(),
         dtype="int32",
         fill_value=0,
         attributes={**crs.to_cf(), "spatial_ref": crs.to_wkt(), "GeoTransform": f"{c} {a} {b} {f} {d} {e}"},
     )
-    spatial[...] = frame.epsg
+    await spatial.setitem(..., np.int32(frame.epsg))

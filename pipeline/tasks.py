@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 
 import kernels
 from pipeline import assets, detection, store
-from pipeline.cube import SlabJob, build_slab, touched
+from pipeline.cube import Band, SlabJob, build_slab, touched
 from pipeline.hrefs import redact
 from pipeline.ledger import now, write_record
 from pipeline.numbers import Numbers, mask_tables
 from pipeline.offsets import DarkLevels, region_steps
-from pipeline.output import HashingStore, Output
+from pipeline.output import Output, SummingStore
 from pipeline.regions import owned
+from pipeline.shards import TIME_CHUNK, Encoder, largest_divisor
 from pipeline.types import Fault, Grid, Mask, Record, Region, Slab, digest
 
 
@@ -140,21 +142,28 @@ def run(task: BuildTask | DetectTask | RegionTask) -> list[Record]:
     return [build(task) if isinstance(task, BuildTask) else detect(task)]
 
 
-def build(task: BuildTask, room: Mapping[str, np.ndarray] | None = None) -> Record:
+def build(task: BuildTask, room: Mapping[str, np.ndarray] = MappingProxyType({})) -> Record:
     """Build, write, record; ``room`` as in :func:`pipeline.cube.build_slab`."""
     job = task.job
 
-    def work(target: HashingStore, done: _Progress) -> None:
+    def work(target: SummingStore, done: _Progress) -> None:
         levels, clear = DarkLevels(len(job.observations)), mask_tables(job.mask)[0]
-        for band, values, faults in build_slab(job, room):
-            target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, band, values))
-            if band == job.mask.band:
-                levels.add_mask(values, clear, job.mask.nodata)
-            else:
-                levels.add(values)
-            done.pixels += values.size
-            done.faults.extend(faults)
-            del values
+        encoder = Encoder()
+        step = largest_divisor(task.slab.depth, TIME_CHUNK)
+
+        def parts(band: Band) -> Iterator[np.ndarray]:
+            for first, values in band.parts():
+                if band.name == job.mask.band:
+                    levels.add_mask(first, values, clear, job.mask.nodata)
+                else:
+                    levels.add(first, values)
+                done.pixels += values.size
+                yield values
+            done.faults.extend(band.faults)
+
+        for band in build_slab(job, step, room):
+            at = job.grid, job.mask, job.region, task.slab, band.name
+            target.put(*store.encode_slab(*at, parts(band), encoder))
         done.counts["faulty_observations"] = touched(done.faults)
         done.dark, done.offsets = levels.levels(), job.offsets
 
@@ -169,7 +178,7 @@ def detect(task: DetectTask, read: Callable[[slice], Numbers] | None = None) -> 
         task.output.zarr(task.cube), task.grid, task.region, task.mask, indices, task.times
     )
 
-    def work(target: HashingStore, done: _Progress) -> None:
+    def work(target: SummingStore, done: _Progress) -> None:
         mine = owned(task.grid, task.region.window, task.others, task.area)
         done.error = task.failure
         layers = detection.failed_region(mine)
@@ -204,10 +213,10 @@ def build_and_detect(task: RegionTask) -> list[Record]:
     return [*records, detect(last.informed(records), read)]
 
 
-def _recorded(task: BuildTask | DetectTask, key: str, work: Callable[[HashingStore, _Progress], None]) -> Record:
-    """Run the work on a store that hashes what it writes; whatever happens, leave a record and return it."""
+def _recorded(task: BuildTask | DetectTask, key: str, work: Callable[[SummingStore, _Progress], None]) -> Record:
+    """Run the work on a store that sums what it writes; whatever happens, leave a record and return it."""
     begun, clock = now(), time.perf_counter()
-    target, done = HashingStore(task.output.zarr(key)), _Progress()
+    target, done = SummingStore(task.output.zarr(key)), _Progress()
     try:
         work(target, done)
     except Exception as error:  # a failed region must be named and must not end the run

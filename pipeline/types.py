@@ -272,7 +272,7 @@ class Record:
     bytes_written: int
     pixels: int
     checksums: Mapping[str, str]
-    """Store key -> sha256 of the object written."""
+    """Store key -> CRC-32 of the object written."""
     faults: tuple[Fault, ...] = ()
     error: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from typing import Any
 
 from pipeline import saved
 from pipeline.config import Config
 from pipeline.ledger import Ledger, locked
-from pipeline.output import Output
+from pipeline.output import Output, checksum
 from pipeline.planner import Plan
 from pipeline.stages import build_name, detect_name
 from pipeline.types import Record
@@ -76,9 +75,7 @@ def verify(config: Config, output: Output) -> dict[str, list[str]]:
 
 def _damage(output: Output, record: Record) -> list[str]:
     found = {key: output.get(key) for key in record.checksums}
-    return [
-        key for key, data in found.items() if data is None or hashlib.sha256(data).hexdigest() != record.checksums[key]
-    ]
+    return [key for key, data in found.items() if data is None or checksum(data) != record.checksums[key]]
 
 
 def _names(plan: Plan) -> list[str]:

@@ -8,10 +8,16 @@ from collections.abc import Iterator
 import pytest
 from distributed import Client, LocalCluster
 
+from pipeline import tasks
+
 
 @pytest.fixture(scope="session")
 def client() -> Iterator[Client]:
-    """Two threads of this process as a cluster."""
+    """Two threads of this process as a cluster, with all kernels compiled.
+
+    A run has them compiled in a thread beside it, and numba resets the filters of warnings as it compiles.
+    """
+    tasks.warm_up("phases")
     with warnings.catch_warnings():
         # distributed starts its event loop with calls that the standard library has deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)

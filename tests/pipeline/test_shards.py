@@ -9,7 +9,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, StorePath
 
 from pipeline.providers import SCL
-from pipeline.shards import encode, shard_of
+from pipeline.shards import Encoder, shard_of
 from pipeline.store import create_cube, encode_slab, group_name, set_observations
 from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Observation, Region, Slab
 from tests.stores import write_slab
@@ -49,7 +49,7 @@ async def put(target: MemoryStore, key: str, data: memoryview | None) -> None:
 
 @pytest.mark.parametrize(("depth", "count"), [(12, 29), (24, 26), (5, 7)])
 def test_zarr_reads_what_it_would_have_written(depth: int, count: int) -> None:
-    rng = np.random.default_rng(depth)
+    rng, encoder = np.random.default_rng(depth), Encoder()
     ours, theirs = cube(depth, count), cube(depth, count)
     for region in REGIONS:
         for index, start in enumerate(range(0, count, depth)):
@@ -62,7 +62,7 @@ def test_zarr_reads_what_it_would_have_written(depth: int, count: int) -> None:
                 if band == "scl":
                     values = rng.integers(0, 2, shape).astype(np.uint8)
                 write_slab(theirs, GRID, region, slab, band, values)
-                key, data = encode_slab(GRID, SCL, region, slab, band, values)
+                key, data = encode_slab(GRID, SCL, region, slab, band, [values], encoder)
                 zarr.core.sync.sync(put(ours, key, data))
     for band, side in GRID.bands.items():
         path = f"{group_name(side)}/{band}"
@@ -75,8 +75,8 @@ def test_zarr_reads_what_it_would_have_written(depth: int, count: int) -> None:
 def test_nothing_but_fill_is_no_object() -> None:
     shard = shard_of(GRID, SCL, 12, "red")
     empty = np.full(shard.shape, shard.fill, shard.dtype)
-    assert encode(shard, empty) is None
+    assert Encoder().encode(shard, [empty]) is None
     empty[5, 100, 200] = 1
-    data = encode(shard, empty)
+    data = Encoder().encode(shard, [empty])
     assert data is not None
     assert len(data) < 10_000  # one chunk of many, and the index
