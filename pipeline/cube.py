@@ -94,8 +94,8 @@ def build_slab(job: SlabJob, step: int, room: Mapping[str, np.ndarray] = Mapping
 
 
 class _Memory:
-    """Of parts that are being filled: what a part is done with a later one takes, since the system clears what is new,
-    and the processor's cache still holds what is not."""
+    """Where parts are filled. A later part takes the memory of one that is done with: the system would have to clear
+    what is new, and the processor's cache still holds what is not."""
 
     def __init__(self, room: Mapping[str, np.ndarray]) -> None:
         self._room = room
