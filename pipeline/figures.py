@@ -14,11 +14,11 @@ from affine import Affine
 
 from kernels import NO_DATE, OUTSIDE, Status
 from pipeline import geo
+from pipeline.layout import layers_frame
 from pipeline.mosaic import mosaic_path
 from pipeline.output import Output
 from pipeline.pieces import CHANGED
 from pipeline.sites import Site
-from pipeline.store import layers_frame
 from pipeline.types import Frame
 
 OVERVIEW = 1400

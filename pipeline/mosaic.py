@@ -12,8 +12,8 @@ import zarr
 
 from kernels import LAYERS
 from kernels.layers import OUTSIDE
+from pipeline.layout import LAYER_CHUNK, lay_out_layers
 from pipeline.output import Output
-from pipeline.store import LAYER_CHUNK, create_layers
 from pipeline.types import Frame, Grid, Region
 
 SNAP = 1e-6
@@ -52,7 +52,7 @@ def publish_mosaics(
         frames = [region.frame for grid in members for region in regions[grid.name]]
         frame = _union(members[0].frame, frames)
         store = output.zarr(mosaic_path(epsg))
-        create_layers(store, frame, LAYER_CHUNK, attrs)
+        lay_out_layers(store, frame, LAYER_CHUNK, attrs)
         target = _arrays(zarr.open_group(store, mode="r+"))
         sources = [(g.frame, _arrays(zarr.open_group(output.zarr(f"{g.name}/change.zarr"), mode="r"))) for g in members]
         for row, col in sorted(_chunks(frame, frames)):

@@ -23,9 +23,9 @@ from shapely.geometry.base import BaseGeometry
 
 from kernels import LAYERS, NO_DATE, OUTSIDE, Status
 from pipeline.labels import EIGHT, Block, Components, label_blocks
+from pipeline.layout import LAYER_CHUNK, layers_frame
 from pipeline.mosaic import mosaic_path
 from pipeline.output import Output
-from pipeline.store import LAYER_CHUNK, layers_frame
 from pipeline.types import Frame
 
 CHANGED = (Status.ACTIVE, Status.HALTED, Status.RESUMED)

@@ -26,10 +26,10 @@ from pipeline.catalog import read_items
 from pipeline.cog import General
 from pipeline.config import Config
 from pipeline.headers import Known
+from pipeline.layout import SCHEMA
 from pipeline.regions import build_regions
 from pipeline.screen import screen
 from pipeline.shards import TIME_CHUNK
-from pipeline.store import SCHEMA
 from pipeline.types import BadInput, Grid, Mask, Observation, Region, Rejection, Scene, Slab, digest
 
 

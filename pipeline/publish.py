@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import geo, geoparquet, mosaic, report, store
+from pipeline.layout import SCHEMA, read_meta
 from pipeline.ledger import FAULTS, Ledger, now
 from pipeline.numbers import read_numbers
 from pipeline.offsets import Step, region_steps
@@ -96,7 +97,7 @@ def publish(
     sizes = [step.size for found in steps.values() for step in found]
     wrong = {key: bad for key, found in steps.items() if (bad := [s for s in found if s.contradicts])}
     run = {
-        "schema": store.SCHEMA,
+        "schema": SCHEMA,
         "groundbreak": __version__,
         "published": now(),
         "summary": summary,
@@ -112,8 +113,7 @@ def publish(
         "digests": {
             **attrs,
             "observations": {
-                g.grid.name: store.read_meta(output.zarr(cube_key(g.grid.name))).get("observation_list")
-                for g in plan.grids
+                g.grid.name: read_meta(output.zarr(cube_key(g.grid.name))).get("observation_list") for g in plan.grids
             },
         },
         "detect": dataclasses.asdict(plan.config.detect),

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import shapely
 
-from pipeline import store
 from pipeline.config import Config
+from pipeline.layout import SCHEMA, read_meta
 from pipeline.output import Output
 from pipeline.planner import GridPlan, Plan
 from pipeline.types import BadInput, Frame, Grid, Mask, Observation, Region, Rejection
@@ -24,7 +24,7 @@ KEY = "plan.json"
 def save(plan: Plan, output: Output) -> None:
     """Put the plan beside its output."""
     value = {
-        "schema": store.SCHEMA,
+        "schema": SCHEMA,
         "area": shapely.to_wkb(plan.area, hex=True),
         "mask": asdict(plan.mask),
         "uncovered_km2": plan.uncovered_km2,
@@ -58,7 +58,7 @@ def load(config: Config, output: Output) -> Plan:
     grids = []
     for g in value["grids"]:
         grid = _grid(g["grid"])
-        meta = store.read_meta(output.zarr(f"{grid.name}/cube.zarr"))
+        meta = read_meta(output.zarr(f"{grid.name}/cube.zarr"))
         observations = tuple(Observation(o["id"], np.datetime64(o["time"]), ()) for o in meta["observations"])
         regions = tuple(
             Region(**{**r, "frame": Frame(**r["frame"]), "window": Frame(**r["window"])}) for r in g["regions"]

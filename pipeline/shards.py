@@ -1,21 +1,26 @@
 """The objects that a cube is made of: a shard holds one slab of one region, encoded at once.
 
-The layout is Zarr's (codec sharding_indexed), so every reader of Zarr v3 reads it. Its writer takes a coroutine and a
-copy or two a chunk, which cost two and a half times what encoding does; a task, which always writes whole shards, needs
-neither.
+The layout is Zarr's (codec sharding_indexed), so every reader of Zarr v3 reads it. Zarr's own way takes coroutines,
+threads and a copy or two a chunk, which cost two and a half times what encoding does, and twice what decoding does; a
+task, which writes whole shards and reads whole rows of chunks, needs none of them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
+from itertools import product
 
 import google_crc32c
 import imagecodecs
 import numpy as np
+from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.core.buffer import default_buffer_prototype
 
+from pipeline.loop import wait
 from pipeline.types import REFLECTANCE_FILL, Grid, Mask
 
 TIME_CHUNK = 12
@@ -31,8 +36,8 @@ ABSENT = np.uint64(2**64 - 1)
 class Shard:
     """How a band's slab of a region is stored."""
 
-    shape: tuple[int, int, int]
-    chunks: tuple[int, int, int]
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
     """(time, y, x) of the inner chunks; whole ones fill a shard."""
     dtype: str
     fill: int
@@ -52,6 +57,26 @@ class Shard:
         return imagecodecs.blosc_encode(
             chunk, level=5, compressor="lz4", shuffle="bitshuffle", typesize=2, blocksize=0, numthreads=1, out=out
         )
+
+    def decoded(self, data: memoryview, room: np.ndarray) -> None:
+        """Undo :meth:`encoded`, into the whole of ``room``."""
+        out = memoryview(room).cast("B")
+        if self.dtype == "uint8":
+            got: Sized = imagecodecs.zstd_decode(data, out=out)
+        else:
+            got = imagecodecs.blosc_decode(data, numthreads=1, out=out)
+        if len(got) != room.nbytes:
+            raise RuntimeError(f"{len(got)} bytes instead of {room.nbytes}")
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Inner chunks along (time, y, x)."""
+        return tuple(whole // part for whole, part in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def index_bytes(self) -> int:
+        """Of the index at its end: offset and length of every chunk, and a checksum."""
+        return math.prod(self.counts) * 16 + 4
 
 
 def shard_of(grid: Grid, mask: Mask, depth: int, band: str) -> Shard:
@@ -94,11 +119,10 @@ class Encoder:
         -------
         memoryview, until the next is encoded, or None where there is nothing but the fill, and so no object
         """
-        counts = tuple(whole // part for whole, part in zip(shard.shape, shard.chunks, strict=True))
-        index = np.full((*counts, 2), ABSENT, "<u8")
+        index = np.full((*shard.counts, 2), ABSENT, "<u8")
         at = np.array([0, corner[0] // shard.chunks[1], corner[1] // shard.chunks[2]])
         whole = np.empty(shard.chunks, shard.dtype)
-        most = math.prod(counts) * (whole.nbytes + SLACK) + index.nbytes + 4
+        most = math.prod(shard.counts) * (whole.nbytes + SLACK) + shard.index_bytes
         if self._room.size < most:
             self._room = np.empty(most, np.uint8)
         room, end = self._room, 0
@@ -121,6 +145,113 @@ class Encoder:
         entry += google_crc32c.value(entry).to_bytes(4, "little")
         room[end : end + len(entry)] = np.frombuffer(entry, np.uint8)
         return memoryview(room[: end + len(entry)])
+
+
+Window = tuple[slice, slice, slice]
+"""Of an array, (time, y, x)."""
+
+Place = tuple[int, ...]
+"""Of a shard in an array, or of a chunk in a shard, (time, y, x)."""
+
+
+def read(store: Store, path: str, shard: Shard, window: Window) -> np.ndarray:
+    """A window of an array of such shards, which lies within it.
+
+    Parameters
+    ----------
+    path : of the array in its store
+
+    Returns
+    -------
+    (time, y, x); fill where an object or a chunk is absent
+
+    Raises
+    ------
+    ValueError
+        An object is not what was written.
+    """
+    out = np.empty(tuple(part.stop - part.start for part in window), shard.dtype)
+    room = np.empty(shard.chunks, shard.dtype)
+    places = list(product(*_steps(window, shard.shape)))
+
+    async def every() -> list[dict[Place, memoryview]]:
+        return await asyncio.gather(
+            *(_fetch(store, _key(path, place), shard, _within(window, shard.shape, place)) for place in places)
+        )
+
+    for place, found in zip(places, wait(every()), strict=True):
+        inside = _within(window, shard.shape, place)
+        for chunk in product(*_steps(inside, shard.chunks)):
+            taken = _within(inside, shard.chunks, chunk)
+            corner = [
+                p * n + c * m + t.start - w.start
+                for p, n, c, m, t, w in zip(place, shard.shape, chunk, shard.chunks, taken, window, strict=True)
+            ]
+            into = out[tuple(slice(c, c + t.stop - t.start) for c, t in zip(corner, taken, strict=True))]
+            if chunk not in found:
+                into[:] = shard.fill
+                continue
+            try:
+                shard.decoded(found[chunk], room)
+            except RuntimeError as error:
+                raise ValueError(f"{_key(path, place)} is damaged: a chunk cannot be decoded ({error})") from None
+            into[:] = room[taken]
+    return out
+
+
+async def _fetch(store: Store, key: str, shard: Shard, inside: Window) -> dict[Place, memoryview]:
+    """The coded chunks that a window of a shard needs; chunks that lie one behind the other come in one request."""
+    entry = await _get(store, key, SuffixByteRequest(shard.index_bytes))
+    if entry is None:
+        return {}
+    if len(entry) != shard.index_bytes or google_crc32c.value(bytes(entry[:-4])) != int.from_bytes(
+        entry[-4:], "little"
+    ):
+        raise ValueError(f"{key} is damaged: its index does not match its checksum")
+    index = np.frombuffer(entry[:-4], "<u8").reshape(*shard.counts, 2)
+    wanted = [
+        (int(index[chunk][0]), int(index[chunk][1]), chunk)
+        for chunk in product(*_steps(inside, shard.chunks))
+        if index[chunk][0] != ABSENT
+    ]
+    runs: list[list[tuple[int, int, Place]]] = []
+    for start, length, chunk in sorted(wanted):
+        if runs and sum(runs[-1][-1][:2]) == start:
+            runs[-1].append((start, length, chunk))
+        else:
+            runs.append([(start, length, chunk)])
+
+    async def fetched(run: list[tuple[int, int, Place]]) -> Iterator[tuple[Place, memoryview]]:
+        first, last = run[0][0], sum(run[-1][:2])
+        got = await _get(store, key, RangeByteRequest(first, last))
+        if got is None or len(got) != last - first:
+            raise ValueError(f"{key} is damaged: it is shorter than its index says")
+        return ((chunk, got[start - first : start - first + length]) for start, length, chunk in run)
+
+    return {chunk: data for parts in await asyncio.gather(*map(fetched, runs)) for chunk, data in parts}
+
+
+async def _get(store: Store, key: str, part: ByteRequest) -> memoryview | None:
+    found = await store.get(key, default_buffer_prototype(), part)
+    return None if found is None else memoryview(found.as_numpy_array())
+
+
+def _key(path: str, place: Place) -> str:
+    return f"{path}/c/{'/'.join(map(str, place))}"
+
+
+def _steps(window: Window, sizes: Sequence[int]) -> list[range]:
+    """Which tiles of some size a window meets, along every axis."""
+    return [range(part.start // size, -(-part.stop // size)) for part, size in zip(window, sizes, strict=True)]
+
+
+def _within(window: Window, sizes: Sequence[int], place: Place) -> Window:
+    """The part of a tile that a window takes, counted from the tile's corner."""
+    t, y, x = (
+        slice(max(part.start - n * size, 0), min(part.stop - n * size, size))
+        for part, size, n in zip(window, sizes, place, strict=True)
+    )
+    return t, y, x
 
 
 def largest_divisor(number: int, limit: int) -> int:

@@ -5,16 +5,16 @@ Everything that can be refused is checked before anything is written.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
-from zarr.abc.store import Store
 
 from pipeline import area as areas
-from pipeline import budget, observed, store, tasks
+from pipeline import budget, layout, observed, tasks
 from pipeline.cube import SlabJob
 from pipeline.detection import Settings
 from pipeline.ledger import Ledger
@@ -117,7 +117,7 @@ def prepare(plan: Plan, output: Output, ledger: Ledger, *, rebuild: bool) -> lis
     stages = []
     for planned in plan.grids:
         key = cube_key(planned.grid.name)
-        meta = store.read_meta(output.zarr(key)) if output.holds(key) else {}
+        meta = layout.read_meta(output.zarr(key)) if output.holds(key) else {}
         stored = meta.get("observations", [])
         if meta and meta.get("cube", planned.cube) != planned.cube:
             what = f"[output] path = {output.path!r}"
@@ -142,7 +142,7 @@ def reopen(plan: Plan, output: Output, ledger: Ledger) -> list[Stage]:
     """
     stages = []
     for planned in plan.grids:
-        meta = store.read_meta(output.zarr(cube_key(planned.grid.name)))
+        meta = layout.read_meta(output.zarr(cube_key(planned.grid.name)))
         versions = tuple(o["version"] for o in meta["observations"])
         stage = Stage(plan, planned, Reconciled(planned.observations, versions, ()), output)
         tasks_due = [
@@ -190,22 +190,17 @@ def _check_disk(plan: Plan, output: Output, ledger: Ledger) -> None:
 
 def _lay_out(stage: Stage, ledger: Ledger) -> None:
     plan, planned, output = stage.plan, stage.planned, stage.output
-    grid = planned.grid
+    grid, named = planned.grid, {"cube": planned.cube, "grid": planned.grid.name}
     cube, layers = output.zarr(stage.cube_key), output.zarr(layers_key(grid.name))
-    if "cube" not in store.read_meta(cube):
+    meta = layout.read_meta(cube)
+    if "cube" not in meta:
         # Records of a store that is gone (or was never finished being laid out) prove nothing.
         _forget(ledger, f"build/{grid.name}/")
-        store.create_cube(cube, grid, plan.mask, plan.depth, {"cube": planned.cube, "grid": grid.name})
-    store.set_observations(
-        cube,
-        grid,
-        stage.settled.observations,
-        {"observations": _entries(stage, cube), "observation_list": stage.settled.digest},
-    )
-    if "cube" not in store.read_meta(layers):
+    listed = {"observations": _entries(stage, meta), "observation_list": stage.settled.digest}
+    layout.lay_out_cube(cube, grid, plan.mask, plan.depth, stage.settled.observations, {**named, **listed})
+    if "cube" not in layout.read_meta(layers):
         _forget(ledger, f"detect/{grid.name}/")
-        chunk = largest_divisor(grid.region, store.LAYER_CHUNK)
-        store.create_layers(layers, grid.frame, chunk, {"cube": planned.cube, "grid": grid.name})
+        layout.lay_out_layers(layers, grid.frame, largest_divisor(grid.region, layout.LAYER_CHUNK), named)
 
 
 def _forget(ledger: Ledger, prefix: str) -> None:
@@ -213,7 +208,7 @@ def _forget(ledger: Ledger, prefix: str) -> None:
         ledger.forget(task)
 
 
-def _entries(stage: Stage, cube: Store) -> list[dict[str, Any]]:
+def _entries(stage: Stage, meta: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The list for the metadata; an observation that is no longer offered keeps its old entry."""
-    old = {e["id"]: e for e in store.read_meta(cube).get("observations", [])}
+    old = {e["id"]: e for e in meta.get("observations", [])}
     return [e if e["items"] else old[e["id"]] for e in observed.stored_list(stage.settled.observations)]

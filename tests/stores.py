@@ -9,8 +9,9 @@ import numpy as np
 import zarr
 from zarr.abc.store import Store
 
+from pipeline.layout import group_name
 from pipeline.output import Output
-from pipeline.store import group_name, slices
+from pipeline.store import slices
 from pipeline.types import Grid, Region, Slab
 
 

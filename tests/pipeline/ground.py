@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kernels import Layers, Status, empty_layers
+from pipeline.layout import lay_out_layers
 from pipeline.output import Output
-from pipeline.store import create_layers, write_layers
+from pipeline.store import write_layers
 from pipeline.types import Frame, Grid, Region
 
 NORTH = 4_500_000.0
@@ -86,6 +87,6 @@ def store_grids(output: Output, painted: Sequence[Painted]) -> tuple[list[Grid],
     """Write each grid's change.zarr; what publish_mosaics takes."""
     for grid, layers in painted:
         store = output.zarr(f"{grid.name}/change.zarr")
-        create_layers(store, grid.frame, grid.region, {})
+        lay_out_layers(store, grid.frame, grid.region, {})
         write_layers(store, grid, Region(grid.name, 0, 0, grid.frame, 1, grid.frame), layers)
     return [grid for grid, _ in painted], {grid.name: regions_of(grid) for grid, _ in painted}

@@ -10,6 +10,7 @@ import kernels
 from kernels import OUTSIDE, Quality, Status
 from pipeline import store
 from pipeline.detection import Settings, detect_region, failed_region, from_cube
+from pipeline.layout import lay_out_cube
 from pipeline.numbers import read_numbers
 from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Mask, Observation, Region, Slab
 from tests.stores import write_slab
@@ -26,8 +27,7 @@ def cube() -> tuple[MemoryStore, np.ndarray]:
     rng = np.random.default_rng(1)
     times = (np.datetime64("2022-01-01") + np.arange(30) * np.timedelta64(10, "D")).astype("datetime64[ms]")
     target = MemoryStore()
-    store.create_cube(target, GRID, SCL, 12, {"cube": "x"})
-    store.set_observations(target, GRID, [Observation(str(t), t, ()) for t in times], {})
+    lay_out_cube(target, GRID, SCL, 12, [Observation(str(t), t, ()) for t in times], {"cube": "x"})
     for start in range(0, 30, 12):
         slab = Slab(start // 12, start, min(start + 12, 30), 12)
         count = slab.stop - slab.start

@@ -7,9 +7,10 @@ import pytest
 import zarr
 
 from kernels import LAYERS, OUTSIDE, Status
+from pipeline.layout import layers_frame
 from pipeline.mosaic import mosaic_path, publish_mosaics
 from pipeline.output import Output
-from pipeline.store import layers_frame, read_layers
+from pipeline.store import read_layers
 from tests.pipeline.ground import NORTH, change, day, disown, regions_of, stable_grid, store_grids
 
 

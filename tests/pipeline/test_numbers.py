@@ -15,6 +15,7 @@ import kernels
 from kernels import Layers
 from pipeline import numbers, store
 from pipeline.detection import Settings, detect_numbers, detect_region, from_cube
+from pipeline.layout import lay_out_cube
 from pipeline.numbers import mask_tables, merge_days, read_numbers
 from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Mask, Observation, Region, Slab
 from tests.stores import write_slab
@@ -35,8 +36,7 @@ def make_cube(mask: Mask, mask_side: float, count: int = 30) -> tuple[Store, Gri
     times += np.arange(count) * np.timedelta64(1, "ms")
     grid = Grid("t", FRAME, FRAME, {**SIDES, mask.band: mask_side}, 32)
     target = MemoryStore()
-    store.create_cube(target, grid, mask, 12, {"cube": "x"})
-    store.set_observations(target, grid, [Observation(str(t), t, ()) for t in times], {})
+    lay_out_cube(target, grid, mask, 12, [Observation(str(t), t, ()) for t in times], {"cube": "x"})
     codes = np.array([0, 4, 5, 8, 9, 11] if mask.clear else [0, 0, 2, 16, 32, 64, 255], np.uint8)
     for start in range(0, count, 12):
         slab = Slab(start // 12, start, min(start + 12, count), 12)

@@ -8,9 +8,10 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, StorePath
 
+from pipeline.layout import group_name, lay_out_cube
 from pipeline.providers import SCL
 from pipeline.shards import Encoder, shard_of
-from pipeline.store import create_cube, encode_slab, group_name, set_observations
+from pipeline.store import encode_slab, read_band
 from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Observation, Region, Slab
 from tests.stores import write_slab
 
@@ -35,9 +36,8 @@ REGIONS = [
 def cube(depth: int, count: int) -> MemoryStore:
     """An empty cube of ``count`` observations."""
     target = MemoryStore()
-    create_cube(target, GRID, SCL, depth, {})
     times = np.datetime64("2022-01-01", "ms") + np.arange(count) * np.timedelta64(1, "D")
-    set_observations(target, GRID, [Observation(str(t), t, ()) for t in times], {})
+    lay_out_cube(target, GRID, SCL, depth, [Observation(str(t), t, ()) for t in times], {"cube": "x"})
     return target
 
 
@@ -62,13 +62,17 @@ def test_zarr_reads_what_it_would_have_written(depth: int, count: int) -> None:
                 if band == "scl":
                     values = rng.integers(0, 2, shape).astype(np.uint8)
                 write_slab(theirs, GRID, region, slab, band, values)
-                key, data = encode_slab(GRID, SCL, region, slab, band, [values], encoder)
+                parts = np.split(values, range(shard_of(GRID, SCL, depth, band).chunks[0], len(values), 12))
+                key, data = encode_slab(GRID, SCL, region, slab, band, parts, encoder)
                 zarr.core.sync.sync(put(ours, key, data))
     for band, side in GRID.bands.items():
         path = f"{group_name(side)}/{band}"
-        assert np.array_equal(
-            zarr.open_array(ours, path=path, mode="r")[:], zarr.open_array(theirs, path=path, mode="r")[:]
-        )
+        whole = np.asarray(zarr.open_array(theirs, path=path, mode="r")[:])
+        assert np.array_equal(zarr.open_array(ours, path=path, mode="r")[:], whole)
+        for _ in range(8):  # windows of all sizes, within chunks, across shards
+            rows, cols = (slice(*sorted(rng.integers(0, n + 1, 2).tolist())) for n in whole.shape[1:])
+            for target in (ours, theirs):
+                assert np.array_equal(read_band(target, GRID, band, rows, cols), whole[:, rows, cols])
     assert {k: len(v) for k, v in ours._store_dict.items()} == {k: len(v) for k, v in theirs._store_dict.items()}
 
 
@@ -80,3 +84,24 @@ def test_nothing_but_fill_is_no_object() -> None:
     data = Encoder().encode(shard, [empty])
     assert data is not None
     assert len(data) < 10_000  # one chunk of many, and the index
+
+
+def test_an_object_that_decayed_is_named() -> None:
+    target, region, key = cube(12, 12), REGIONS[1], "10m/red/c/0/0/1"
+    values = np.random.default_rng(0).integers(0, 9000, (12, 512, 128)).astype(np.int16)
+    _, data = encode_slab(GRID, SCL, region, Slab(0, 0, 12, 12), "red", [values], Encoder())
+    assert data is not None
+    good = bytes(data)
+
+    def read(kept: bytes) -> np.ndarray:
+        zarr.core.sync.sync(put(target, key, memoryview(kept)))
+        return read_band(target, GRID, "red", slice(0, 512), slice(512, 640))
+
+    assert np.array_equal(read(good), values)
+    for byte, why in ((-1, "index does not match"), (-20, "index does not match"), (0, "cannot be decoded")):
+        bad = bytearray(good)
+        bad[byte] ^= 0x55
+        with pytest.raises(ValueError, match=f"{key} is damaged: .*{why}"):
+            read(bytes(bad))
+    with pytest.raises(ValueError, match="is damaged: it is shorter"):
+        read(good[100_000:])
