@@ -42,7 +42,7 @@ def from_lonlat(geometry: BaseGeometry, epsg: int) -> BaseGeometry:
 
 def point_lonlat(x: float, y: float, epsg: int) -> tuple[float, float]:
     """(longitude, latitude) of a point of a projected CRS."""
-    lon, lat = _transformer(epsg, "OGC:CRS84").transform(x, y)
+    lon, lat = transformer(epsg, "OGC:CRS84").transform(x, y)
     return float(lon), float(lat)
 
 
@@ -97,12 +97,13 @@ def label_point(geometry: BaseGeometry) -> tuple[float, float]:
 
 
 @cache
-def _transformer(source: int | str, target: int | str) -> pyproj.Transformer:
+def transformer(source: int | str, target: int | str) -> pyproj.Transformer:
+    """From one CRS (EPSG code or name) to another, x and y first; made once, since making one takes milliseconds."""
     return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
 def _transform(geometry: BaseGeometry, source: int | str, target: int | str) -> BaseGeometry:
-    return shapely.transform(geometry, _transformer(source, target).transform, interleaved=False)
+    return shapely.transform(geometry, transformer(source, target).transform, interleaved=False)
 
 
 def _polygons(geometry: BaseGeometry) -> list[Polygon]:

@@ -18,6 +18,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from pipeline import area as areas
+from pipeline import geo
 from pipeline.cog import Cog
 from pipeline.headers import Known, key
 from pipeline.raster import Access, ReadError, header
@@ -208,7 +209,7 @@ def _zone_frame(frame: Frame, resolution: float | None, area: BaseGeometry) -> F
     else:
         point = shapely.get_parts(area)[0].centroid
         epsg = (32600 if point.y >= 0 else 32700) + int((point.x + 180) // 6) % 60 + 1
-        bounds = pyproj.Transformer.from_crs(frame.epsg, epsg, always_xy=True).transform_bounds(*frame.bounds)
+        bounds = geo.transformer(frame.epsg, epsg).transform_bounds(*frame.bounds)
     if resolution is None and not _is_metric(frame.epsg):
         raise BadInput("[cube] resolution", f"is needed: the source is in EPSG:{frame.epsg}", "Set it, in metres")
     step = resolution or frame.resolution

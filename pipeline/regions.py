@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pyproj
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from pipeline import area as areas
+from pipeline import geo
 from pipeline.shards import chunk_step
 from pipeline.types import Frame, Grid, Region
 
@@ -70,7 +70,7 @@ def owned(grid: Grid, frame: Frame, others: Sequence[Grid], area: BaseGeometry) 
                 continue
             theirs = _depth(other.source, x[None, :], y[:, None])
         else:
-            move = pyproj.Transformer.from_crs(frame.epsg, other.source.epsg, always_xy=True)
+            move = geo.transformer(frame.epsg, other.source.epsg)
             left, bottom, right, top = move.transform_bounds(*frame.bounds)
             if not shapely.box(*other.source.bounds).intersects(shapely.box(left, bottom, right, top)):
                 continue

@@ -13,8 +13,6 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-import shapely.geometry
-
 from pipeline import hrefs, items
 from pipeline.config import Source
 from pipeline.items import Json, RawItem, number
@@ -57,7 +55,7 @@ def normalise(raw: RawItem, provider: Provider, bands: Sequence[str], source: So
             tile=items.tile(item),
             baseline=items.baseline(item),
             version=items.version(item),
-            footprint=shapely.geometry.mapping(raw.ground),
+            bounds=raw.ground.bounds,
             assets={a.band: a for a in _assets(raw, provider, bands, source)},
         )
     except items.UNREADABLE as error:
@@ -135,8 +133,10 @@ class _Says:
 
 def _driver(asset: Json, href: str, band: str) -> str:
     kind = str(asset.get("type") or "").partition(";")[0].strip().lower()
+    if kind in _DRIVERS:
+        return _DRIVERS[kind]
     suffix = PurePosixPath(urlsplit(href).path).suffix.lower()
-    driver = _DRIVERS.get(kind) or _DRIVERS.get(suffix)
+    driver = _DRIVERS.get(suffix)
     if driver is None:
         detail = f"{band}: of type {kind or 'untold'!r} and name *{suffix}; must be GeoTIFF or JPEG 2000"
         raise Unusable("unknown_format", detail)

@@ -185,7 +185,7 @@ def _place(scene: Scene) -> str:
     frame = next((a.frame for a in scene.assets.values() if a.frame is not None), None)
     if frame is not None:
         return str((frame.epsg, frame.bounds))
-    return str([round(float(x), 2) for x in shapely.geometry.shape(scene.footprint).bounds])
+    return str([round(float(x), 2) for x in scene.bounds])
 
 
 def _newest(group: list[_Candidate], rejections: list[Rejection]) -> list[_Candidate]:

@@ -23,7 +23,7 @@ from pipeline.numbers import Numbers, mask_tables
 from pipeline.offsets import DarkLevels, region_steps
 from pipeline.output import Output, SummingStore
 from pipeline.regions import owned
-from pipeline.shards import TIME_CHUNK, Encoder, largest_divisor
+from pipeline.shards import Encoder, shard_of
 from pipeline.types import Fault, Grid, Mask, Record, Region, Slab, digest
 
 
@@ -149,7 +149,7 @@ def build(task: BuildTask, room: Mapping[str, np.ndarray] = MappingProxyType({})
     def work(target: SummingStore, done: _Progress) -> None:
         levels, clear = DarkLevels(len(job.observations)), mask_tables(job.mask)[0]
         encoder = Encoder()
-        step = largest_divisor(task.slab.depth, TIME_CHUNK)
+        step = shard_of(job.grid, job.mask, task.slab.depth, job.mask.band).chunks[0]
 
         def parts(band: Band) -> Iterator[np.ndarray]:
             for first, values in band.parts():

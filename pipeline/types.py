@@ -133,8 +133,8 @@ class Scene:
     """Processing baseline ("05.10"), or ""."""
     version: str
     """What tells one processing of this item from the next (generation time...); part of the observation digest."""
-    footprint: Mapping[str, Any]
-    """GeoJSON geometry, lon/lat."""
+    bounds: tuple[float, ...]
+    """Of its footprint, lon/lat: west, south, east, north."""
     assets: Mapping[str, Asset]
     """By canonical band name."""
 

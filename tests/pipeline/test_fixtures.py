@@ -150,7 +150,7 @@ def test_stactools_items(name: str, outcome: str | tuple[float, str]) -> None:
     assert got.rejections == ()
     assert (offsets(got), scene.assets["red"].driver) == ({outcome[0]}, outcome[1])
     assert scene.assets["red"].href.startswith(str(STACTOOLS))
-    west, south, east, north = shapely.geometry.shape(scene.footprint).bounds
+    west, south, east, north = scene.bounds
     assert -180 <= west < east <= 180
     assert north - south < 2
 

@@ -16,7 +16,7 @@ REGION = Region("g", 0, 0, FRAME, 1, FRAME)
 
 def take(day: int, version: str = "1") -> Observation:
     time = np.datetime64("2024-01-01T07:00", "ms") + np.timedelta64(day, "D")
-    scene = Scene(f"i{day}", "c", "p", time, f"t{day}", "", "", version, {}, {})
+    scene = Scene(f"i{day}", "c", "p", time, f"t{day}", "", "", version, (0, 0, 1, 1), {})
     return Observation(f"t{day}", time, (scene,))
 
 
@@ -65,4 +65,4 @@ def test_versions_name_what_was_observed_and_not_where_it_lies() -> None:
     a = take(1)
     assert a.version == take(1).version
     assert a.version != take(1, "2").version
-    assert a.version == replace(a, scenes=(replace(a.scenes[0], footprint={"x": 1}),)).version
+    assert a.version == replace(a, scenes=(replace(a.scenes[0], bounds=(0, 0, 2, 2)),)).version

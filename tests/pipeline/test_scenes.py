@@ -71,7 +71,7 @@ def test_every_field_of_a_scene() -> None:
     assert got.time.dtype == np.dtype("datetime64[ms]")
     assert (got.datatake, got.tile, got.baseline) == ("S2A_20240711T173911", "MGRS-13SDD", "05.10")
     assert got.version == "2024-07-12T02:51:03.000"
-    assert shapely.geometry.shape(got.footprint).bounds == (-106.0, 39.0, -105.0, 39.7)
+    assert got.bounds == (-106.0, 39.0, -105.0, 39.7)
     assert set(got.assets) == set(BANDS)
     host = "https://sentinel2l2a01.blob.core.windows.net"
     frame = Frame(32613, 399960.0, 4400040.0, 20.0, 5490, 5490)
