@@ -22,7 +22,7 @@ from pipeline.providers import Provider
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
 
-REQUESTS = 48
+REQUESTS = 64
 """In flight at once, of a plan or of a task."""
 
 CLIENT: ClientConfig = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}

@@ -50,11 +50,11 @@ LOCAL = (
 HTTP = (
     *BOTH,
     Contender("odc-stac, pool of 16", "odc", {"pool": 16}, LEAN),
-    Contender("odc-stac, pool of 48", "odc", {"pool": 48}, LEAN),
-    Contender("odc-stac, pool of 48, REMOTE", "odc", {"pool": 48}, REMOTE),
-    Contender("odc-stac, pool of 48, bands together, CACHED", "odc", {"pool": 48, "together": True}, CACHED),
-    Contender("odc-stac, dask, 48 threads, REMOTE", "odc", {"chunks": DATE, "threads": 48}, REMOTE),
-    Contender("stackstac, tuned, 48 threads", "stackstac_peer", {"tuned": True, "threads": 48}, REMOTE),
+    Contender("odc-stac, pool of 64", "odc", {"pool": 64}, LEAN),
+    Contender("odc-stac, pool of 64, REMOTE", "odc", {"pool": 64}, REMOTE),
+    Contender("odc-stac, pool of 64, bands together, CACHED", "odc", {"pool": 64, "together": True}, CACHED),
+    Contender("odc-stac, dask, 64 threads, REMOTE", "odc", {"chunks": DATE, "threads": 64}, REMOTE),
+    Contender("stackstac, tuned, 64 threads", "stackstac_peer", {"tuned": True, "threads": 64}, REMOTE),
     Contender("stackstac, defaults, 16 threads", "stackstac_peer", {"threads": 16}),
     Contender("lazycogs", "lazycogs_peer"),
 )
