@@ -45,6 +45,11 @@ def group_name(resolution: float) -> str:
     return f"{resolution:g}m"
 
 
+def band_path(grid: Grid, band: str) -> str:
+    """Where a cube keeps a band."""
+    return f"{group_name(grid.bands[band])}/{band}"
+
+
 def lay_out_cube(
     store: Store, grid: Grid, mask: Mask, depth: int, observations: Sequence[Observation], attrs: Mapping[str, Any]
 ) -> None:
@@ -63,8 +68,8 @@ def lay_out_cube(
     if meta == wanted:
         return
     before, after = (-(-len(listed) // depth) for listed in (meta.get("observations", ()), observations))
-    paths = [f"{group_name(resolution)}/{band}" for band, resolution in grid.bands.items()]
-    gone = [f"{path}/c/{slab}" for path in paths for slab in range(after, before)] if "cube" in meta else [""]
+    slabs = [f"{band_path(grid, band)}/c/{slab}" for band in grid.bands for slab in range(after, before)]
+    gone = slabs if "cube" in meta else [""]
     times = np.array([o.time for o in observations], "datetime64[ms]").astype("<i8")
     wait(_write(store, gone, dict(_cube(grid, mask, depth, times)), _group({"groundbreak": wanted})))
 
@@ -125,7 +130,7 @@ def _cube(grid: Grid, mask: Mask, depth: int, times: np.ndarray) -> Objects:
             "index_location": "end",
         }
         yield (
-            f"{group_name(resolution)}/{band}/zarr.json",
+            f"{band_path(grid, band)}/zarr.json",
             _array(
                 (len(times), frame.height, frame.width),
                 shard.shape,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-import shapely.geometry
 from shapely.geometry.base import BaseGeometry
 
 from pipeline import items

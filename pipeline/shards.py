@@ -176,7 +176,7 @@ def read(store: Store, path: str, shard: Shard, window: Window) -> np.ndarray:
 
     async def every() -> list[dict[Place, memoryview]]:
         return await asyncio.gather(
-            *(_fetch(store, _key(path, place), shard, _within(window, shard.shape, place)) for place in places)
+            *(_fetch(store, shard_key(path, place), shard, _within(window, shard.shape, place)) for place in places)
         )
 
     for place, found in zip(places, wait(every()), strict=True):
@@ -194,7 +194,7 @@ def read(store: Store, path: str, shard: Shard, window: Window) -> np.ndarray:
             try:
                 shard.decoded(found[chunk], room)
             except RuntimeError as error:
-                raise ValueError(f"{_key(path, place)} is damaged: a chunk cannot be decoded ({error})") from None
+                raise ValueError(f"{shard_key(path, place)} is damaged: a chunk cannot be decoded ({error})") from None
             into[:] = room[taken]
     return out
 
@@ -236,7 +236,8 @@ async def _get(store: Store, key: str, part: ByteRequest) -> memoryview | None:
     return None if found is None else memoryview(found.as_numpy_array())
 
 
-def _key(path: str, place: Place) -> str:
+def shard_key(path: str, place: Place) -> str:
+    """Where an array at ``path`` keeps a shard."""
     return f"{path}/c/{'/'.join(map(str, place))}"
 
 

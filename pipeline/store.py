@@ -10,7 +10,7 @@ from zarr.abc.store import Store
 
 from kernels import LAYERS, Layers
 from pipeline import shards
-from pipeline.layout import group_name
+from pipeline.layout import band_path
 from pipeline.shards import Encoder, Shard, shard_of
 from pipeline.types import Frame, Grid, Mask, Region, Slab
 
@@ -24,7 +24,7 @@ def slices(grid: Grid, part: Frame) -> tuple[slice, slice]:
 
 def slab_key(grid: Grid, region: Region, slab: Slab, band: str) -> str:
     """Where a cube keeps a band's slab of a region: one object."""
-    return f"{group_name(grid.bands[band])}/{band}/c/{slab.index}/{region.row}/{region.col}"
+    return shards.shard_key(band_path(grid, band), (slab.index, region.row, region.col))
 
 
 def encode_slab(
@@ -40,7 +40,7 @@ def encode_slab(
 
 def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> np.ndarray:
     """(time, y, x) of one band, as stored, in that band's own pixels."""
-    path = f"{group_name(grid.bands[band])}/{band}"
+    path = band_path(grid, band)
     array = zarr.open_array(store, path=path, mode="r")
     shard = Shard(array.shards or (), array.chunks, array.dtype.name, int(array.fill_value))
     return shards.read(store, path, shard, (slice(0, array.shape[0]), rows, cols))

@@ -17,7 +17,7 @@ from affine import Affine
 from distributed.protocol.pickle import dumps, loads
 from odc.geo.geobox import GeoBox
 
-from pipeline import planner, stages, store, tasks
+from pipeline import layout, planner, stages, tasks
 from pipeline.cog import General
 from pipeline.config import Config
 from pipeline.ledger import Ledger
@@ -59,7 +59,7 @@ class Built:
 
     def stored(self, grid: str, band: str, resolution: float) -> np.ndarray:
         """(time, y, x) of a band, as stored."""
-        path = f"{store.group_name(resolution)}/{band}"
+        path = f"{layout.group_name(resolution)}/{band}"
         return np.asarray(zarr.open_array(self.output.zarr(stages.cube_key(grid)), path=path, mode="r")[:])
 
 

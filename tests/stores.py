@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 from zarr.abc.store import Store
 
-from pipeline.layout import group_name
+from pipeline.layout import band_path
 from pipeline.output import Output
 from pipeline.store import slices
 from pipeline.types import Grid, Region, Slab
@@ -29,7 +29,7 @@ def write_slab(store: Store, grid: Grid, region: Region, slab: Slab, band: str, 
     resolution = grid.bands[band]
     factor = round(resolution / grid.frame.resolution)
     rows, cols = (slice(s.start // factor, -(-s.stop // factor)) for s in slices(grid, region.window))
-    array = zarr.open_array(store, path=f"{group_name(resolution)}/{band}", mode="r+")
+    array = zarr.open_array(store, path=band_path(grid, band), mode="r+")
     array[slice(slab.start, slab.stop), rows, cols] = values
 
 
