@@ -16,11 +16,15 @@ from obstore.store import ObjectStore
 
 from pipeline import blocks, raster
 from pipeline.cog import Blocks, Cog, General, Header, read_cog
+from pipeline.ranges import requests
 from pipeline.raster import Access
 from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Asset, Frame, Mask
 
 READERS = 8
 """GDAL's readers decode and warp, and hold windows of floating point: fewer of them than of requests."""
+
+GAP = 64
+"""Bytes between two blocks that are fetched along: GDAL's COGs write 8 around each."""
 
 _GDAL = BoundedSemaphore(READERS)
 
@@ -122,13 +126,12 @@ def _read(asset: Asset, window: Window, access: Access, refresh: bool) -> np.nda
 def _bytes(store: ObjectStore, path: str, whole: Blocks, wanted: list[blocks.Piece]) -> dict[int, memoryview]:
     """The blocks' bytes, each fetched once."""
     found = {}
-    for run in blocks.runs(whole, wanted):
-        got = memoryview(obstore.get_range(store, path, start=run.start, length=run.length))
-        if len(got) != run.length:
-            raise ValueError(f"{len(got)} of {run.length} bytes came")
-        for piece in run.pieces:
-            start, length = whole.span(piece.block)
-            found[piece.block] = got[start - run.start : start - run.start + length]
+    spans = ((*whole.span(piece.block), piece.block) for piece in wanted)
+    for start, end, parts in requests((span for span in spans if span[1]), GAP):  # one never written has no bytes
+        got = memoryview(obstore.get_range(store, path, start=start, end=end))
+        if len(got) != end - start:
+            raise ValueError(f"{len(got)} of {end - start} bytes came")
+        found.update({block: got[part] for block, part in parts.items()})
     return found
 
 
@@ -191,9 +194,9 @@ def _block(cog: Cog, pixels: Part, piece: blocks.Piece, room: bytearray) -> np.n
     """A block's numbers, still predicted; one that was never written holds nodata, or zero."""
     data = pixels.data.get(piece.block)
     if data is not None:
-        return blocks.decode(data, cog.blocks, piece.rows, room)
+        return blocks.decode(data, cog.blocks, piece, room)
     dtype = np.dtype(cog.blocks.dtype.replace("i", "u")).newbyteorder("=")
-    empty = np.zeros((piece.rows, cog.blocks.shape[1]), dtype)
+    empty = np.zeros((piece.bottom, cog.blocks.shape[1]), dtype)
     if cog.nodata is not None and float(cog.nodata).is_integer():
         empty[:] = int(cog.nodata) & (256**dtype.itemsize - 1)
     return empty
@@ -215,7 +218,7 @@ def _assembled(part: Part, shape: tuple[int, int], empty: float) -> np.ndarray:
     out = np.full(shape, empty, np.float32)
     for piece in part.pieces:
         if (data := part.data.get(piece.block)) is not None:
-            values = blocks.numbers(blocks.decode(data, part.whole, piece.rows), part.whole)
+            values = blocks.numbers(blocks.decode(data, part.whole, piece), part.whole)
             into = out[piece.into]
             into[:] = values[piece.top : piece.top + into.shape[0], piece.left : piece.left + into.shape[1]]
     return out

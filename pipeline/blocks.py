@@ -1,13 +1,13 @@
 """From a file's bytes to pixels: which blocks a window needs, and what undoes their coding.
 
-Inflating is nine tenths of it, so no block is decoded twice, and everything after is one pass over the block's pixels:
-the predictor is undone, the number looked up in a table (nodata, scale and offset at once) and written where the
-window has nothing yet.
+Inflating is nine tenths of it, so no block is decoded twice, nor further than to the last row that is wanted, and
+everything after is one pass over the block's pixels: the predictor is undone, the number looked up in a table (nodata,
+scale and offset at once) and written where the window has nothing yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,11 @@ from kernels._jit import jit
 from pipeline.cog import Blocks, Cog
 from pipeline.types import Frame
 
-GAP = 64
-"""Bytes between two blocks that are fetched along: GDAL's COGs write 8 around each."""
+STORED = 1 << 16
+"""Bytes before the end of its room where inflating may stop for want of room: deflate's longest run of bytes that are
+stored as they are, which is refused where it does not fit."""
 
-
-UNDO: dict[str, Callable[[memoryview, bytearray], Any]] = {
+UNDO: dict[str, Callable[[memoryview, bytearray | memoryview], Any]] = {
     "none": lambda data, out: data,
     "deflate": lambda data, out: imagecodecs.deflate_decode(data, out=out),
     "lzw": lambda data, out: imagecodecs.lzw_decode(data, out=out),
@@ -44,14 +44,11 @@ class Piece:
     into: tuple[slice, slice]
     """Rows and columns of the window."""
 
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Bytes fetched at once: blocks that lie one behind the other."""
-
-    start: int
-    length: int
-    pieces: tuple[Piece, ...]
+    @property
+    def bottom(self) -> int:
+        """The row of the block after the last that the window takes."""
+        rows = self.into[0]
+        return self.top + int(rows.stop - rows.start)
 
 
 def pieces(blocks: Blocks, frame: Frame, rows: slice, cols: slice) -> list[Piece]:
@@ -71,30 +68,16 @@ def pieces(blocks: Blocks, frame: Frame, rows: slice, cols: slice) -> list[Piece
     return found
 
 
-def runs(blocks: Blocks, wanted: Sequence[Piece]) -> list[Run]:
-    """What to fetch for these pieces, each byte once; blocks that were never written need none."""
-    found: list[Run] = []
-    for (start, length), piece in sorted(((blocks.span(p.block), p) for p in wanted), key=lambda found: found[0]):
-        if length == 0:
-            continue
-        if found and 0 <= start - (found[-1].start + found[-1].length) <= GAP:
-            last = found[-1]
-            found[-1] = Run(last.start, start + length - last.start, (*last.pieces, piece))
-        else:
-            found.append(Run(start, length, (piece,)))
-    return found
-
-
-def decode(data: memoryview, blocks: Blocks, rows: int, room: bytearray | None = None) -> np.ndarray:
-    """Undo a block's coding, but not its predictor.
+def decode(data: memoryview, blocks: Blocks, piece: Piece, room: bytearray | None = None) -> np.ndarray:
+    """Undo a block's coding, but not its predictor, down to the last row of a piece of it.
 
     Parameters
     ----------
-    room : where to put the bytes, if it is as long as they are: memory that is new has to be cleared first
+    room : where to put the bytes, if it is as long as the block: memory that is new has to be cleared first
 
     Returns
     -------
-    (rows, columns) in native byte order; unsigned where the file holds int16, for the predictor to wrap.
+    (piece.bottom, columns) in native byte order; unsigned where the file holds int16, for the predictor to wrap.
 
     Raises
     ------
@@ -103,27 +86,33 @@ def decode(data: memoryview, blocks: Blocks, rows: int, room: bytearray | None =
     """
     cols = blocks.shape[1]
     if blocks.dtype == "bits":
-        raw = _inflate(data, blocks.coding, rows * -(-cols // 8), room)
-        return np.unpackbits(raw.reshape(rows, -1), axis=1)[:, :cols]
+        raw = _inflate(data, blocks.coding, -(-cols // 8), piece, room)
+        return np.unpackbits(raw, axis=1)[:, :cols]
     dtype = np.dtype(blocks.dtype)
-    raw = _inflate(data, blocks.coding, rows * cols * dtype.itemsize, room)
+    raw = _inflate(data, blocks.coding, cols * dtype.itemsize, piece, room)
     if blocks.predictor == 3:
-        values = raw.view(dtype.newbyteorder("=")).reshape(rows, cols)
+        values = raw.view(dtype.newbyteorder("="))
         return np.asarray(imagecodecs.floatpred_decode(values.view(dtype), axis=-1)).astype("f4", copy=False)
-    values = raw.view(dtype.str.replace("i", "u")).reshape(rows, cols)
+    values = raw.view(dtype.str.replace("i", "u"))
     return values if values.dtype.isnative else values.byteswap().view(values.dtype.newbyteorder("="))
 
 
-def _inflate(data: memoryview, coding: str, size: int, room: bytearray | None) -> np.ndarray:
-    """(size,) uint8."""
+def _inflate(data: memoryview, coding: str, line: int, piece: Piece, room: bytearray | None) -> np.ndarray:
+    """(piece.bottom, line) uint8 of a block whose rows are ``line`` bytes."""
+    size, wanted = piece.rows * line, piece.bottom * line
     room = room if room is not None and len(room) == size else bytearray(size)
+    part = coding == "deflate" and wanted + STORED < size
     try:
-        got = np.frombuffer(UNDO[coding](data, room), np.uint8)
+        got = np.frombuffer(UNDO[coding](data, memoryview(room)[: wanted + STORED] if part else room), np.uint8)
     except RuntimeError as error:
-        raise ValueError(f"a block cannot be decoded ({error})") from None
+        # libdeflate writes as much as has room, and says then that there was more. The checksum lies at the end of the
+        # block, and is not reached.
+        if not part or "INSUFFICIENT_SPACE" not in str(error):
+            raise ValueError(f"a block cannot be decoded ({error})") from None
+        got = np.frombuffer(room, np.uint8)
     if got.size != size:
         raise ValueError(f"a block holds {got.size} bytes instead of {size}")
-    return got
+    return got[:wanted].reshape(piece.bottom, line)
 
 
 @jit

@@ -31,8 +31,8 @@ SCHEMA = 1
 """Version of the layout of every store; a reader refuses a newer one."""
 
 LAYER_CHUNK = 512
-TIME_CHUNK = 4096
-"""Of the time coordinate."""
+TIMES = 4096
+"""Of a chunk of the time coordinate."""
 
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 
@@ -68,24 +68,29 @@ def lay_out_cube(
     if meta == wanted:
         return
     before, after = (-(-len(listed) // depth) for listed in (meta.get("observations", ()), observations))
-    slabs = [f"{band_path(grid, band)}/c/{slab}" for band in grid.bands for slab in range(after, before)]
-    gone = slabs if "cube" in meta else [""]
+    gone = [f"{band_path(grid, band)}/c/{slab}" for band in grid.bands for slab in range(after, before)]
     times = np.array([o.time for o in observations], "datetime64[ms]").astype("<i8")
-    wait(_write(store, gone, dict(_cube(grid, mask, depth, times)), _group({"groundbreak": wanted})))
+    documents, root = dict(_cube(grid, mask, depth, times)), _group({"groundbreak": wanted})
+    wait(_write(store, documents, root, anew="cube" not in meta, gone=gone))
 
 
 def lay_out_layers(store: Store, frame: Frame, chunk: int, attrs: Mapping[str, Any]) -> None:
     """An empty store of the layers on a frame; whatever stood there is replaced."""
     root = _group({"groundbreak": {"schema": SCHEMA, **attrs}, **_spatial_attrs(frame)})
-    wait(_write(store, [""], dict(_layers(frame, chunk)), root))
+    wait(_write(store, dict(_layers(frame, chunk)), root, anew=True))
 
 
-async def _write(store: Store, gone: Sequence[str], objects: Mapping[str, bytes], root: bytes) -> None:
-    """Folders that go, then objects, then the root's document."""
+async def _write(
+    store: Store, objects: Mapping[str, bytes], root: bytes, *, anew: bool, gone: Sequence[str] = ()
+) -> None:
+    """Objects, then the root's document, then without the folders that it no longer speaks of; ``anew``: on empty
+    ground."""
     room = default_buffer_prototype().buffer
-    await asyncio.gather(*map(store.delete_dir, gone))
+    if anew:
+        await store.delete_dir("")
     await asyncio.gather(*(store.set(key, room.from_bytes(data)) for key, data in objects.items()))
     await store.set("zarr.json", room.from_bytes(root))
+    await asyncio.gather(*map(store.delete_dir, gone))
 
 
 def read_meta(store: Store) -> dict[str, Any]:
@@ -225,10 +230,10 @@ def _time(prefix: str, times: np.ndarray) -> Objects:
         "calendar": "proleptic_gregorian",
         "units": "milliseconds since 1970-01-01",
     }
-    yield f"{prefix}time/zarr.json", _array(times.shape, (TIME_CHUNK,), "int64", 0, [_BYTES], ("time",), attrs)
-    for number, start in enumerate(range(0, len(times), TIME_CHUNK)):
-        chunk = times[start : start + TIME_CHUNK]
-        yield f"{prefix}time/c/{number}", np.pad(chunk, (0, TIME_CHUNK - len(chunk))).tobytes()
+    yield f"{prefix}time/zarr.json", _array(times.shape, (TIMES,), "int64", 0, [_BYTES], ("time",), attrs)
+    for number, start in enumerate(range(0, len(times), TIMES)):
+        chunk = times[start : start + TIMES]
+        yield f"{prefix}time/c/{number}", np.pad(chunk, (0, TIMES - len(chunk))).tobytes()
 
 
 # ------------------------------------------------------------------------------------------------------------ documents

@@ -104,7 +104,7 @@ class Ledger:
 
     def forget(self, task: str) -> None:
         """Make a task be done again."""
-        if task in self.records:
+        if task in self.records and self.records[task].state != "started":
             self.begin(task, "")
 
     def faults(self, tasks: set[str]) -> list[Fault]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from itertools import product
 
@@ -21,6 +21,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 
 from pipeline.loop import wait
+from pipeline.ranges import requests
 from pipeline.types import REFLECTANCE_FILL, Grid, Mask
 
 TIME_CHUNK = 12
@@ -28,7 +29,7 @@ SPACE_CHUNK = 128
 SLACK = 4096
 """Bytes by which a chunk that does not compress grows, at most."""
 
-ABSENT = np.uint64(2**64 - 1)
+ABSENT = 2**64 - 1
 """Offset and length of a chunk that holds nothing but the fill."""
 
 
@@ -209,26 +210,18 @@ async def _fetch(store: Store, key: str, shard: Shard, inside: Window) -> dict[P
     ):
         raise ValueError(f"{key} is damaged: its index does not match its checksum")
     index = np.frombuffer(entry[:-4], "<u8").reshape(*shard.counts, 2)
-    wanted = [
-        (int(index[chunk][0]), int(index[chunk][1]), chunk)
-        for chunk in product(*_steps(inside, shard.chunks))
-        if index[chunk][0] != ABSENT
-    ]
-    runs: list[list[tuple[int, int, Place]]] = []
-    for start, length, chunk in sorted(wanted):
-        if runs and sum(runs[-1][-1][:2]) == start:
-            runs[-1].append((start, length, chunk))
-        else:
-            runs.append([(start, length, chunk)])
+    chunks = product(*_steps(inside, shard.chunks))
+    wanted = ((int(index[chunk][0]), int(index[chunk][1]), chunk) for chunk in chunks)
 
-    async def fetched(run: list[tuple[int, int, Place]]) -> Iterator[tuple[Place, memoryview]]:
-        first, last = run[0][0], sum(run[-1][:2])
-        got = await _get(store, key, RangeByteRequest(first, last))
-        if got is None or len(got) != last - first:
+    async def fetched(start: int, end: int, parts: dict[Place, slice]) -> dict[Place, memoryview]:
+        got = await _get(store, key, RangeByteRequest(start, end))
+        if got is None or len(got) != end - start:
             raise ValueError(f"{key} is damaged: it is shorter than its index says")
-        return ((chunk, got[start - first : start - first + length]) for start, length, chunk in run)
+        return {chunk: got[part] for chunk, part in parts.items()}
 
-    return {chunk: data for parts in await asyncio.gather(*map(fetched, runs)) for chunk, data in parts}
+    due = requests(part for part in wanted if part[0] != ABSENT)
+    found = await asyncio.gather(*(fetched(*request) for request in due))
+    return {chunk: data for part in found for chunk, data in part.items()}
 
 
 async def _get(store: Store, key: str, part: ByteRequest) -> memoryview | None:

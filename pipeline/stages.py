@@ -22,7 +22,7 @@ from pipeline.observed import Reconciled, slab_identity
 from pipeline.output import Output
 from pipeline.planner import GridPlan, Plan, slabs
 from pipeline.shards import largest_divisor
-from pipeline.types import BadInput, Region, Slab, digest
+from pipeline.types import BadInput, Grid, Region, Slab, digest
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,11 @@ def build_name(region: Region, slab: int) -> str:
     return f"build/{region.key}/s{slab:04d}"
 
 
+def _slab(build: str) -> int:
+    """The slab's number in a build's name."""
+    return int(build.rpartition("/s")[2])
+
+
 def detect_name(region: Region) -> str:
     return f"detect/{region.key}"
 
@@ -114,7 +119,7 @@ def prepare(plan: Plan, output: Output, ledger: Ledger, *, rebuild: bool) -> lis
     BadInput
         The output holds another cube, or there is too little disk. Nothing has been written then.
     """
-    stages = []
+    stages, metas = [], []
     for planned in plan.grids:
         key = cube_key(planned.grid.name)
         meta = layout.read_meta(output.zarr(key)) if output.holds(key) else {}
@@ -126,9 +131,10 @@ def prepare(plan: Plan, output: Output, ledger: Ledger, *, rebuild: bool) -> lis
         done = 0 if rebuild else _finished(plan, planned, stored, ledger)
         reconciled = observed.reconcile(stored, planned.observations, done)
         stages.append(Stage(plan, planned, reconciled, output))
+        metas.append(meta)
     _check_disk(plan, output, ledger)
-    for stage in stages:
-        _lay_out(stage, ledger)
+    for stage, meta in zip(stages, metas, strict=True):
+        _lay_out(stage, meta, ledger)
     return stages
 
 
@@ -188,23 +194,27 @@ def _check_disk(plan: Plan, output: Output, ledger: Ledger) -> None:
         raise BadInput(f"[output] path = {output.path!r}", rule, "Free some space or choose another disk")
 
 
-def _lay_out(stage: Stage, ledger: Ledger) -> None:
+def _lay_out(stage: Stage, meta: Mapping[str, Any], ledger: Ledger) -> None:
     plan, planned, output = stage.plan, stage.planned, stage.output
     grid, named = planned.grid, {"cube": planned.cube, "grid": planned.grid.name}
     cube, layers = output.zarr(stage.cube_key), output.zarr(layers_key(grid.name))
-    meta = layout.read_meta(cube)
-    if "cube" not in meta:
-        # Records of a store that is gone (or was never finished being laid out) prove nothing.
-        _forget(ledger, f"build/{grid.name}/")
+    # Slabs that a shorter list drops go with their records, before they do, or a longer one would take them for there.
+    # Of a store that is gone (or was never finished being laid out) no record proves anything.
+    stay = len(stage.slabs()) if "cube" in meta else 0
+    _forget(ledger, [t for t in _records(ledger, "build", grid) if _slab(t) >= stay])
     listed = {"observations": _entries(stage, meta), "observation_list": stage.settled.digest}
     layout.lay_out_cube(cube, grid, plan.mask, plan.depth, stage.settled.observations, {**named, **listed})
     if "cube" not in layout.read_meta(layers):
-        _forget(ledger, f"detect/{grid.name}/")
+        _forget(ledger, _records(ledger, "detect", grid))
         layout.lay_out_layers(layers, grid.frame, largest_divisor(grid.region, layout.LAYER_CHUNK), named)
 
 
-def _forget(ledger: Ledger, prefix: str) -> None:
-    for task in [t for t in ledger.records if t.startswith(prefix)]:
+def _records(ledger: Ledger, kind: str, grid: Grid) -> list[str]:
+    return [task for task in ledger.records if task.startswith(f"{kind}/{grid.name}/")]
+
+
+def _forget(ledger: Ledger, names: list[str]) -> None:
+    for task in names:
         ledger.forget(task)
 
 

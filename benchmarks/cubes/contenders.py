@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from pipeline.remote import REQUESTS as MANY
+
 OURS, FLOOR = "groundbreak", "floor: decode + encode"
 DATE = {"time": 1, "x": 1024, "y": 1024}
 
@@ -50,11 +52,11 @@ LOCAL = (
 HTTP = (
     *BOTH,
     Contender("odc-stac, pool of 16", "odc", {"pool": 16}, LEAN),
-    Contender("odc-stac, pool of 64", "odc", {"pool": 64}, LEAN),
-    Contender("odc-stac, pool of 64, REMOTE", "odc", {"pool": 64}, REMOTE),
-    Contender("odc-stac, pool of 64, bands together, CACHED", "odc", {"pool": 64, "together": True}, CACHED),
-    Contender("odc-stac, dask, 64 threads, REMOTE", "odc", {"chunks": DATE, "threads": 64}, REMOTE),
-    Contender("stackstac, tuned, 64 threads", "stackstac_peer", {"tuned": True, "threads": 64}, REMOTE),
+    Contender(f"odc-stac, pool of {MANY}", "odc", {"pool": MANY}, LEAN),
+    Contender(f"odc-stac, pool of {MANY}, REMOTE", "odc", {"pool": MANY}, REMOTE),
+    Contender(f"odc-stac, pool of {MANY}, bands together, CACHED", "odc", {"pool": MANY, "together": True}, CACHED),
+    Contender(f"odc-stac, dask, {MANY} threads, REMOTE", "odc", {"chunks": DATE, "threads": MANY}, REMOTE),
+    Contender(f"stackstac, tuned, {MANY} threads", "stackstac_peer", {"tuned": True, "threads": MANY}, REMOTE),
     Contender("stackstac, defaults, 16 threads", "stackstac_peer", {"threads": 16}),
     Contender("lazycogs", "lazycogs_peer"),
 )

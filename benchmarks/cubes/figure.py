@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 Row = dict[str, Any]
@@ -45,6 +46,6 @@ def _panel(axes: Any, case: Row) -> None:
     axes.set_yticks(places, [row["name"] + (" (best)" if row.get("best") else "") for row in rows])
     axes.set_xlim(0, 1.25 * max(values, default=1))
     axes.set_xlabel("CPU seconds" if case["figure"] == "cpu_s" else "wall seconds")
-    axes.set_title(case["title"], loc="left", fontsize=11)
+    axes.set_title(fill(case["title"], 40), loc="left", fontsize=11)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -28,7 +28,8 @@ def markdown(result: Row) -> str:
         f"{work['repeats']} rounds in which all take turns, a new process each, warmed up on a few pixels of other "
         "files; ratios are taken within a round. *CPU* is user and system time; headers, metadata and planning are in "
         "it. *Peak*: memory above what was held before. *Floor*: every block that the area needs inflated (libdeflate) "
-        "and its predictor undone, every chunk encoded, all in memory. *Equal*: to our pixels, bit for bit.",
+        "down to the area's last row, and its predictor undone, every chunk encoded, all in memory. *Equal*: to our "
+        "pixels, bit for bit.",
         "",
         "*Blocks* of the three bands, at full resolution: counted for all by the server's log, as often as all of a "
         "block's bytes were fetched; for local files in a further, untimed run over HTTP without GDAL's cache, as are "

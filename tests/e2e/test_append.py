@@ -78,3 +78,12 @@ def test_a_year_in_four_steps_equals_all_at_once(folder: Path, client: Client) -
     assert (whole["change/32638.zarr"].status == Status.HALTED).any()
     assert zarr_bytes(out) == zarr_bytes(folder / "whole")
     assert (out / "sites.parquet").read_bytes() == (folder / "whole/sites.parquet").read_bytes()
+
+
+def test_an_earlier_end_drops_a_tail_and_a_later_one_builds_it_again(folder: Path, client: Client) -> None:
+    run(folder, "waving", 28, client)
+    run(folder, "waving", 24, client)
+    assert not list((folder / "waving").glob("*/cube.zarr/*/*/c/2/*/*"))
+    run(folder, "waving", 28, client)
+    run(folder, "steady", 28, client)
+    assert zarr_bytes(folder / "waving") == zarr_bytes(folder / "steady")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 from pipeline import raster
 from pipeline.assets import Coded, Window, fetch, fetch_once, place
-from pipeline.cog import Cog, General, read_cog
+from pipeline.blocks import STORED, Piece, decode
+from pipeline.cog import Blocks, Cog, General, read_cog
 from pipeline.config import ProviderSpec, Source
 from pipeline.providers import from_spec
 from pipeline.raster import Access, ReadError
@@ -29,6 +31,7 @@ WINDOWS = [
     FRAME.window(250, 200, 100, 100),
     FRAME.window(400, 0, 10, 10),
 ]
+ONE_BLOCK = Blocks((300, 512), True, "<u2", "deflate", 1, np.array([0]), np.array([1]))
 MASK = Mask("scl", clear=(4, 5), nodata=0)
 
 
@@ -171,6 +174,34 @@ def test_bytes_that_are_not_what_the_header_says(tmp_path: Path, harm: str) -> N
     with pytest.raises(ValueError, match="block"):
         place(fetched, asset(path), Window(FRAME, None), out, blank=False)
     assert (out == -32768).all()
+
+
+@pytest.mark.parametrize("level", [0, 1, 9])
+@pytest.mark.parametrize("ground", ["noise", "one number"])
+def test_a_block_is_inflated_as_far_as_it_is_wanted(level: int, ground: str) -> None:
+    rng = np.random.default_rng(level)
+    values = rng.integers(0, 65536, (300, 512), "uint16") if ground == "noise" else np.full((300, 512), 7, "uint16")
+    data, line = memoryview(zlib.compress(values.tobytes(), level)), 1024
+    for top, bottom in ((0, 1), (17, 18), (0, 100), (99, 235), (0, 236), (0, 237), (200, 300)):
+        room = bytearray(b"\xab" * values.nbytes)
+        piece = Piece(0, 300, top, 0, (slice(0, bottom - top), slice(0, 512)))
+        got = decode(data, ONE_BLOCK, piece, room)
+        np.testing.assert_array_equal(got, values[:bottom])
+        spared = bytes(room[bottom * line + STORED :])
+        assert spared == b"\xab" * len(spared)
+
+
+def test_a_block_that_ends_or_breaks_before_the_last_row_wanted() -> None:
+    values = np.random.default_rng(0).integers(0, 500, (300, 512), "uint16")
+    piece = Piece(0, 300, 0, 0, (slice(0, 100), slice(0, 512)))
+    short = memoryview(zlib.compress(values[:90].tobytes()))
+    with pytest.raises(ValueError, match="holds 92160 bytes instead of 307200"):
+        decode(short, ONE_BLOCK, piece)
+    whole = zlib.compress(values.tobytes())
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        decode(memoryview(whole[: len(whole) // 4]), ONE_BLOCK, piece)
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        decode(memoryview(whole[:2] + b"\xff" * len(whole)), ONE_BLOCK, piece)
 
 
 def test_an_absent_file_is_not_tried_again(tmp_path: Path) -> None:

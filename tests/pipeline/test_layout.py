@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, ZstdCodec
-from zarr.storage import MemoryStore
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore, WrapperStore
 
 from kernels import LAYERS
 from pipeline.layout import lay_out_cube, lay_out_layers, layers_frame, read_meta
@@ -25,7 +27,7 @@ def observations(count: int) -> list[Observation]:
     return [Observation(str(t), t, ()) for t in np.datetime64("2022-01-01", "ms") + np.arange(count) * STEP]
 
 
-def lay_out(target: MemoryStore, count: int) -> None:
+def lay_out(target: Store, count: int) -> None:
     """A cube of so many observations, in slabs of 24."""
     listed = observations(count)
     lay_out_cube(target, GRID, SCL, 24, listed, {"cube": "x", "observations": [o.id for o in listed]})
@@ -88,6 +90,33 @@ def test_a_longer_list_extends_and_a_shorter_one_drops_slabs() -> None:
     assert not [key for key in target._store_dict if key.startswith(("10m/red/c/1", "10m/red/c/2"))]
     assert (zarr.open_array(target, path="10m/red", mode="r")[:] == 8).all()
     assert len(read_meta(target)["observations"]) == 24
+
+
+class _Order(WrapperStore[MemoryStore]):
+    """Notes what is done, in order."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.done: list[str] = []
+
+    async def set(self, key: str, value: Buffer) -> None:
+        self.done.append(f"set {key}")
+        await super().set(key, value)
+
+    async def delete_dir(self, prefix: str) -> None:
+        self.done.append(f"delete {prefix}")
+        await super().delete_dir(prefix)
+
+
+def test_the_root_comes_after_all_that_it_speaks_of_and_goes_first() -> None:
+    target = _Order(MemoryStore())
+    lay_out(target, 60)
+    assert (target.done[0], target.done[-1]) == ("delete ", "set zarr.json")
+    target.done.clear()
+    lay_out(target, 20)
+    root = target.done.index("set zarr.json")
+    assert sorted(target.done[root + 1 :]) == [f"delete {b}/c/{n}" for b in ("10m/red", "20m/scl") for n in (1, 2)]
+    assert all(step.startswith("set ") for step in target.done[:root])
 
 
 def test_a_store_without_its_last_document_is_begun_anew() -> None:
