@@ -1,7 +1,8 @@
 """One asset onto a window of the cube: its blocks as they lie in the file, or the general way.
 
 Fetching waits and decoding computes, so they are two calls: many assets are fetched at once by threads, and a task
-decodes them one after the other on its own core.
+decodes them one after the other on its own core. A local file's blocks are read as they are decoded, while they are in
+the processor's cache; the system is told to have them ready by then.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ from functools import lru_cache
 from threading import BoundedSemaphore, local
 
 import numpy as np
-import obstore
-from obstore.store import ObjectStore
 
 from pipeline import blocks, raster
+from pipeline.coded import OnDisk, get_blocks
 from pipeline.cog import Blocks, Cog, General, Header, read_cog
-from pipeline.ranges import requests
+from pipeline.hrefs import is_url
 from pipeline.raster import Access
+from pipeline.tiles import Tiles
 from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Asset, Frame, Mask
 
 READERS = 8
 """GDAL's readers decode and warp, and hold windows of floating point: fewer of them than of requests."""
 
-GAP = 64
-"""Bytes between two blocks that are fetched along: GDAL's COGs write 8 around each."""
+ON_DISK = "blocks, as they lie in the file"
+FETCHED = "blocks, as they lie in the file, fetched ahead"
+"""Ways of blocks, as a plan tells them: those of local files are read when they are due."""
 
 _GDAL = BoundedSemaphore(READERS)
 
@@ -64,8 +66,8 @@ class Part:
 
     whole: Blocks
     pieces: list[blocks.Piece]
-    data: dict[int, memoryview]
-    """Block -> its bytes; absent where it was never written."""
+    data: dict[int, memoryview] | OnDisk
+    """Block -> its bytes; None where it was never written."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,14 @@ def fetch_once(asset: Asset, window: Window, access: Access, header: Header | No
 
     def part(whole: Blocks) -> Part:
         wanted = blocks.pieces(whole, cog.frame, *source.toslices())
-        return Part(whole, wanted, _bytes(store, path, whole, wanted))
+        return Part(whole, wanted, get_blocks(store, path, whole, wanted))
 
     return Coded(cog, rows, cols, part(cog.blocks), part(cog.mask) if cog.mask is not None else None)
+
+
+def at_hand(asset: Asset, window: Window, header: Header | None) -> bool:
+    """Whether fetching an asset waits for nothing: the blocks of a local file, its header known."""
+    return not is_url(asset.href) and isinstance(header, Cog) and raster.overlap(header.frame, window.frame) is not None
 
 
 def _read(asset: Asset, window: Window, access: Access, refresh: bool) -> np.ndarray:
@@ -123,62 +130,49 @@ def _read(asset: Asset, window: Window, access: Access, refresh: bool) -> np.nda
         return raster.read(asset, window.frame, access, nearest=window.mask is not None, refresh=refresh)
 
 
-def _bytes(store: ObjectStore, path: str, whole: Blocks, wanted: list[blocks.Piece]) -> dict[int, memoryview]:
-    """The blocks' bytes, each fetched once."""
-    found = {}
-    spans = ((*whole.span(piece.block), piece.block) for piece in wanted)
-    for start, end, parts in requests((span for span in spans if span[1]), GAP):  # one never written has no bytes
-        got = memoryview(obstore.get_range(store, path, start=start, end=end))
-        if len(got) != end - start:
-            raise ValueError(f"{len(got)} of {end - start} bytes came")
-        found.update({block: got[part] for block, part in parts.items()})
-    return found
-
-
-def place(fetched: Fetched, asset: Asset, window: Window, out: np.ndarray, *, blank: bool) -> None:
-    """Write an asset's pixels where ``out`` (height, width) has none yet.
+def place(fetched: Fetched, asset: Asset, window: Window, tiles: Tiles, t: int, *, blank: bool) -> None:
+    """Write an asset's pixels where an observation has none yet.
 
     Parameters
     ----------
-    blank : whether nothing at all has been written to ``out``, not even that there are no pixels
+    t : the observation's place in ``tiles``, which are of the window
+    blank : whether nothing at all has been written there, not even that there are no pixels
 
     Raises
     ------
-    ValueError
-        A block cannot be decoded; nothing is written then.
+    ValueError, OSError
+        A block cannot be decoded, or read; nothing is written then.
     """
     if isinstance(fetched, np.ndarray) or not blocks.has_table(fetched.cog):
-        if isinstance(fetched, np.ndarray):
-            part, numbers = out, fetched
-        else:
-            part = out[fetched.rows, fetched.cols]
-            numbers = _numbers(fetched, part.shape)
-        if blank:
-            out[:] = window.fill
+        shape = tiles.height, tiles.width
+        out = np.full(shape, window.fill, window.dtype) if blank else tiles.plane(t)
+        part = out if isinstance(fetched, np.ndarray) else out[fetched.rows, fetched.cols]
+        numbers = fetched if isinstance(fetched, np.ndarray) else _numbers(fetched, part.shape)
         _fill(numbers, asset, window, part)
+        tiles.write(t, out)
         return
     cog = fetched.cog
     table = _table(
         cog.blocks.dtype, cog.nodata, asset.nodata, asset.scale, asset.offset, window.fill, window.mask is None
     )
     pixels = fetched.pixels
-    decoded = [(piece, _block(cog, pixels, piece, _room(n, cog, piece))) for n, piece in enumerate(pixels.pieces)]
-    covered = sum((rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in (p.into for p, _ in decoded))
-    if blank and covered < out.size:
-        out[:], blank = window.fill, False
-    for piece, block in decoded:
-        predicted = cog.blocks.predictor == 2 and piece.block in pixels.data
+    decoded = [(piece, *_block(cog, pixels, piece, _room(n, cog, piece))) for n, piece in enumerate(pixels.pieces)]
+    covered = sum((rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in (d[0].into for d in decoded))
+    if blank and covered < tiles.height * tiles.width:
+        tiles.clear(t)
+        blank = False
+    for piece, block, predicted in decoded:
         rows, cols = piece.into
         row, col = fetched.rows.start + rows.start, fetched.cols.start + cols.start
         where = piece.top, piece.left, row, col, rows.stop - rows.start, cols.stop - cols.start
-        blocks.place(block, predicted, where, table, out.dtype.type(window.fill), blank, out)
+        blocks.place(block, predicted, where, table, window.dtype(window.fill), blank, tiles.values, t)
 
 
 def warm_up() -> None:
     """Compile what the usual files need: uint16 reflectance and uint8 classes."""
     for kind, out, scaled in (("u2", np.int16, True), ("u1", np.uint8, False)):
-        table = _table(kind, None, None, 1e-4, 0.0, 0, scaled)
-        blocks.place(np.zeros((1, 1), kind), True, (0, 0, 0, 0, 1, 1), table, out(0), True, np.zeros((1, 1), out))
+        table, values = _table(kind, None, None, 1e-4, 0.0, 0, scaled), np.zeros((1, 1, 1, 1, 1), out)
+        blocks.place(np.zeros((1, 1), kind), True, (0, 0, 0, 0, 1, 1), table, out(0), True, values, 0)
 
 
 def _room(number: int, cog: Cog, piece: blocks.Piece) -> bytearray:
@@ -190,16 +184,16 @@ def _room(number: int, cog: Cog, piece: blocks.Piece) -> bytearray:
     return rooms[number]
 
 
-def _block(cog: Cog, pixels: Part, piece: blocks.Piece, room: bytearray) -> np.ndarray:
-    """A block's numbers, still predicted; one that was never written holds nodata, or zero."""
+def _block(cog: Cog, pixels: Part, piece: blocks.Piece, room: bytearray) -> tuple[np.ndarray, bool]:
+    """A block's numbers, and whether they are still predicted; one that was never written holds nodata, or zero."""
     data = pixels.data.get(piece.block)
     if data is not None:
-        return blocks.decode(data, cog.blocks, piece, room)
+        return blocks.decode(data, cog.blocks, piece, room), cog.blocks.predictor == 2
     dtype = np.dtype(cog.blocks.dtype.replace("i", "u")).newbyteorder("=")
     empty = np.zeros((piece.bottom, cog.blocks.shape[1]), dtype)
     if cog.nodata is not None and float(cog.nodata).is_integer():
         empty[:] = int(cog.nodata) & (256**dtype.itemsize - 1)
-    return empty
+    return empty, False
 
 
 def _numbers(fetched: Coded, shape: tuple[int, int]) -> np.ndarray:

@@ -23,7 +23,7 @@ STORED = 1 << 16
 stored as they are, which is refused where it does not fit."""
 
 UNDO: dict[str, Callable[[memoryview, bytearray | memoryview], Any]] = {
-    "none": lambda data, out: data,
+    "none": lambda data, out: _copy(data, out),
     "deflate": lambda data, out: imagecodecs.deflate_decode(data, out=out),
     "lzw": lambda data, out: imagecodecs.lzw_decode(data, out=out),
     "zstd": lambda data, out: imagecodecs.zstd_decode(data, out=out),
@@ -115,6 +115,14 @@ def _inflate(data: memoryview, coding: str, line: int, piece: Piece, room: bytea
     return got[:wanted].reshape(piece.bottom, line)
 
 
+def _copy(data: memoryview, out: bytearray | memoryview) -> memoryview:
+    """Where ``data`` are may be needed again; unless there is another number of them, which is refused."""
+    if len(data) != len(out):
+        return data
+    memoryview(out)[:] = data
+    return memoryview(out)
+
+
 @jit
 def place(
     block: np.ndarray,
@@ -123,40 +131,45 @@ def place(
     table: np.ndarray,
     fill: Any,
     blank: bool,
-    out: np.ndarray,
+    tiles: np.ndarray,
+    t: int,
 ) -> None:
-    """Write a block's numbers, looked up in a table, where ``out`` holds ``fill``; everywhere, if it is ``blank``.
+    """Write a block's numbers, looked up in a table, where an observation holds ``fill``; everywhere, if it is
+    ``blank``.
 
     Parameters
     ----------
     block : (rows, columns) uint8 or uint16, of :func:`decode`
     predicted : whether it holds horizontal differences
-    piece : first row and column of the block, first row and column of ``out``, rows and columns
+    piece : first row and column of the block, first row and column of the observation, rows and columns
     table : (256,) or (65536,), what each number becomes; ``fill`` for nodata
-    out : (height, width), in, out; whole, since a view of it would be of another type, and compiled again
+    tiles : (row, column, time, y, x), contiguous, in, out
+    t : the observation
     """
     top, left, row, col, height, width = piece
-    last = table.size - 1  # differences wrap: the sum is cut where it is looked up, which keeps the loop's chain short
+    _, across, depth, side_y, side_x = tiles.shape
+    # Unsigned, since a signed index is looked at for its sign at every pixel; and one long array, since a view of some
+    # hundred pixels takes as long as placing them.
+    flat, one = tiles.reshape(-1), np.uint64(1)
+    last = np.uint64(table.size - 1)  # differences wrap: the sum is cut where it is looked up
     for r in range(height):
-        number = 0
+        line = block[top + r]
+        number = np.uint64(0)
         if predicted:
-            before = block[top + r, :left]
             for c in range(left):
-                number += before[c]
-        # Slices, since an index with an offset is looked at for its sign at every pixel.
-        line, into = block[top + r, left : left + width], out[row + r, col : col + width]
-        if not blank:
-            for c in range(width):
-                number = number + line[c] if predicted else line[c]
-                if into[c] == fill:
-                    into[c] = table[number & last]
-        elif predicted:
-            for c in range(width):
                 number += line[c]
-                into[c] = table[number & last]
-        else:
-            for c in range(width):
-                into[c] = table[line[c]]
+        i, y = divmod(row + r, side_y)
+        begin = 0
+        while begin < width:
+            j, x = divmod(col + begin, side_x)
+            end = min(begin + side_x - x, width)
+            at = np.uint64((((i * across + j) * depth + t) * side_y + y) * side_x + x)
+            for c in range(np.uint64(left + begin), np.uint64(left + end)):
+                number = number + line[c] if predicted else np.uint64(line[c])
+                if blank or flat[at] == fill:
+                    flat[at] = table[number & last]
+                at += one
+            begin = end
 
 
 def numbers(block: np.ndarray, blocks: Blocks) -> np.ndarray:

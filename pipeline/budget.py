@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from kernels import bands_of
-from pipeline.assets import READERS
+from pipeline.assets import FETCHED, ON_DISK, READERS
 from pipeline.cube import AHEAD
 from pipeline.numbers import BLOCK
 from pipeline.shards import SPACE_CHUNK, TIME_CHUNK, largest_divisor
@@ -16,6 +16,9 @@ DETECT_BUDGET = 512 * 2**20
 
 OVERHEAD = 24 * 2**20
 """What a task needs beyond its buffers: the codecs' scratch, requests in flight."""
+
+SCRATCH = 8 * 2**20
+"""The same without requests."""
 
 READER = 32
 """Bytes a pixel that one of GDAL's readers holds, and what harmonises its numbers: 28 were measured."""
@@ -39,13 +42,16 @@ def largest(regions: Sequence[Region]) -> Frame:
 
 
 def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str]) -> int:
-    """Projected peak of a building task, bytes: a band's slab encoded, a part of it decoded, and what is fetched ahead,
-    neither of the coded ones longer than what it codes; or the parts that are being filled, where GDAL reads them."""
-    decoded = _slab(grid, window, min(depth, TIME_CHUNK))
-    if not all(way.startswith("blocks") for way in ways):
+    """Projected peak of a building task, bytes: a band's slab encoded, a part of it decoded, one observation's blocks
+    before and after they are inflated, and those that are fetched ahead, nothing coded being longer than what it codes;
+    or the parts that are being filled, where GDAL reads them."""
+    held = _slab(grid, window, depth) + _slab(grid, window, min(depth, TIME_CHUNK)) + 2 * _slab(grid, window, 1)
+    if set(ways) == {ON_DISK}:
+        return held + SCRATCH
+    if not set(ways) <= {ON_DISK, FETCHED}:
         # Those ahead are filled at once, and may begin within a part.
-        decoded += _slab(grid, window, min(depth, AHEAD + TIME_CHUNK)) + READERS * READER * window.height * window.width
-    return _slab(grid, window, depth) + decoded + _slab(grid, window, min(depth, AHEAD)) + OVERHEAD
+        held += _slab(grid, window, min(depth, AHEAD + TIME_CHUNK)) + READERS * READER * window.height * window.width
+    return held + _slab(grid, window, min(depth, AHEAD)) + OVERHEAD
 
 
 def region_memory(

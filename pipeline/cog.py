@@ -25,7 +25,7 @@ MAX_PIXELS = 200_000 * 200_000
 """A header that claims more is not believed."""
 
 MAX_BLOCK_BYTES = 256 * 2**20
-"""Nor one whose blocks would be larger."""
+"""Nor one whose blocks would be larger, coded or not."""
 
 CODINGS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 """TIFF's compression tag -> what undoes it."""
@@ -166,6 +166,8 @@ def _blocks(ifd: ImageFileDirectory, order: str) -> Blocks | General:
     if {len(offsets), len(lengths)} != {count}:
         raise ValueError("its header lists too few blocks")
     at, size = np.asarray(offsets, np.uint64), np.asarray(lengths, np.uint32)
+    if size.max() > MAX_BLOCK_BYTES:
+        raise ValueError(f"its header claims a block of {size.max()} bytes")
     return Blocks((rows, cols), tiled, dtype, coding, predictor, at, size)
 
 

@@ -6,22 +6,24 @@ is kept as the source gives it. What cannot be read is a fault, and its pixels a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from pipeline.assets import Fetched, Window, fetch, fetch_once, place
+from pipeline.assets import Fetched, Window, at_hand, fetch, fetch_once, place
+from pipeline.cog import Header
 from pipeline.headers import Known, cut, key
 from pipeline.hrefs import redact
 from pipeline.raster import Access, ReadError, attempts
 from pipeline.remote import REQUESTS
-from pipeline.types import REFLECTANCE_SCALE, Asset, Fault, Grid, Mask, Observation, Region, Scene
+from pipeline.shards import Shard, shard_of
+from pipeline.tiles import Tiles
+from pipeline.types import REFLECTANCE_SCALE, Asset, Fault, Frame, Grid, Mask, Observation, Region, Scene
 
 AHEAD = REQUESTS
 """Observations of a band that are fetched before they are decoded."""
@@ -62,25 +64,24 @@ class SlabJob:
         return own
 
 
-def build_slab(job: SlabJob, step: int, room: Mapping[str, np.ndarray] = MappingProxyType({})) -> Iterator[Band]:
-    """Read a slab of a region's window, one band after the other and of each a few observations at a time.
+def build_slab(job: SlabJob, depth: int) -> Iterator[Band]:
+    """Read a slab of a region's window, one band after the other and of each a time chunk after the other.
 
     What comes after is fetched while this is decoded and encoded. The smallest band comes first: nothing is done while
     it is awaited.
 
     Parameters
     ----------
-    step : observations of a part
-    room : band -> (time, height, width), where to put its values
+    depth : observations of a full slab
 
     Yields
     ------
     Band, of which all parts are to be taken before the next is asked for
     """
     names = sorted(job.grid.bands, key=lambda name: (-job.grid.bands[name], name != job.mask.band))
-    memory = _Memory(room)
+    memory = _Memory()
     with ThreadPoolExecutor(REQUESTS) as pool:
-        bands = [Band(job, name, step, pool, memory) for name in names]
+        bands = [Band(job, name, shard_of(job.grid, job.mask, depth, name), pool, memory) for name in names]
         wanted = iter([(band, t) for band in bands for t in range(len(job.observations))])
 
         def ahead(count: int = 1) -> None:
@@ -97,74 +98,76 @@ class _Memory:
     """Where parts are filled. A later part takes the memory of one that is done with: the system would have to clear
     what is new, and the processor's cache still holds what is not."""
 
-    def __init__(self, room: Mapping[str, np.ndarray]) -> None:
-        self._room = room
+    def __init__(self) -> None:
         self._spare: list[np.ndarray] = []
         self._lock = Lock()
 
-    def take(self, band: str, start: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        """For a part that begins at observation ``start``; its own place where the band has room."""
-        if band in self._room:
-            return self._room[band][start : start + shape[0]]
+    def take(self, shard: Shard, frame: Frame) -> np.ndarray:
+        """Values of :class:`Tiles`, for a part of a band."""
+        shape = Tiles.shape(shard.chunks, frame.height, frame.width)
         with self._lock:
-            fits = [i for i, part in enumerate(self._spare) if part.shape == shape and part.dtype == dtype]
-            return self._spare.pop(fits[0]) if fits else np.empty(shape, dtype)
+            fits = [i for i, values in enumerate(self._spare) if values.shape == shape and values.dtype == shard.dtype]
+            if fits:
+                return self._spare.pop(fits[0])
+        # What lies beside the pixels stays as it is here.
+        padded = shape[0] * shape[3] > frame.height or shape[1] * shape[4] > frame.width
+        return np.full(shape, shard.fill, shard.dtype) if padded else np.empty(shape, shard.dtype)
 
-    def give(self, band: str, part: np.ndarray) -> None:
+    def give(self, values: np.ndarray) -> None:
         """Back, once it is done with."""
-        if band not in self._room:
-            with self._lock:
-                self._spare.append(part)
+        with self._lock:
+            self._spare.append(values)
 
 
 class Band:
-    """A band of a slab, as it is read. The first scene of an observation is fetched ahead, by the pool's threads; what
-    those after it must fill is known only when it is there."""
+    """A band of a slab, as it is read. The first scene of an observation is fetched ahead, by the pool's threads where
+    that takes waiting; what those after it must fill is known only when it is there."""
 
-    def __init__(self, job: SlabJob, name: str, step: int, pool: Executor, memory: _Memory) -> None:
+    def __init__(self, job: SlabJob, name: str, shard: Shard, pool: Executor, memory: _Memory) -> None:
         self.job, self.name, self.faults = job, name, list[Fault]()
         self.ahead: Callable[[], None] = lambda: None
-        self._step, self._pool, self._memory = step, pool, memory
+        self._shard, self._pool, self._memory = shard, pool, memory
         self._frame = job.region.window.at(job.grid.bands[name])
         self._window = Window(self._frame, job.mask if name == job.mask.band else None)
         self._blank = [True] * len(job.observations)
-        self._first: dict[int, Future[Fetched | None]] = {}
-        self._parts: dict[int, np.ndarray] = {}
+        self._first: dict[int, Callable[[], Fetched | None]] = {}
+        self._parts: dict[int, Tiles] = {}
         self._lock = Lock()
 
     def begin(self, t: int) -> None:
         """Fetch what an observation's first scene holds."""
         if scenes := self.job.observations[t].scenes:
-            self._first[t] = self._submit(t, scenes[0])
+            self._first[t] = self._begin(t, scenes[0])
 
-    def parts(self) -> Iterator[tuple[int, np.ndarray]]:
+    def parts(self) -> Iterator[tuple[int, Tiles]]:
         """Part after part, what goes wrong being added to ``faults``.
 
         Yields
         ------
         (first observation, values)
-            values : (time, height, width) in the band's own pixels; int16 reflectance x 10000 with -32768 where there
-            is none, or the mask's own uint8 with its fill. Later parts overwrite those that no ``room`` holds.
+            values : in the band's own pixels; int16 reflectance x 10000 with -32768 where there is none, or the mask's
+            own uint8 with its fill. Later parts overwrite them.
         """
-        count = len(self.job.observations)
-        for start in range(0, count, self._step):
-            stop = min(start + self._step, count)
-            for t in range(start, stop):
+        count, step = len(self.job.observations), self._shard.chunks[0]
+        for start in range(0, count, step):
+            for t in range(start, min(start + step, count)):
                 self._decode(t)
-            yield start, self._part(start)[: stop - start]
-            self._memory.give(self.name, self._parts.pop(start))
+            part = self._parts.pop(start)
+            for t in range(part.count, step):
+                part.clear(t)
+            yield start, part
+            self._memory.give(part.values)
 
-    def _part(self, start: int) -> np.ndarray:
-        """The memory of a part, taken when something is to be written there."""
+    def _at(self, t: int) -> tuple[Tiles, int]:
+        """An observation's part, whose memory is taken when something is to be written there, and its place in it."""
+        step, frame = self._shard.chunks[0], self._frame
+        place = t % step
         with self._lock:
-            if start not in self._parts:
-                shape = self._step, self._frame.height, self._frame.width
-                self._parts[start] = self._memory.take(self.name, start, shape, self._window.dtype)
-            return self._parts[start]
-
-    def _pixels(self, t: int) -> np.ndarray:
-        pixels: np.ndarray = self._part(t - t % self._step)[t % self._step]
-        return pixels
+            if t - place not in self._parts:
+                count = min(step, len(self.job.observations) - (t - place))
+                values = self._memory.take(self._shard, frame)
+                self._parts[t - place] = Tiles(values, count, frame.height, frame.width, self._shard.fill)
+            return self._parts[t - place], place
 
     def _decode(self, t: int) -> None:
         """An observation, from all the scenes that it takes."""
@@ -174,26 +177,36 @@ class Band:
             gone = "the source no longer offers this observation"
             self.faults.append(Fault(self.job.region.key, observation.id, "", self.name, "", gone, 0))
         for number, scene in enumerate(observation.scenes):
-            if number and not self._blank[t] and (self._pixels(t) != self._window.fill).all():
+            if number and not self._blank[t] and self._is_full(t):
                 break
-            future = self._submit(t, scene) if number else self._first.pop(t)
             try:
-                self._place(t, scene, future.result())
+                fetched = self._begin(t, scene) if number else self._first.pop(t)
+                self._place(t, scene, fetched())
             except ReadError as error:
                 href = redact(scene.assets[self.name].href)
                 why = (error.message, error.attempts)
                 self.faults.append(Fault(self.job.region.key, observation.id, scene.id, self.name, href, *why))
         if self._blank[t]:
-            self._pixels(t)[:], self._blank[t] = self._window.fill, False
+            tiles, place = self._at(t)
+            tiles.clear(place)
 
-    def _submit(self, t: int, scene: Scene) -> Future[Fetched | None]:
-        return self._pool.submit(self._fetch, t, scene)
+    def _is_full(self, t: int) -> bool:
+        tiles, place = self._at(t)
+        return bool((tiles.plane(place) != self._window.fill).all())
 
-    def _fetch(self, t: int, scene: Scene) -> Fetched | None:
-        """In a thread: the coded blocks, or None where the general way has placed its pixels at once."""
-        access, asset = self.job.access, scene.assets[self.name]
+    def _begin(self, t: int, scene: Scene) -> Callable[[], Fetched | None]:
+        """Begin to fetch a scene; what returns its blocks, or raises, once they are there."""
+        asset, access = scene.assets[self.name], self.job.access
+        header = self.job.headers.get(key(asset, scene))
         assert access is not None
-        fetched = fetch(asset, self._window, access, self.job.headers.get(key(asset, scene)))
+        if at_hand(asset, self._window, header):
+            fetched = fetch(asset, self._window, access, header)
+            return lambda: fetched
+        return self._pool.submit(self._fetch, t, asset, access, header).result
+
+    def _fetch(self, t: int, asset: Asset, access: Access, header: Header | None) -> Fetched | None:
+        """In a thread: the coded blocks, or None where the general way has placed its pixels at once."""
+        fetched = fetch(asset, self._window, access, header)
         if not isinstance(fetched, np.ndarray):
             return fetched
         self._write(t, fetched, asset)
@@ -201,18 +214,19 @@ class Band:
 
     def _write(self, t: int, fetched: Fetched, asset: Asset) -> None:
         """Into the pixels of an observation, which one thread at a time knows."""
-        place(fetched, asset, self._window, self._pixels(t), blank=self._blank[t])
+        tiles, at = self._at(t)
+        place(fetched, asset, self._window, tiles, at, blank=self._blank[t])
         self._blank[t] = False
 
     def _place(self, t: int, scene: Scene, fetched: Fetched | None) -> None:
-        """Decode; where the bytes are not what they should be, fetch them again."""
+        """Decode; where the bytes are not what they should be, or no longer there, fetch them again."""
         asset, access = scene.assets[self.name], self.job.access
         assert access is not None
         if fetched is None:
             return
         try:
             self._write(t, fetched, asset)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
 
             def again(refresh: bool) -> None:
                 self._write(t, fetch_once(asset, self._window, access, None, refresh=refresh), asset)

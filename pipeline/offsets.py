@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.tiles import Tiles
 from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Record
 
 CHANGE = np.datetime64("2022-01-25", "ms")
@@ -63,17 +64,18 @@ class DarkLevels:
         self._dark = np.full(count, np.inf)
         self._clear = np.ones(count, bool)
 
-    def add(self, first: int, values: np.ndarray) -> None:
-        """(time, y, x) int16 of a reflectance band, from an observation on."""
+    def add(self, first: int, values: Tiles) -> None:
+        """Of a reflectance band, from an observation on."""
         for t, part in enumerate(_sampled(values), first):
-            there = part[part != REFLECTANCE_FILL]
+            there = part[part != values.fill]
             if there.size:
-                self._dark[t] = min(self._dark[t], np.percentile(there, DARK))
+                rank = there.size * DARK // 100
+                self._dark[t] = min(self._dark[t], np.partition(there, rank)[rank])
 
-    def add_mask(self, first: int, classes: np.ndarray, clear: np.ndarray, nodata: int) -> None:
-        """(time, y, x) uint8 of the mask, from an observation on, and which of its values (256,) are clear."""
+    def add_mask(self, first: int, classes: Tiles, clear: np.ndarray) -> None:
+        """Of the mask, from an observation on, and which of its values (256,) are clear."""
         for t, part in enumerate(_sampled(classes), first):
-            there = part[part != nodata]
+            there = part[part != classes.fill]
             self._clear[t] = there.size > 0 and clear[there].mean() >= CLEAR
 
     def levels(self) -> tuple[int, ...]:
@@ -128,6 +130,5 @@ def steps(times: np.ndarray, levels: Sequence[int], offsets: Sequence[int]) -> l
     return found
 
 
-def _sampled(values: np.ndarray) -> np.ndarray:
-    step = max(*values.shape[1:], SAMPLE) // SAMPLE
-    return values[:, ::step, ::step]
+def _sampled(values: Tiles) -> np.ndarray:
+    return values.sample(max(values.height, values.width, SAMPLE) // SAMPLE)

@@ -22,10 +22,12 @@ from kernels import DETECTORS
 from pipeline import area as areas
 from pipeline import budget, geo, headers, raster
 from pipeline import grid as grids
+from pipeline.assets import FETCHED, ON_DISK
 from pipeline.catalog import read_items
 from pipeline.cog import General
 from pipeline.config import Config
 from pipeline.headers import Known
+from pipeline.hrefs import is_url
 from pipeline.layout import SCHEMA
 from pipeline.regions import build_regions
 from pipeline.screen import screen
@@ -222,7 +224,7 @@ def way(scene: Scene, band: str, grid: Grid, known: Known, unread: Mapping[heade
     if isinstance(header, General):
         return f"general: {header.why}"
     if raster.overlap(header.frame, target) is not None:
-        return "blocks, as they lie in the file"
+        return FETCHED if is_url(asset.href) else ON_DISK
     if header.frame.epsg != target.epsg:
         return f"general: warped, EPSG:{header.frame.epsg} onto EPSG:{target.epsg}"
     return "general: warped, another pixel size or phase"

@@ -22,6 +22,7 @@ from zarr.core.buffer import default_buffer_prototype
 
 from pipeline.loop import wait
 from pipeline.ranges import requests
+from pipeline.tiles import Tiles
 from pipeline.types import REFLECTANCE_FILL, Grid, Mask
 
 TIME_CHUNK = 12
@@ -106,14 +107,12 @@ class Encoder:
     def __init__(self) -> None:
         self._room = np.empty(0, np.uint8)
 
-    def encode(self, shard: Shard, parts: Iterable[np.ndarray], corner: tuple[int, int] = (0, 0)) -> memoryview | None:
+    def encode(self, shard: Shard, parts: Iterable[Tiles], corner: tuple[int, int] = (0, 0)) -> memoryview | None:
         """The object that holds a slab.
 
         Parameters
         ----------
-        parts : (time, y, x) each
-            From the slab's first observation on, whole chunks deep but the last; what the shard holds beside them is
-            fill.
+        parts : one chunk deep each, from the slab's first observation on; what the shard holds beside them is fill
         corner : (y, x) of the values in the shard, at the corner of an inner chunk
 
         Returns
@@ -121,25 +120,21 @@ class Encoder:
         memoryview, until the next is encoded, or None where there is nothing but the fill, and so no object
         """
         index = np.full((*shard.counts, 2), ABSENT, "<u8")
-        at = np.array([0, corner[0] // shard.chunks[1], corner[1] // shard.chunks[2]])
-        whole = np.empty(shard.chunks, shard.dtype)
-        most = math.prod(shard.counts) * (whole.nbytes + SLACK) + shard.index_bytes
+        top, left = corner[0] // shard.chunks[1], corner[1] // shard.chunks[2]
+        chunk_bytes = math.prod(shard.chunks) * np.dtype(shard.dtype).itemsize
+        most = math.prod(shard.counts) * (chunk_bytes + SLACK) + shard.index_bytes
         if self._room.size < most:
             self._room = np.empty(most, np.uint8)
         room, end = self._room, 0
-        for values in parts:
-            taken = tuple(-(-n // part) for n, part in zip(values.shape, shard.chunks, strict=True))
-            for here in np.ndindex(taken):
-                part = values[tuple(slice(i * n, (i + 1) * n) for i, n in zip(here, shard.chunks, strict=True))]
-                if part.shape != whole.shape:
-                    whole[:] = shard.fill
-                whole[tuple(slice(n) for n in part.shape)] = part
-                if whole.flat[0] == shard.fill and (whole == shard.fill).all():
+        for number, part in enumerate(parts):
+            assert part.values.shape[2:] == shard.chunks
+            for i, j in np.ndindex(part.values.shape[:2]):
+                chunk = part.values[i, j]
+                if chunk.flat[0] == shard.fill and (chunk == shard.fill).all():
                     continue
-                length = len(shard.encoded(whole, room[end:]))
-                index[tuple(at + here)] = end, length
+                length = len(shard.encoded(chunk, room[end:]))
+                index[number, top + i, left + j] = end, length
                 end += length
-            at[0] += taken[0]
         if not end:
             return None
         entry = index.tobytes()

@@ -12,6 +12,7 @@ from kernels import LAYERS, Layers
 from pipeline import shards
 from pipeline.layout import band_path
 from pipeline.shards import Encoder, Shard, shard_of
+from pipeline.tiles import Tiles
 from pipeline.types import Frame, Grid, Mask, Region, Slab
 
 
@@ -28,7 +29,7 @@ def slab_key(grid: Grid, region: Region, slab: Slab, band: str) -> str:
 
 
 def encode_slab(
-    grid: Grid, mask: Mask, region: Region, slab: Slab, band: str, parts: Iterable[np.ndarray], encoder: Encoder
+    grid: Grid, mask: Mask, region: Region, slab: Slab, band: str, parts: Iterable[Tiles], encoder: Encoder
 ) -> tuple[str, memoryview | None]:
     """(key, object) of one band of a region's window, in parts as :meth:`Encoder.encode` takes them; nothing else is
     touched or read back."""

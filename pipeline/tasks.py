@@ -23,7 +23,8 @@ from pipeline.numbers import Numbers, mask_tables
 from pipeline.offsets import DarkLevels, region_steps
 from pipeline.output import Output, SummingStore
 from pipeline.regions import owned
-from pipeline.shards import Encoder, shard_of
+from pipeline.shards import Encoder
+from pipeline.tiles import Tiles
 from pipeline.types import Fault, Grid, Mask, Record, Region, Slab, digest
 
 
@@ -143,25 +144,31 @@ def run(task: BuildTask | DetectTask | RegionTask) -> list[Record]:
 
 
 def build(task: BuildTask, room: Mapping[str, np.ndarray] = MappingProxyType({})) -> Record:
-    """Build, write, record; ``room`` as in :func:`pipeline.cube.build_slab`."""
+    """Build, write, record.
+
+    Parameters
+    ----------
+    room : band -> (time, height, width), where its values are put, too
+    """
     job = task.job
 
     def work(target: SummingStore, done: _Progress) -> None:
         levels, clear = DarkLevels(len(job.observations)), mask_tables(job.mask)[0]
         encoder = Encoder()
-        step = shard_of(job.grid, job.mask, task.slab.depth, job.mask.band).chunks[0]
 
-        def parts(band: Band) -> Iterator[np.ndarray]:
+        def parts(band: Band) -> Iterator[Tiles]:
             for first, values in band.parts():
                 if band.name == job.mask.band:
-                    levels.add_mask(first, values, clear, job.mask.nodata)
+                    levels.add_mask(first, values, clear)
                 else:
                     levels.add(first, values)
-                done.pixels += values.size
+                if band.name in room:
+                    values.stack(room[band.name][first : first + values.count])
+                done.pixels += values.count * values.height * values.width
                 yield values
             done.faults.extend(band.faults)
 
-        for band in build_slab(job, step, room):
+        for band in build_slab(job, task.slab.depth):
             at = job.grid, job.mask, job.region, task.slab, band.name
             target.put(*store.encode_slab(*at, parts(band), encoder))
         done.counts["faulty_observations"] = touched(done.faults)

@@ -12,6 +12,7 @@ from zarr.abc.store import Store
 from pipeline.layout import band_path
 from pipeline.output import Output
 from pipeline.store import slices
+from pipeline.tiles import Tiles
 from pipeline.types import Grid, Region, Slab
 
 
@@ -31,6 +32,15 @@ def write_slab(store: Store, grid: Grid, region: Region, slab: Slab, band: str, 
     rows, cols = (slice(s.start // factor, -(-s.stop // factor)) for s in slices(grid, region.window))
     array = zarr.open_array(store, path=band_path(grid, band), mode="r+")
     array[slice(slab.start, slab.stop), rows, cols] = values
+
+
+def tiled(values: np.ndarray, chunks: tuple[int, ...], fill: int) -> Tiles:
+    """(time, y, x) pixels, no deeper than a chunk, as tiles."""
+    count, height, width = values.shape
+    tiles = Tiles(np.full(Tiles.shape(chunks, height, width), fill, values.dtype), count, height, width, fill)
+    for t in range(count):
+        tiles.write(t, values[t])
+    return tiles
 
 
 def output_bytes(output: Output) -> dict[str, str]:

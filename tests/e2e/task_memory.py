@@ -1,4 +1,4 @@
-"""What tasks of a plan take in a process of their own, as JSON: python -m tests.e2e.task_memory FOLDER.
+"""What tasks of a plan take in a process of their own, as JSON: python -m tests.e2e.task_memory FOLDER URL.
 
 Run by test_memory.py, once for all cases, since compiling is most of it. The process is warm, as a worker is, before
 anything is measured; what a task takes is the peak of the resident memory above what was held before it.
@@ -34,12 +34,16 @@ def taken[T](call: Callable[[], T]) -> tuple[int, T]:
     return resident("VmHWM") - before, result
 
 
-CASES = [(60, 1024, "blocks"), (600, 512, "blocks"), (60, 512, "general")]
+CASES = [(60, 1024, "blocks"), (600, 512, "blocks"), (60, 1024, "served"), (60, 512, "general")]
 """(dates, side of the region, way)."""
 
 
-def measure(folder: Path, dates: int, side: int, way: str) -> dict[str, tuple[int, int]]:
+def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str, tuple[int, int]]:
     """Build, detect on, and do in memory, one region of an archive.
+
+    Parameters
+    ----------
+    url : the folder's, where it is served
 
     Returns
     -------
@@ -47,7 +51,11 @@ def measure(folder: Path, dates: int, side: int, way: str) -> dict[str, tuple[in
     """
     settings: dict[str, Any] = {
         "area": {"bbox": json.loads((folder / f"area-{side}.json").read_text())},
-        "source": {"items": f"items-{dates}.json", "datetime": "2000-01-01/2039-12-31"},
+        "source": {
+            "items": f"{url}/items-{dates}.json" if way == "served" else f"items-{dates}.json",
+            "datetime": "2000-01-01/2039-12-31",
+            "allow_hosts": ["127.0.0.1"],
+        },
         "output": {"path": f"out-{dates}-{side}-{way}"},
         "cube": {"region": side},
         "detect": {"indices": ["ndvi", "swir"]},
@@ -90,4 +98,4 @@ def measure(folder: Path, dates: int, side: int, way: str) -> dict[str, tuple[in
 
 if __name__ == "__main__":
     tasks.warm_up("phases")
-    print(json.dumps([[*case, measure(Path(sys.argv[1]), *case)] for case in CASES]))
+    print(json.dumps([[*case, measure(Path(sys.argv[1]), sys.argv[2], *case)] for case in CASES]))

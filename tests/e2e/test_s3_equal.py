@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,20 @@ BOX = lonlat_box(32638, 600_200, 4_399_500, 600_900, 4_399_800)
 DATES = days("2021-01-03", 42, 16)
 SITE = 600_520, 4_399_650, 160, 100
 """Over the tiles' seam."""
-OWN = {"headers.parquet", "run.json", "ledger/ledger.parquet"}
-"""What tells of hrefs, of when the run was and how long it took."""
+OWN = {"headers.parquet", "plan.json", "run.json", "ledger/ledger.parquet"}
+"""What tells of hrefs and how they are read, of when the run was and how long it took."""
 
 
-def run(folder: Path, client: Client, **sections: Any) -> dict[str, str]:
-    """Key -> sha256 of every object that a whole run leaves."""
+def run(folder: Path, client: Client, **sections: Any) -> tuple[dict[str, str], Any]:
+    """Key -> sha256 of every object that a whole run leaves; and its plan, apart from how assets are read."""
     span = f"{DATES[0]}/{DATES[-1]}"
     result = api.run(configure(folder, BOX, span, detect={"indices": ["ndvi"]}, **sections), client)
     assert not result.faults
     assert not result.outcome.failed
-    return output_bytes(result.output)
+    plan = json.loads(result.output.get("plan.json") or b"")
+    for grid in plan["grids"]:
+        del grid["ways"]
+    return output_bytes(result.output), plan
 
 
 def test_from_s3_to_s3_equals_from_disk_to_disk(endpoint: str, tmp_path: Path, client: Client) -> None:
@@ -39,11 +43,12 @@ def test_from_s3_to_s3_equals_from_disk_to_disk(endpoint: str, tmp_path: Path, c
     read = {"items.json", "red.tif", "nir.tif", "scl.tif"}
     for path in (p for p in (tmp_path / "source").rglob("*") if p.name in read):
         obstore.put(archive, f"equal/{path.relative_to(tmp_path / 'source')}", path.read_bytes())
-    disk = run(tmp_path, client, items="source/items.json", output={"path": "disk"})
+    disk, plan = run(tmp_path, client, items="source/items.json", output={"path": "disk"})
     source = {"s3_endpoint": endpoint, "s3_region": "us-east-1"}
     path = "s3://results/equal"
-    s3 = run(tmp_path, client, items="s3://archive/equal/items.json", source=source, output={"path": path})
+    s3, same_plan = run(tmp_path, client, items="s3://archive/equal/items.json", source=source, output={"path": path})
     assert disk.keys() == s3.keys()
+    assert plan == same_plan
     assert {k for k in disk if disk[k] != s3[k]} <= OWN
     stores = {key.partition(".zarr")[0] for key in s3 if ".zarr" in key}
     assert stores == {f"{t.code}/{store}" for t in (WEST, EAST) for store in ("cube", "change")} | {"change/32638"}

@@ -13,7 +13,7 @@ from pipeline.providers import SCL
 from pipeline.shards import Encoder, shard_of
 from pipeline.store import encode_slab, read_band
 from pipeline.types import REFLECTANCE_FILL, Frame, Grid, Observation, Region, Slab
-from tests.stores import write_slab
+from tests.stores import tiled, write_slab
 
 FRAME = Frame(32638, 500_000, 4_400_000, 10, 768, 640)
 GRID = Grid("t", FRAME, FRAME, {"red": 10, "swir16": 20, "scl": 20}, 512)
@@ -62,7 +62,9 @@ def test_zarr_reads_what_it_would_have_written(depth: int, count: int) -> None:
                 if band == "scl":
                     values = rng.integers(0, 2, shape).astype(np.uint8)
                 write_slab(theirs, GRID, region, slab, band, values)
-                parts = np.split(values, range(shard_of(GRID, SCL, depth, band).chunks[0], len(values), 12))
+                shard = shard_of(GRID, SCL, depth, band)
+                split = np.split(values, range(shard.chunks[0], len(values), shard.chunks[0]))
+                parts = [tiled(part, shard.chunks, shard.fill) for part in split]
                 key, data = encode_slab(GRID, SCL, region, slab, band, parts, encoder)
                 zarr.core.sync.sync(put(ours, key, data))
     for band in GRID.bands:
@@ -79,9 +81,9 @@ def test_zarr_reads_what_it_would_have_written(depth: int, count: int) -> None:
 def test_nothing_but_fill_is_no_object() -> None:
     shard = shard_of(GRID, SCL, 12, "red")
     empty = np.full(shard.shape, shard.fill, shard.dtype)
-    assert Encoder().encode(shard, [empty]) is None
+    assert Encoder().encode(shard, [tiled(empty, shard.chunks, shard.fill)]) is None
     empty[5, 100, 200] = 1
-    data = Encoder().encode(shard, [empty])
+    data = Encoder().encode(shard, [tiled(empty, shard.chunks, shard.fill)])
     assert data is not None
     assert len(data) < 10_000  # one chunk of many, and the index
 
@@ -89,7 +91,8 @@ def test_nothing_but_fill_is_no_object() -> None:
 def test_an_object_that_decayed_is_named() -> None:
     target, region, key = cube(12, 12), REGIONS[1], "10m/red/c/0/0/1"
     values = np.random.default_rng(0).integers(0, 9000, (12, 512, 128)).astype(np.int16)
-    _, data = encode_slab(GRID, SCL, region, Slab(0, 0, 12, 12), "red", [values], Encoder())
+    parts = [tiled(values, (12, 128, 128), REFLECTANCE_FILL)]
+    _, data = encode_slab(GRID, SCL, region, Slab(0, 0, 12, 12), "red", parts, Encoder())
     assert data is not None
     good = bytes(data)
 
