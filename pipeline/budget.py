@@ -14,6 +14,10 @@ from pipeline.types import Frame, Grid, Region
 DETECT_BUDGET = 512 * 2**20
 """Bytes of digital numbers that one detection task may hold; rows are read in strips that fit it."""
 
+STRIP = 128 * 2**20
+"""Bytes of them up to which a strip has more rows than one of chunks: above, new memory costs more than another strip
+does."""
+
 OVERHEAD = 24 * 2**20
 """What a task needs beyond its buffers: the codecs' scratch, requests in flight."""
 
@@ -80,7 +84,7 @@ def strip_rows(grid: Grid, window: Frame, count: int, indices: Sequence[str]) ->
     while step * row > DETECT_BUDGET and step % (2 * coarse) == 0:
         step //= 2
     step = step if step % coarse == 0 else step * coarse
-    return max(step, DETECT_BUDGET // row // step * step)
+    return max(step, STRIP // row // step * step)
 
 
 def detect_memory(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> int:

@@ -52,10 +52,10 @@ LOCAL = (
 HTTP = (
     *BOTH,
     Contender("odc-stac, pool of 16", "odc", {"pool": 16}, LEAN),
-    Contender(f"odc-stac, pool of {MANY}", "odc", {"pool": MANY}, LEAN),
-    Contender(f"odc-stac, pool of {MANY}, REMOTE", "odc", {"pool": MANY}, REMOTE),
+    Contender("odc-stac, pool of 16, bands together, CACHED", "odc", {"pool": 16, "together": True}, CACHED),
+    Contender("odc-stac, pool of 32, bands together, CACHED", "odc", {"pool": 32, "together": True}, CACHED),
     Contender(f"odc-stac, pool of {MANY}, bands together, CACHED", "odc", {"pool": MANY, "together": True}, CACHED),
-    Contender(f"odc-stac, dask, {MANY} threads, REMOTE", "odc", {"chunks": DATE, "threads": MANY}, REMOTE),
+    Contender("odc-stac, dask, 16 threads, REMOTE", "odc", {"chunks": DATE, "threads": 16}, REMOTE),
     Contender(f"stackstac, tuned, {MANY} threads", "stackstac_peer", {"tuned": True, "threads": MANY}, REMOTE),
     Contender("stackstac, defaults, 16 threads", "stackstac_peer", {"threads": 16}),
     Contender("lazycogs", "lazycogs_peer"),
