@@ -29,7 +29,7 @@ def summarise(case: Case, rows: Sequence[Row]) -> list[Row]:
                 row[key] = statistics.median(lap[key] for lap in laps)
             row["cpu_s"] = statistics.median(least)
             continue
-        for key in ("cpu_s", "wall_s"):
+        for key in ("cpu_s", "system_s", "wall_s"):
             row[key] = statistics.median(lap[key] for lap in laps)
         row["peak_mib"] = max(lap["peak_mib"] for lap in laps)
         # The load of the machine shifts between rounds.

@@ -42,17 +42,19 @@ def lap(module: Any, job: Job) -> dict[str, Any]:
 
     Returns
     -------
-    its own figures, and cpu_s, wall_s, peak_mib (above what was held before)
+    its own figures, and cpu_s, of it system_s, wall_s, peak_mib (above what was held before)
     """
     _touch(Path(job.out).parent)
     # What was freed goes back to the system first, or a run that reuses it would seem to need none.
     ctypes.CDLL(None).malloc_trim(0)
     # Linux keeps the peak of a process's resident memory, and forgets it when 5 is written here.
     Path("/proc/self/clear_refs").write_text("5")
-    before, cpu, clock = _status("VmRSS"), _cpu(), time.perf_counter()
+    before, (user, system), clock = _status("VmRSS"), _cpu(), time.perf_counter()
     figures = module.run(job)
-    wall_s, cpu_s = time.perf_counter() - clock, _cpu() - cpu
-    return {**figures, "cpu_s": cpu_s, "wall_s": wall_s, "peak_mib": max(_status("VmHWM") - before, 0) / 1024}
+    wall_s, (user_s, system_s) = time.perf_counter() - clock, _cpu()
+    cpu_s, system_s = user_s + system_s - user - system, system_s - system
+    peak = max(_status("VmHWM") - before, 0) / 1024
+    return {**figures, "cpu_s": cpu_s, "system_s": system_s, "wall_s": wall_s, "peak_mib": peak}
 
 
 def _touch(folder: Path) -> None:
@@ -69,10 +71,10 @@ def _touch(folder: Path) -> None:
     path.unlink()
 
 
-def _cpu() -> float:
+def _cpu() -> tuple[float, float]:
     """Seconds of the processor, user and system, of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in used)
+    return sum(u.ru_utime for u in used), sum(u.ru_stime for u in used)
 
 
 def _status(key: str) -> int:
