@@ -1,8 +1,8 @@
 """From a file's bytes to pixels: which blocks a window needs, and what undoes their coding.
 
-Inflating is nine tenths of it, so no block is decoded twice, nor further than to the last row that is wanted, and
-everything after is one pass over the block's pixels: the predictor is undone, the number looked up in a table (nodata,
-scale and offset at once) and written where the window has nothing yet.
+Inflating is nine tenths of it, so no block is decoded twice, nor inflated further than to the last row that is wanted,
+and everything after is one pass over the block's pixels: the predictor is undone, the number looked up in a table
+(nodata, scale and offset at once) and written where the window has nothing yet.
 """
 
 from __future__ import annotations
@@ -22,8 +22,17 @@ STORED = 1 << 16
 """Bytes before the end of its room where inflating may stop for want of room: deflate's longest run of bytes that are
 stored as they are, which is refused where it does not fit."""
 
+
+def _copy(data: memoryview, out: bytearray | memoryview) -> memoryview:
+    """What is not coded; the place of ``data`` may be needed for the next."""
+    if len(data) != len(out):
+        return data  # refused by who asked
+    memoryview(out)[:] = data
+    return memoryview(out)
+
+
 UNDO: dict[str, Callable[[memoryview, bytearray | memoryview], Any]] = {
-    "none": lambda data, out: _copy(data, out),
+    "none": _copy,
     "deflate": lambda data, out: imagecodecs.deflate_decode(data, out=out),
     "lzw": lambda data, out: imagecodecs.lzw_decode(data, out=out),
     "zstd": lambda data, out: imagecodecs.zstd_decode(data, out=out),
@@ -113,14 +122,6 @@ def _inflate(data: memoryview, coding: str, line: int, piece: Piece, room: bytea
     if got.size != size:
         raise ValueError(f"a block holds {got.size} bytes instead of {size}")
     return got[:wanted].reshape(piece.bottom, line)
-
-
-def _copy(data: memoryview, out: bytearray | memoryview) -> memoryview:
-    """Where ``data`` are may be needed again; unless there is another number of them, which is refused."""
-    if len(data) != len(out):
-        return data
-    memoryview(out)[:] = data
-    return memoryview(out)
 
 
 @jit

@@ -8,7 +8,7 @@ from kernels import bands_of
 from pipeline.assets import FETCHED, ON_DISK, READERS
 from pipeline.cube import AHEAD
 from pipeline.numbers import BLOCK
-from pipeline.shards import SPACE_CHUNK, TIME_CHUNK, largest_divisor
+from pipeline.shards import TIME_CHUNK, chunk_step
 from pipeline.types import Frame, Grid, Region
 
 DETECT_BUDGET = 512 * 2**20
@@ -46,15 +46,19 @@ def largest(regions: Sequence[Region]) -> Frame:
 
 
 def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str]) -> int:
-    """Projected peak of a building task, bytes: a band's slab encoded, a part of it decoded, one observation's blocks
-    before and after they are inflated, and those that are fetched ahead, nothing coded being longer than what it codes;
-    or the parts that are being filled, where GDAL reads them."""
-    held = _slab(grid, window, depth) + _slab(grid, window, min(depth, TIME_CHUNK)) + 2 * _slab(grid, window, 1)
+    """Projected peak of a building task, bytes: a band's slab encoded, a part of each kind of band decoded, a region's
+    blocks before and after they are inflated, and those that are fetched ahead, nothing coded being longer than what it
+    codes; or the parts that are being filled, where GDAL reads them."""
+    kinds = {(resolution, band == _mask(grid)) for band, resolution in grid.bands.items()}
+    frames = [(window.at(resolution), 1 if mask else 2) for resolution, mask in kinds]
+    parts = sum(TIME_CHUNK * frame.height * frame.width * size for frame, size in frames)
+    held = _slab(grid, window, depth) + parts + 2 * 2 * grid.region**2
     if set(ways) == {ON_DISK}:
         return held + SCRATCH
     if not set(ways) <= {ON_DISK, FETCHED}:
         # Those ahead are filled at once, and may begin within a part.
-        held += _slab(grid, window, min(depth, AHEAD + TIME_CHUNK)) + READERS * READER * window.height * window.width
+        filled = -(-min(depth, AHEAD + TIME_CHUNK) // TIME_CHUNK) * TIME_CHUNK
+        held += _slab(grid, window, filled) + READERS * READER * window.height * window.width
     return held + _slab(grid, window, min(depth, AHEAD)) + OVERHEAD
 
 
@@ -80,10 +84,9 @@ def strip_rows(grid: Grid, window: Frame, count: int, indices: Sequence[str]) ->
     """
     coarse = round(max(grid.bands.values()) / grid.frame.resolution)
     row = int(window.width * max(count, 1) * _itemsize(grid, bands_of(indices))) + 1
-    step = largest_divisor(grid.region, SPACE_CHUNK)
+    step = chunk_step(grid)
     while step * row > DETECT_BUDGET and step % (2 * coarse) == 0:
         step //= 2
-    step = step if step % coarse == 0 else step * coarse
     return max(step, STRIP // row // step * step)
 
 
@@ -111,7 +114,12 @@ def _block(count: int, indices: Sequence[str]) -> int:
 
 def _itemsize(grid: Grid, bands: Sequence[str]) -> float:
     """Bytes a finest pixel and observation: of reflectance bands, and of the mask beside them."""
-    # The mask's band is the last that the plan names, and the only one of a byte.
-    *_, mask = grid.bands
+    mask = _mask(grid)
     sizes = {name: (1 if name == mask else 2) for name in (*bands, mask)}
     return sum(size * (grid.frame.resolution / grid.bands[name]) ** 2 for name, size in sizes.items())
+
+
+def _mask(grid: Grid) -> str:
+    """The mask's band: the last that the plan names, and the only one of a byte."""
+    *_, mask = grid.bands
+    return mask

@@ -27,6 +27,9 @@ MAX_PIXELS = 200_000 * 200_000
 MAX_BLOCK_BYTES = 256 * 2**20
 """Nor one whose blocks would be larger, coded or not."""
 
+MAX_OFFSET = 2**62
+"""Nor one that says that they lie beyond what a file can be."""
+
 CODINGS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 """TIFF's compression tag -> what undoes it."""
 
@@ -166,8 +169,8 @@ def _blocks(ifd: ImageFileDirectory, order: str) -> Blocks | General:
     if {len(offsets), len(lengths)} != {count}:
         raise ValueError("its header lists too few blocks")
     at, size = np.asarray(offsets, np.uint64), np.asarray(lengths, np.uint32)
-    if size.max() > MAX_BLOCK_BYTES:
-        raise ValueError(f"its header claims a block of {size.max()} bytes")
+    if size.max() > MAX_BLOCK_BYTES or at.max() > MAX_OFFSET:
+        raise ValueError(f"its header claims blocks of {size.max()} bytes, up to byte {at.max()}")
     return Blocks((rows, cols), tiled, dtype, coding, predictor, at, size)
 
 

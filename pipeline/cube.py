@@ -6,6 +6,7 @@ is kept as the source gives it. What cannot be read is a fault, and its pixels a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from pipeline.tiles import Tiles
 from pipeline.types import REFLECTANCE_SCALE, Asset, Fault, Frame, Grid, Mask, Observation, Region, Scene
 
 AHEAD = REQUESTS
-"""Observations of a band that are fetched before they are decoded."""
+"""Observations whose blocks are fetched, or announced to the system, before they are decoded."""
 
 
 @dataclass(frozen=True)
@@ -99,24 +100,22 @@ class _Memory:
     what is new, and the processor's cache still holds what is not."""
 
     def __init__(self) -> None:
-        self._spare: list[np.ndarray] = []
+        self._spare: dict[tuple[Shard, Frame], list[np.ndarray]] = defaultdict(list)
         self._lock = Lock()
 
     def take(self, shard: Shard, frame: Frame) -> np.ndarray:
-        """Values of :class:`Tiles`, for a part of a band."""
-        shape = Tiles.shape(shard.chunks, frame.height, frame.width)
+        """Values of :class:`Tiles`, for a part of a band; what lies beside its pixels is fill, and stays so."""
         with self._lock:
-            fits = [i for i, values in enumerate(self._spare) if values.shape == shape and values.dtype == shard.dtype]
-            if fits:
-                return self._spare.pop(fits[0])
-        # What lies beside the pixels stays as it is here.
+            if spare := self._spare[shard, frame]:
+                return spare.pop()
+        shape = Tiles.shape(shard.chunks, frame.height, frame.width)
         padded = shape[0] * shape[3] > frame.height or shape[1] * shape[4] > frame.width
         return np.full(shape, shard.fill, shard.dtype) if padded else np.empty(shape, shard.dtype)
 
-    def give(self, values: np.ndarray) -> None:
+    def give(self, shard: Shard, frame: Frame, values: np.ndarray) -> None:
         """Back, once it is done with."""
         with self._lock:
-            self._spare.append(values)
+            self._spare[shard, frame].append(values)
 
 
 class Band:
@@ -156,7 +155,7 @@ class Band:
             for t in range(part.count, step):
                 part.clear(t)
             yield start, part
-            self._memory.give(part.values)
+            self._memory.give(self._shard, self._frame, part.values)
 
     def _at(self, t: int) -> tuple[Tiles, int]:
         """An observation's part, whose memory is taken when something is to be written there, and its place in it."""

@@ -195,9 +195,9 @@ def overlap(source: Frame, target: Frame) -> tuple[slice, slice, Window] | None:
         return None
     row, col = round(row), round(col)
     top, left = max(row, 0), max(col, 0)
-    height = min(row + target.height, source.height) - top
-    width = min(col + target.width, source.width) - left
-    window = Window(left, top, max(width, 0), max(height, 0))
+    height = max(min(row + target.height, source.height) - top, 0)
+    width = max(min(col + target.width, source.width) - left, 0)
+    window = Window(left, top, width, height)
     return slice(top - row, top - row + height), slice(left - col, left - col + width), window
 
 
@@ -222,14 +222,19 @@ def attempts[T](access: Access, attempt: Callable[[bool], T], failed: Exception 
     ReadError
     """
     error, number = failed, 1
-    for number in range(2 if failed else 1, access.attempts + 1):
+    for number in range(2 if failed else 1, 1 if failed and _is_gone(failed) else access.attempts + 1):
         try:
             return attempt(number > 1)
         except Exception as caught:  # GDAL raises many kinds; every one of them is a fault of this asset
             error = caught
-            if isinstance(caught, FileNotFoundError) or re.search(r" 404|No such file or directory", str(caught)):
+            if _is_gone(caught):
                 break
             if number < access.attempts:
                 time.sleep(min(0.25 * 2**number, 4.0))
     cause = f"{type(error).__name__}: {error}".partition("\n\nDebug source")[0]  # obstore tells all it knows
     raise ReadError(hrefs.redact(cause), number) from None
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether there is no such file."""
+    return isinstance(error, FileNotFoundError) or bool(re.search(r" 404|No such file or directory", str(error)))

@@ -102,7 +102,7 @@ def build_name(region: Region, slab: int) -> str:
     return f"build/{region.key}/s{slab:04d}"
 
 
-def _slab(build: str) -> int:
+def _slab_number(build: str) -> int:
     """The slab's number in a build's name."""
     return int(build.rpartition("/s")[2])
 
@@ -201,7 +201,7 @@ def _lay_out(stage: Stage, meta: Mapping[str, Any], ledger: Ledger) -> None:
     # Slabs that a shorter list drops go with their records, before they do, or a longer one would take them for there.
     # Of a store that is gone (or was never finished being laid out) no record proves anything.
     stay = len(stage.slabs()) if "cube" in meta else 0
-    _forget(ledger, [t for t in _records(ledger, "build", grid) if _slab(t) >= stay])
+    _forget(ledger, [t for t in _records(ledger, "build", grid) if _slab_number(t) >= stay])
     listed = {"observations": _entries(stage, meta), "observation_list": stage.settled.digest}
     layout.lay_out_cube(cube, grid, plan.mask, plan.depth, stage.settled.observations, {**named, **listed})
     if "cube" not in layout.read_meta(layers):

@@ -30,7 +30,7 @@ class Tiles:
         self.values[:, :, t] = self.fill
 
     def plane(self, t: int) -> np.ndarray:
-        """(height, width) of an observation, a copy."""
+        """(height, width) of an observation: a copy, or a view of what lies in one chunk."""
         whole = self.values[:, :, t].swapaxes(1, 2)
         rows, side_y, cols, side_x = whole.shape
         return whole.reshape(rows * side_y, cols * side_x)[: self.height, : self.width]

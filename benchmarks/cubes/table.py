@@ -11,7 +11,8 @@ from benchmarks.tables import aligned, write
 
 Row = dict[str, Any]
 
-HEAD = "builder|CPU s|of it system|wall s|x ours|CPU x floor|peak MiB|blocks|requests|MiB|equal".split("|")
+TIMES = ("CPU s", "of it system", "wall s", "x ours", "CPU x floor")
+HEAD = ("builder", *TIMES, "peak MiB", "blocks", "requests", "MiB", "equal")
 
 
 def markdown(result: Row) -> str:
@@ -27,7 +28,7 @@ def markdown(result: Row) -> str:
         f"in blocks of 1024 (deflate and predictor, {work['deflate']:.2f} : 1), into the same sharded Zarr. Medians of "
         f"{work['repeats']} rounds in which all take turns, a new process each, warmed up on a few pixels of other "
         "files; ratios are taken within a round. *CPU* is user and system time; headers, metadata and planning are in "
-        "it. *System*: what of it the kernel took; pages that are new to a virtual machine make it dear, which is chance. "
+        "it. *System*: what the kernel took of it; pages that are new to a virtual machine make it dear, by chance. "
         "*Peak*: memory above what was held before. *Floor*: every block that the area needs inflated (libdeflate) "
         "down to the area's last row, and its predictor undone, every chunk encoded, all in memory. *Equal*: to our "
         "pixels, bit for bit.",

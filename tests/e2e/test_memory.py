@@ -33,7 +33,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if band == "scl":
                 values = np.where(values > 2000, 9, 4).astype(np.uint8)
             write_tif(folder / str(number) / f"{band}.tif", values, TILE.frame(side), block=512)
-    for count in (60, 600):
+    for count in (6, 60, 600):
         features = []
         for number, date in enumerate(days("2010-01-03", count, 3)):
             feature = copy.deepcopy(item(TILE, date, baseline="02.14", **{"earthsearch:boa_offset_applied": True}))
@@ -57,6 +57,7 @@ def test_tasks_take_what_the_plan_projects(archive: Path) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     table = [(*case, kind, *sizes) for *case, kinds in found for kind, sizes in kinds.items()]
     kinds = ["build", "detect", "region"]
-    assert [row[3] for row in table] == [*kinds, *kinds[:2], *kinds, *kinds]
-    wrong = [row for row in table if not row[-2] <= row[-1] <= 2 * row[-2]]
+    assert [row[3] for row in table] == [*kinds, *kinds, *kinds[:2], *kinds, *kinds]
+    # What a task takes in any case outweighs six observations.
+    wrong = [row for row in table if not row[-2] <= row[-1] or (row[0] > 6 and row[-1] > 2 * row[-2])]
     assert not wrong, table

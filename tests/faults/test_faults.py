@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import rasterio
 import xarray as xr
 from distributed import Client
 from distributed.scheduler import KilledWorker
@@ -25,7 +26,7 @@ from pipeline.testing import ArchiveServer
 from pipeline.types import BadInput, Record
 from tests.commands import write_config
 from tests.stores import zarr_bytes
-from tests.world import Tile, configure, days, item, lonlat_box, write_source
+from tests.world import Tile, configure, days, item, lonlat_box, write_source, write_tif
 
 WEST = Tile("38TPK", 32638, 600_000, 4_400_000)
 EAST = Tile("38TQK", 32638, 600_800, 4_400_000)
@@ -145,6 +146,28 @@ def test_a_body_that_never_comes_whole_is_a_fault(
     server.heal()
     assert not api.run(settings, client, retry=True).faults
     assert zarr_bytes(tmp_path / "out") == zarr_bytes(clean)
+
+
+def test_local_files_that_change_before_they_are_read(source: Path, tmp_path: Path, client: Client) -> None:
+    shutil.copytree(source, tmp_path / "source")
+    gone, cut, replaced = (tmp_path / f"source/38TPK/{date}_0/red.tif" for date in DATES[4:7])
+
+    def change() -> None:
+        gone.unlink()
+        cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+        with rasterio.open(replaced) as file:
+            values = file.read(1)
+        # The same pixels, coded in another way: no block lies where the header that was read says.
+        write_tif(replaced, values, WEST.frame(10), compress="lzw")
+
+    settings = configure(tmp_path, BOX, SPAN, run={"attempts": 2})
+    result = api.run(settings, client, listener=between(change))
+    ids = [item(WEST, date)["id"] for date in DATES[4:6]]
+    assert [(f.item, f.attempts) for f in result.faults] == [(ids[0], 1), (ids[1], 2)]
+    assert not result.outcome.failed
+    with xr.open_zarr(tmp_path / "out/38TPK/cube.zarr/10m", consolidated=False) as cube:
+        assert np.isnan(cube.red[4:6]).all()
+        assert not np.isnan(cube.red[6, 30:40, 10:20]).any()
 
 
 def test_a_slow_archive_is_waited_for(source: Path, clean: Path, tmp_path: Path, client: Client) -> None:

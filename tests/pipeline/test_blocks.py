@@ -31,6 +31,8 @@ WINDOWS = [
     FRAME.window(-20, -30, 90, 80),
     FRAME.window(250, 200, 100, 100),
     FRAME.window(400, 0, 10, 10),
+    FRAME.window(320, 30, 100, 300),
+    FRAME.window(-130, -90, 120, 200),
 ]
 ONE_BLOCK = Blocks((300, 512), True, "<u2", "deflate", 1, np.array([0]), np.array([1]))
 UNTOUCHED = 77
@@ -203,7 +205,7 @@ def test_what_a_thread_reads_next_leaves_what_it_read_before(tmp_path: Path) -> 
         np.testing.assert_array_equal(tiles.plane(t), both_ways(assets[t], window))
 
 
-@pytest.mark.parametrize("level", [0, 1, 9])
+@pytest.mark.parametrize("level", range(10))
 @pytest.mark.parametrize("ground", ["noise", "one number"])
 def test_a_block_is_inflated_as_far_as_it_is_wanted(level: int, ground: str) -> None:
     rng = np.random.default_rng(level)
