@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from kernels import bands_of
+import numpy as np
+
+from kernels import LAYERS, bands_of
 from pipeline.assets import FETCHED, ON_DISK, READERS
 from pipeline.cube import AHEAD
 from pipeline.numbers import BLOCK
@@ -40,6 +42,12 @@ def cube_bytes(grid: Grid, regions: Sequence[Region], count: int) -> int:
     return int(_itemsize(grid, tuple(grid.bands)) * pixels * count)
 
 
+def layer_bytes(frames: Sequence[Frame]) -> int:
+    """Bytes of the layers of some regions' frames or windows, uncompressed."""
+    pixel = sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values())
+    return pixel * sum(frame.height * frame.width for frame in frames)
+
+
 def largest(regions: Sequence[Region]) -> Frame:
     """The largest window of a grid's regions: what a task holds."""
     return max((r.window for r in regions), key=lambda frame: (frame.height * frame.width, frame.width))
@@ -68,7 +76,7 @@ def region_memory(
     """Projected peak, bytes, of a task that builds a whole region and detects on it in memory."""
     depth = min(depth, count)
     return _series(grid, window, count, indices) + max(
-        build_memory(grid, window, depth, ways), _block(count, indices) + OVERHEAD
+        build_memory(grid, window, depth, ways), _block(count, indices) + layer_bytes([window]) + OVERHEAD
     )
 
 
@@ -91,10 +99,12 @@ def strip_rows(grid: Grid, window: Frame, count: int, indices: Sequence[str]) ->
 
 
 def detect_memory(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> int:
-    """Projected peak of a detection task, bytes: a strip of numbers, one band of it still coded, a block's series."""
+    """Projected peak of a detection task, bytes: a strip of numbers, one band of it still coded, a block's series, and
+    the layers."""
     rows = min(strip_rows(grid, window, count, indices), window.height)
     pixels = rows * window.width * count
-    return int(pixels * (_itemsize(grid, bands_of(indices)) + 2)) + _block(count, indices) + OVERHEAD
+    strip = int(pixels * (_itemsize(grid, bands_of(indices)) + 2))
+    return strip + _block(count, indices) + layer_bytes([window]) + OVERHEAD
 
 
 def _slab(grid: Grid, window: Frame, depth: int) -> int:

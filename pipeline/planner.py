@@ -140,7 +140,7 @@ class Plan:
 
     def disk_bytes(self) -> int:
         """Of stores and mosaics; of cubes that are not kept, only those in flight."""
-        layers = sum(r.frame.height * r.frame.width for g in self.grids for r in g.regions) * 26
+        layers = budget.layer_bytes([r.frame for g in self.grids for r in g.regions])
         cubes = sorted(budget.cube_bytes(g.grid, [r], len(g.observations)) for g in self.grids for r in g.regions)
         if not self.config.cube.keep:
             cubes = cubes[-budget.WINDOW * (self.config.cluster.workers or os.cpu_count() or 1) :]

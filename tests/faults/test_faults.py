@@ -160,7 +160,7 @@ def test_local_files_that_change_before_they_are_read(source: Path, tmp_path: Pa
         # The same pixels, coded in another way: no block lies where the header that was read says.
         write_tif(replaced, values, WEST.frame(10), compress="lzw")
 
-    settings = configure(tmp_path, BOX, SPAN, run={"attempts": 2})
+    settings = configure(tmp_path, BOX, SPAN, run={"attempts": 2, "fault_threshold": 0.5})
     result = api.run(settings, client, listener=between(change))
     ids = [item(WEST, date)["id"] for date in DATES[4:6]]
     assert [(f.item, f.attempts) for f in result.faults] == [(ids[0], 1), (ids[1], 2)]
