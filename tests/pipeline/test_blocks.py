@@ -193,6 +193,17 @@ def test_bytes_that_are_not_what_the_header_says(tmp_path: Path, harm: str) -> N
     assert (out.values == UNTOUCHED).all()
 
 
+def test_a_header_that_claims_blocks_where_no_file_reaches(tmp_path: Path) -> None:
+    layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate", "bigtiff": "YES"}
+    path = write(tmp_path / "a.tif", textured("uint16"), **layout)
+    cog = read_cog(*ACCESS.store(str(path)))
+    assert isinstance(cog, Cog)
+    said = int(cog.blocks.offsets[3]).to_bytes(8, "little")
+    path.write_bytes(path.read_bytes().replace(said, (2**63 + 5).to_bytes(8, "little"), 1))
+    with pytest.raises(ValueError, match=r"claims blocks .* up to byte 9223372036854775813"):
+        read_cog(*ACCESS.store(str(path)))
+
+
 def test_what_a_thread_reads_next_leaves_what_it_read_before(tmp_path: Path) -> None:
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64}
     window, values = Window(FRAME, None), [textured("uint16", seed) for seed in range(2)]
