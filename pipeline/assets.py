@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import BoundedSemaphore, local
+from threading import BoundedSemaphore
 
 import numpy as np
+from obstore.store import ObjectStore
 
 from pipeline import blocks, raster
-from pipeline.coded import OnDisk, get_blocks
+from pipeline.coded import OnDisk, get_blocks, kept
 from pipeline.cog import Blocks, Cog, General, Header, read_cog
 from pipeline.hrefs import is_url
 from pipeline.raster import Access
@@ -29,16 +30,6 @@ FETCHED = "blocks, as they lie in the file, fetched ahead"
 """Ways of blocks, as a plan tells them: those of local files are read when they are due."""
 
 _GDAL = BoundedSemaphore(READERS)
-
-
-class _Thread(local):
-    """What a thread keeps: block of a window -> where it is decoded."""
-
-    def __init__(self) -> None:
-        self.rooms: dict[int, bytearray] = {}
-
-
-_THREAD = _Thread()
 
 
 @dataclass(frozen=True)
@@ -108,9 +99,22 @@ def fetch_once(asset: Asset, window: Window, access: Access, header: Header | No
         return _read(asset, window, access, refresh)
     store, path = access.store(asset.href, refresh=refresh)
     cog = read_cog(store, path) if refresh or header is None else header
-    inside = None if isinstance(cog, General) else raster.overlap(cog.frame, window.frame)
-    if isinstance(cog, General) or inside is None:
-        return _read(asset, window, access, refresh)
+    coded = None if isinstance(cog, General) else _coded(cog, window, store, path)
+    return _read(asset, window, access, refresh) if coded is None else coded
+
+
+def at_hand(asset: Asset, window: Window, access: Access, header: Header | None) -> Coded | None:
+    """What :func:`fetch` gives, where that waits for nothing: the blocks of a local file whose header is known."""
+    if is_url(asset.href) or not isinstance(header, Cog):
+        return None
+    return _coded(header, window, *access.store(asset.href))
+
+
+def _coded(cog: Cog, window: Window, store: ObjectStore, path: str) -> Coded | None:
+    """The blocks that a window needs; None where they lie on another lattice."""
+    inside = raster.overlap(cog.frame, window.frame)
+    if inside is None:
+        return None
     rows, cols, source = inside
 
     def part(whole: Blocks) -> Part:
@@ -118,11 +122,6 @@ def fetch_once(asset: Asset, window: Window, access: Access, header: Header | No
         return Part(whole, wanted, get_blocks(store, path, whole, wanted))
 
     return Coded(cog, rows, cols, part(cog.blocks), part(cog.mask) if cog.mask is not None else None)
-
-
-def at_hand(asset: Asset, window: Window, header: Header | None) -> bool:
-    """Whether fetching an asset waits for nothing: the blocks of a local file, its header known."""
-    return not is_url(asset.href) and isinstance(header, Cog) and raster.overlap(header.frame, window.frame) is not None
 
 
 def _read(asset: Asset, window: Window, access: Access, refresh: bool) -> np.ndarray:
@@ -156,7 +155,7 @@ def place(fetched: Fetched, asset: Asset, window: Window, tiles: Tiles, t: int, 
         cog.blocks.dtype, cog.nodata, asset.nodata, asset.scale, asset.offset, window.fill, window.mask is None
     )
     pixels = fetched.pixels
-    decoded = [(piece, *_block(cog, pixels, piece, _room(n, cog, piece))) for n, piece in enumerate(pixels.pieces)]
+    decoded = [(piece, *_block(cog, pixels, piece, n)) for n, piece in enumerate(pixels.pieces)]
     covered = sum((rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in (d[0].into for d in decoded))
     if blank and covered < tiles.height * tiles.width:
         tiles.clear(t)
@@ -175,19 +174,12 @@ def warm_up() -> None:
         blocks.place(np.zeros((1, 1), kind), True, (0, 0, 0, 0, 1, 1), table, out(0), True, values, 0)
 
 
-def _room(number: int, cog: Cog, piece: blocks.Piece) -> bytearray:
-    """Where this thread decodes the blocks of a window: the same memory for the next window's."""
-    size = piece.rows * cog.blocks.shape[1] * np.dtype(cog.blocks.dtype).itemsize
-    rooms = _THREAD.rooms
-    if len(rooms.get(number, b"")) != size:
-        rooms[number] = bytearray(size)
-    return rooms[number]
-
-
-def _block(cog: Cog, pixels: Part, piece: blocks.Piece, room: bytearray) -> tuple[np.ndarray, bool]:
-    """A block's numbers, and whether they are still predicted; one that was never written holds nodata, or zero."""
+def _block(cog: Cog, pixels: Part, piece: blocks.Piece, number: int) -> tuple[np.ndarray, bool]:
+    """A block's numbers, until this thread decodes the next window's of that ``number``, and whether they are still
+    predicted; one that was never written holds nodata, or zero."""
     data = pixels.data.get(piece.block)
     if data is not None:
+        room = kept(number, piece.rows * cog.blocks.shape[1] * np.dtype(cog.blocks.dtype).itemsize)
         return blocks.decode(data, cog.blocks, piece, room), cog.blocks.predictor == 2
     dtype = np.dtype(cog.blocks.dtype.replace("i", "u")).newbyteorder("=")
     empty = np.zeros((piece.bottom, cog.blocks.shape[1]), dtype)

@@ -77,7 +77,7 @@ def pieces(blocks: Blocks, frame: Frame, rows: slice, cols: slice) -> list[Piece
     return found
 
 
-def decode(data: memoryview, blocks: Blocks, piece: Piece, room: bytearray | None = None) -> np.ndarray:
+def decode(data: memoryview, blocks: Blocks, piece: Piece, room: bytearray | memoryview | None = None) -> np.ndarray:
     """Undo a block's coding, but not its predictor, down to the last row of a piece of it.
 
     Parameters
@@ -106,7 +106,7 @@ def decode(data: memoryview, blocks: Blocks, piece: Piece, room: bytearray | Non
     return values if values.dtype.isnative else values.byteswap().view(values.dtype.newbyteorder("="))
 
 
-def _inflate(data: memoryview, coding: str, line: int, piece: Piece, room: bytearray | None) -> np.ndarray:
+def _inflate(data: memoryview, coding: str, line: int, piece: Piece, room: bytearray | memoryview | None) -> np.ndarray:
     """(piece.bottom, line) uint8 of a block whose rows are ``line`` bytes."""
     size, wanted = piece.rows * line, piece.bottom * line
     room = room if room is not None and len(room) == size else bytearray(size)

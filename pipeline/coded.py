@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import local
@@ -20,13 +20,21 @@ GAP = 64
 
 
 class _Thread(local):
-    """Where a thread reads blocks of local files: memory that is new would have to be cleared by the system."""
+    """What a thread keeps."""
 
     def __init__(self) -> None:
-        self.room = bytearray()
+        self.rooms: dict[Hashable, bytearray] = {}
 
 
 _THREAD = _Thread()
+
+
+def kept(use: Hashable, size: int) -> memoryview:
+    """Memory of this thread, the same for the same use: what is new would have to be cleared by the system."""
+    room = _THREAD.rooms.get(use, bytearray())
+    if len(room) < size:
+        room = _THREAD.rooms[use] = bytearray(size)
+    return memoryview(room)[:size]
 
 
 @dataclass(frozen=True)
@@ -41,17 +49,15 @@ class OnDisk:
         # What is wrong with the file is met, and told, when it is read.
         if hasattr(os, "posix_fadvise"):
             with suppress(OSError), self._open() as file:
-                for start, end, _ in requests(_spans(self.whole, wanted), GAP):
-                    os.posix_fadvise(file, start, end - start, os.POSIX_FADV_WILLNEED)
+                for start, length, _ in _spans(self.whole, wanted):
+                    os.posix_fadvise(file, start, length, os.POSIX_FADV_WILLNEED)
 
     def get(self, block: int) -> memoryview | None:
         """The bytes of a block, until this thread reads the next; None where it was never written."""
         start, length = self.whole.span(block)
         if not length:
             return None
-        if len(_THREAD.room) < length:
-            _THREAD.room = bytearray(length)
-        room = memoryview(_THREAD.room)[:length]
+        room = kept("coded", length)
         with self._open() as file:
             got = os.preadv(file, [room], start)
         if got != length:

@@ -198,9 +198,8 @@ class Band:
         asset, access = scene.assets[self.name], self.job.access
         header = self.job.headers.get(key(asset, scene))
         assert access is not None
-        if at_hand(asset, self._window, header):
-            fetched = fetch(asset, self._window, access, header)
-            return lambda: fetched
+        if (coded := at_hand(asset, self._window, access, header)) is not None:
+            return lambda: coded
         return self._pool.submit(self._fetch, t, asset, access, header).result
 
     def _fetch(self, t: int, asset: Asset, access: Access, header: Header | None) -> Fetched | None:

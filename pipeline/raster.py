@@ -221,20 +221,19 @@ def attempts[T](access: Access, attempt: Callable[[bool], T], failed: Exception 
     ------
     ReadError
     """
-    error, number = failed, 1
-    for number in range(2 if failed else 1, 1 if failed and _is_gone(failed) else access.attempts + 1):
+    error, number = failed, 0 if failed is None else 1
+    while number < access.attempts and not _is_gone(error):
+        if error is not failed:
+            time.sleep(min(0.25 * 2**number, 4.0))
+        number += 1
         try:
             return attempt(number > 1)
         except Exception as caught:  # GDAL raises many kinds; every one of them is a fault of this asset
             error = caught
-            if _is_gone(caught):
-                break
-            if number < access.attempts:
-                time.sleep(min(0.25 * 2**number, 4.0))
     cause = f"{type(error).__name__}: {error}".partition("\n\nDebug source")[0]  # obstore tells all it knows
     raise ReadError(hrefs.redact(cause), number) from None
 
 
-def _is_gone(error: Exception) -> bool:
-    """Whether there is no such file."""
+def _is_gone(error: Exception | None) -> bool:
+    """Whether it says that there is no such file."""
     return isinstance(error, FileNotFoundError) or bool(re.search(r" 404|No such file or directory", str(error)))
