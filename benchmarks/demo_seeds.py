@@ -9,13 +9,13 @@ import argparse
 import time
 from pathlib import Path
 
-from cluster.connect import connect
-from pipeline import api
-from pipeline.config import load
-from pipeline.testing.archive import write_archive
-from pipeline.testing.demo import CONFIG, over_http
-from pipeline.testing.server import ArchiveServer
-from pipeline.testing.truth import passed, render, score
+from groundbreak.cluster.connect import connect
+from groundbreak.pipeline import api
+from groundbreak.pipeline.core.config import load
+from groundbreak.pipeline.testing.archive import write_archive
+from groundbreak.pipeline.testing.demo import CONFIG, over_http
+from groundbreak.pipeline.testing.server import ArchiveServer
+from groundbreak.pipeline.testing.truth import passed, render, score
 
 
 def main() -> None:

@@ -1,3 +1,1 @@
-"""Where groundbreak's tasks run: a local cluster or a running one. distributed only; nothing here knows rasters."""
-
-__distribution__ = "groundbreak"
+"""Where groundbreak's tasks run: a local cluster or a running one. Needs distributed only; knows nothing of rasters."""

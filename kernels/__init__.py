@@ -1,24 +1,13 @@
 """When ground began to change and when it stopped, from series of spectral indices.
 
-NumPy and numba only. :func:`detect` turns (index, time, ...pixels) into :class:`Layers`;
-:data:`LAYERS` says what each layer means, :data:`DETECTORS` and :data:`INDICES` what there is.
+NumPy and numba only. `detect` turns (index, time, ...pixels) into `Layers`;
+`LAYERS` says what each layer means, `DETECTORS` and `INDICES` what there is.
 """
 
-from kernels.detect import detect, warm_up
-from kernels.indices import DEFAULT_INDICES, INDICES, Index, bands_of, compute
-from kernels.layers import (
-    LAYERS,
-    NO_DATE,
-    OUTSIDE,
-    Layers,
-    LayerSpec,
-    Quality,
-    Status,
-    empty_layers,
-)
-from kernels.registry import DETECTORS, Detector
-
-__distribution__ = "groundbreak"
+from groundbreak.kernels.detect import detect, warm_up
+from groundbreak.kernels.indices import DEFAULT_INDICES, INDICES, Index, bands_of, compute_index
+from groundbreak.kernels.layers import LAYERS, NO_DATE, OUTSIDE, Layers, LayerSpec, Quality, Status, empty_layers
+from groundbreak.kernels.registry import DETECTORS, Detector
 
 __all__ = [
     "DEFAULT_INDICES",
@@ -34,7 +23,7 @@ __all__ = [
     "Quality",
     "Status",
     "bands_of",
-    "compute",
+    "compute_index",
     "detect",
     "empty_layers",
     "warm_up",

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.layers import Layers
-from kernels.registry import DETECTORS, resolve
-from kernels.series import Ints
+from groundbreak.kernels.layers import Layers
+from groundbreak.kernels.registry import DETECTORS, resolve
+from groundbreak.kernels.types import Ints
 
 LAST_DAY = 32767
 """Latest day since 1970-01-01 that an int16 layer holds (2059-09-18)."""

@@ -1,4 +1,4 @@
-"""Spectral indices: one entry each in :data:`INDICES`. A single band is an index of itself."""
+"""Spectral indices: one entry each in `INDICES`. A single band is an index of itself."""
 
 from __future__ import annotations
 
@@ -117,13 +117,13 @@ def bands_of(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(band for band in BANDS if band in needed)
 
 
-def compute(name: str, bands: Mapping[str, Reflectance]) -> Reflectance:
+def compute_index(name: str, bands: Mapping[str, Reflectance]) -> Reflectance:
     """Compute one index.
 
     Parameters
     ----------
     name : str
-        An entry of :data:`INDICES`, or a band name.
+        An entry of `INDICES`, or a band name.
     bands : mapping of str to (...) float32, reflectance 0-1
         At least the bands that the index needs, all of one shape; NaN stays NaN.
 

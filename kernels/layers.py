@@ -17,7 +17,7 @@ OUTSIDE = 255
 
 
 class Status(IntEnum):
-    """What a pixel's series says; :data:`OUTSIDE` marks a pixel that was never looked at."""
+    """What a pixel's series says; `OUTSIDE` marks a pixel that was never looked at."""
 
     STABLE = 0
     PROVISIONAL = 1

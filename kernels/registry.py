@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.alarms import run_monitor
-from kernels.blocks import run_phases
-from kernels.layers import Layers
-from kernels.reference_monitor import monitor_twin
-from kernels.reference_pixel import phases_twin
-from kernels.series import Ints
+from groundbreak.kernels.layers import Layers
+from groundbreak.kernels.monitoring.alarms import run_monitor
+from groundbreak.kernels.phases.detector import run_phases
+from groundbreak.kernels.twins.monitoring import monitor_twin
+from groundbreak.kernels.twins.phases import phases_twin
+from groundbreak.kernels.types import Ints
 
 
 class Run(Protocol):

@@ -13,22 +13,22 @@ import numpy as np
 import xarray as xr
 from distributed import Client
 
-import cluster
-import kernels
-import pipeline
-from cluster.connect import connect
-from cluster.plugins import Prepare, code_digest, differing_workers
-from pipeline import headers, planner, runner, saved, stages, tasks
-from pipeline.config import Config, load
-from pipeline.ledger import Ledger, locked
-from pipeline.offsets import Step
-from pipeline.output import Output
-from pipeline.planner import Plan
-from pipeline.progress import silent
-from pipeline.publish import publish
-from pipeline.runner import Listener, Outcome
-from pipeline.sites import Site
-from pipeline.types import BadInput, Fault
+from groundbreak import cluster, kernels, pipeline
+from groundbreak.cluster.connect import connect
+from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
+from groundbreak.pipeline.compute.offsets import Step
+from groundbreak.pipeline.core.config import Config, load
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import BadInput, Fault
+from groundbreak.pipeline.planning import plan_file, planner
+from groundbreak.pipeline.planning.planner import Plan
+from groundbreak.pipeline.products.sites import Site
+from groundbreak.pipeline.publish import publish
+from groundbreak.pipeline.readers import headers
+from groundbreak.pipeline.running import prepared, runner, tasks
+from groundbreak.pipeline.running.ledger import Ledger, locked
+from groundbreak.pipeline.running.progress import silent
+from groundbreak.pipeline.running.runner import Listener, Outcome
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def run(
         if retry:
             for task in [t for t, r in ledger.records.items() if r.faults or r.state not in ("done", "dropped")]:
                 ledger.forget(task)
-        ready = stages.prepare(planned, output, ledger, rebuild=rebuild)
-        saved.save(planned, output)
+        ready = prepared.prepare(planned, output, ledger, rebuild=rebuild)
+        plan_file.save(planned, output)
         headers.save({k: header for g in planned.grids for k, header in g.headers.items()}, output)
         return _execute(config, output, ledger, ready, client, listener or silent())
 
@@ -104,13 +104,13 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
     """
     config = _config(config)
     output = output_of(config)
-    planned = saved.load(config, output)
+    planned = plan_file.load(config, output)
     with locked(output):
         ledger = Ledger(output)
-        ready = stages.reopen(planned, output, ledger)
+        ready = prepared.reopen(planned, output, ledger)
         for stage in ready:
             for region in stage.planned.regions:
-                ledger.forget(stages.detect_name(region))
+                ledger.forget(prepared.detect_name(region))
         return _execute(config, output, ledger, ready, client, listener or silent())
 
 
@@ -118,7 +118,7 @@ def republish(config: Config | str | Path) -> Result:
     """Publish again from the layers that are there."""
     config = _config(config)
     output = output_of(config)
-    planned = saved.load(config, output)
+    planned = plan_file.load(config, output)
     with locked(output):
         ledger = Ledger(output)
         sites, steps = publish(planned, output, ledger, {})
@@ -182,7 +182,12 @@ def _config(config: Config | str | Path) -> Config:
 
 
 def _execute(
-    config: Config, output: Output, ledger: Ledger, ready: list[stages.Stage], client: Client | None, listener: Listener
+    config: Config,
+    output: Output,
+    ledger: Ledger,
+    ready: list[prepared.PreparedGrid],
+    client: Client | None,
+    listener: Listener,
 ) -> Result:
     work = runner.due(ready, ledger)
     try:
@@ -192,7 +197,7 @@ def _execute(
     finally:
         ledger.compact()
     outcome = work.outcome
-    sites, steps = publish(stages.settled_plan(ready), output, ledger, outcome.ignored)
+    sites, steps = publish(prepared.settled_plan(ready), output, ledger, outcome.ignored)
     return Result(output, outcome, sites, ledger.faults(outcome.tasks), steps)
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.types import BadInput, Fault
-from pipeline.version import __version__
+from groundbreak.pipeline.core.types import BadInput, Fault
+from groundbreak.pipeline.version import __version__
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -27,7 +27,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, do, and turn what happened into an exit code."""
     options = _parser().parse_args(arguments)
     try:
-        _check_packages()
         command: Callable[[argparse.Namespace], int] = options.command
         return command(options)
     except BadInput as error:
@@ -78,20 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check_packages() -> None:
-    """The three packages have plain names: make sure that they are ours."""
-    import cluster
-    import kernels
-    import pipeline
-
-    for package in (kernels, pipeline, cluster):
-        if getattr(package, "__distribution__", None) != "groundbreak":
-            rule = f"hides groundbreak's package of that name (it is {package.__file__})"
-            raise BadInput(f"package {package.__name__!r}", rule, "Start from another folder, or rename it")
-
-
 def _plan(options: argparse.Namespace) -> int:
-    from pipeline import api, planner
+    from groundbreak.pipeline import api
+    from groundbreak.pipeline.planning import planner
 
     planned = api.plan(options.config)
     if options.json:
@@ -130,8 +118,8 @@ def _detect(options: argparse.Namespace) -> int:
 
 
 def _job(options: argparse.Namespace, call: str, **arguments: Any) -> int:
-    from pipeline import api
-    from pipeline.progress import listener
+    from groundbreak.pipeline import api
+    from groundbreak.pipeline.running.progress import listener
 
     with listener(options.log) as tell:
         result: api.Result = getattr(api, call)(options.config, listener=tell, **arguments)
@@ -139,7 +127,7 @@ def _job(options: argparse.Namespace, call: str, **arguments: Any) -> int:
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from pipeline import api
+    from groundbreak.pipeline import api
 
     return _report(api.republish(options.config))
 
@@ -171,8 +159,8 @@ def _fault(fault: Fault) -> str:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from pipeline import api, upkeep
-    from pipeline.config import load
+    from groundbreak.pipeline import api, upkeep
+    from groundbreak.pipeline.core.config import load
 
     config = load(options.config)
     found = upkeep.status(config, api.output_of(config))
@@ -190,8 +178,8 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from pipeline import api, upkeep
-    from pipeline.config import load
+    from groundbreak.pipeline import api, upkeep
+    from groundbreak.pipeline.core.config import load
 
     config = load(options.config)
     damaged = upkeep.verify(config, api.output_of(config))
@@ -202,7 +190,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from pipeline.testing.demo import run_demo
+    from groundbreak.pipeline.testing.demo import run_demo
 
     return run_demo(options.folder, options.seed, options.log)
 

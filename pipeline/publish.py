@@ -13,17 +13,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import geo, geoparquet, mosaic, report, store
-from pipeline.layout import SCHEMA, read_meta
-from pipeline.ledger import FAULTS, Ledger, now
-from pipeline.numbers import read_numbers
-from pipeline.offsets import Step, region_steps
-from pipeline.output import Output
-from pipeline.planner import GridPlan, Plan
-from pipeline.sites import Site, find_sites
-from pipeline.stages import build_name, cube_key, detect_name
-from pipeline.types import Fault, Record, Region
-from pipeline.version import __version__
+from groundbreak.pipeline.compute.index_series import read_numbers
+from groundbreak.pipeline.compute.offsets import Step, region_steps
+from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import Fault, Record, Region
+from groundbreak.pipeline.planning.planner import GridPlan, Plan
+from groundbreak.pipeline.products import geoparquet, mosaic
+from groundbreak.pipeline.products.sites import Site, find_sites
+from groundbreak.pipeline.report import page
+from groundbreak.pipeline.running.ledger import FAULT_COLUMNS, Ledger, now
+from groundbreak.pipeline.running.prepared import build_name, cube_key, detect_name
+from groundbreak.pipeline.stores import store
+from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
+from groundbreak.pipeline.version import __version__
 
 CARDS = 50
 """Sites, largest first, whose series are read for the report."""
@@ -83,7 +86,7 @@ def publish(
     }
     if len(kept) < summary["regions"]:
         headline["Cubes"] = f"kept for {len(kept)} of {summary['regions']} regions; elsewhere sites have no series"
-    report.write_report(
+    page.write_report(
         output,
         title=title,
         area=plan.area,
@@ -97,7 +100,7 @@ def publish(
     sizes = [step.size for found in steps.values() for step in found]
     wrong = {key: bad for key, found in steps.items() if (bad := [s for s in found if s.contradicts])}
     run = {
-        "schema": SCHEMA,
+        "schema": STORE_SCHEMA,
         "groundbreak": __version__,
         "published": now(),
         "summary": summary,
@@ -124,7 +127,7 @@ def publish(
 
 def write_faults(output: Output, faults: Sequence[Fault]) -> None:
     """OUT/faults.parquet; without faults, a table of no rows."""
-    table = pa.Table.from_pylist([dataclasses.asdict(f) for f in faults], pa.schema(list(FAULTS)))
+    table = pa.Table.from_pylist([dataclasses.asdict(f) for f in faults], pa.schema(list(FAULT_COLUMNS)))
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     output.put("faults.parquet", buffer.getvalue())
@@ -157,7 +160,7 @@ def _kept(plan: Plan, ledger: Ledger) -> set[str]:
     }
 
 
-def site_series(plan: Plan, output: Output, site: Site, kept: set[str]) -> report.SiteSeries | None:
+def site_series(plan: Plan, output: Output, site: Site, kept: set[str]) -> page.SiteSeries | None:
     """A site's index series: the median over its pixels in the window of a cube that holds most of them; None where the
     cube of that region was not kept."""
     xy = np.asarray(site.sample)
@@ -191,7 +194,7 @@ def site_series(plan: Plan, output: Output, site: Site, kept: set[str]) -> repor
     clear = ~np.isnan(pixels).all(axis=2)
     medians = np.full(pixels.shape[:2], np.nan, np.float32)
     medians[clear] = np.nanmedian(pixels[clear], axis=1)
-    return report.SiteSeries(days, dict(zip(indices, medians, strict=True)))
+    return page.SiteSeries(days, dict(zip(indices, medians, strict=True)))
 
 
 def _lookup(planned: GridPlan, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

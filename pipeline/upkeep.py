@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from pipeline import saved
-from pipeline.config import Config
-from pipeline.ledger import Ledger, locked
-from pipeline.output import Output, checksum
-from pipeline.planner import Plan
-from pipeline.stages import build_name, detect_name
-from pipeline.types import Record
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.output import Output, checksum
+from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.planning import plan_file
+from groundbreak.pipeline.planning.planner import Plan
+from groundbreak.pipeline.running.ledger import Ledger, locked
+from groundbreak.pipeline.running.prepared import build_name, detect_name
 
 
 def status(config: Config, output: Output) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def status(config: Config, output: Output) -> dict[str, Any]:
     BadInput
         Nothing has been run there.
     """
-    plan = saved.load(config, output)
+    plan = plan_file.load(config, output)
     records = Ledger(output).records
     tasks: dict[str, Counter[str]] = {"build": Counter(), "detect": Counter()}
     pixels: Counter[str] = Counter()
@@ -60,7 +60,7 @@ def verify(config: Config, output: Output) -> dict[str, list[str]]:
     BadInput
         Nothing has been run there, or a run is writing.
     """
-    plan = saved.load(config, output)
+    plan = plan_file.load(config, output)
     damaged = {}
     with locked(output):
         ledger = Ledger(output)

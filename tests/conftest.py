@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from distributed import Client, LocalCluster
 
-from pipeline import tasks
+from groundbreak.pipeline.running import tasks
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,15 @@ from affine import Affine
 from distributed.protocol.pickle import dumps, loads
 from odc.geo.geobox import GeoBox
 
-from pipeline import layout, planner, stages, tasks
-from pipeline.cog import General
-from pipeline.config import Config
-from pipeline.ledger import Ledger
-from pipeline.output import Output
-from pipeline.planner import GridPlan, Plan
-from pipeline.types import REFLECTANCE_FILL, Fault, Frame, Record
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Frame, Record
+from groundbreak.pipeline.planning import planner
+from groundbreak.pipeline.planning.planner import GridPlan, Plan
+from groundbreak.pipeline.readers.cog import NotByBlocks
+from groundbreak.pipeline.running import prepared, tasks
+from groundbreak.pipeline.running.ledger import Ledger
+from groundbreak.pipeline.stores import layout
 from tests.world import SIDES
 
 BLOCKS = "blocks, as they lie in the file"
@@ -60,17 +62,17 @@ class Built:
     def stored(self, grid: str, band: str, resolution: float) -> np.ndarray:
         """(time, y, x) of a band, as stored."""
         path = f"{layout.group_name(resolution)}/{band}"
-        return np.asarray(zarr.open_array(self.output.zarr(stages.cube_key(grid)), path=path, mode="r")[:])
+        return np.asarray(zarr.open_array(self.output.zarr(prepared.cube_key(grid)), path=path, mode="r")[:])
 
 
 def build(config: Config, *, general: bool = False) -> Built:
     """Plan, lay out and build every slab of every region, each task having travelled as to a worker."""
     plan = planner.plan(config)
     if general:
-        forced = (dataclasses.replace(g, headers=dict.fromkeys(g.headers, General("forced"))) for g in plan.grids)
+        forced = (dataclasses.replace(g, headers=dict.fromkeys(g.headers, NotByBlocks("forced"))) for g in plan.grids)
         plan = dataclasses.replace(plan, grids=tuple(forced))
     output = Output(config.path(config.output.path))
-    ready = stages.prepare(plan, output, Ledger(output), rebuild=False)
+    ready = prepared.prepare(plan, output, Ledger(output), rebuild=False)
     due = [stage.build(r, slab) for stage in ready for r in stage.planned.regions for slab in stage.slabs()]
     records = [tasks.build(loads(dumps(task))) for task in due]
     assert not [r.error for r in records if r.error]

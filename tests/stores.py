@@ -9,11 +9,11 @@ import numpy as np
 import zarr
 from zarr.abc.store import Store
 
-from pipeline.layout import band_path
-from pipeline.output import Output
-from pipeline.store import slices
-from pipeline.tiles import Tiles
-from pipeline.types import Grid, Region, Slab
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import Grid, Region, Slab
+from groundbreak.pipeline.stores.layout import band_path
+from groundbreak.pipeline.stores.store import slices
+from groundbreak.pipeline.stores.tiles import Tiles
 
 
 def zarr_bytes(out: Path) -> dict[str, str]:

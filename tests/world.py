@@ -14,9 +14,9 @@ import rasterio
 import shapely
 from affine import Affine
 
-from pipeline import geo
-from pipeline.config import Config, parse
-from pipeline.types import Frame
+from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core.config import Config, parse
+from groundbreak.pipeline.core.types import Frame
 
 SIDES = {"blue": 10, "red": 10, "nir": 10, "swir16": 20, "scl": 20}
 CLEAR = 5

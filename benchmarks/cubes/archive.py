@@ -19,7 +19,7 @@ from affine import Affine
 
 from benchmarks.cubes.cases import EAST, EPSG, SMALL, WEST, Case, Tile
 from benchmarks.cubes.job import BANDS, MASK
-from pipeline import geo
+from groundbreak.pipeline.core import geo
 
 LEVELS = {"blue": 600.0, "nir": 2500.0, "red": 900.0}
 NOISE = 20.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from pipeline.remote import REQUESTS as MANY
+from groundbreak.pipeline.access.remote import REQUESTS as MANY
 
 OURS, FLOOR = "groundbreak", "floor: decode + encode"
 DATE = {"time": 1, "x": 1024, "y": 1024}

@@ -18,9 +18,9 @@ from numcodecs import blosc, zstd
 from obstore.store import LocalStore
 
 from benchmarks.cubes.job import BANDS, MASK, SPACE_CHUNK, TIME_CHUNK, Job
-from kernels._jit import jit
-from pipeline.blocks import Piece, decode
-from pipeline.cog import Blocks, Cog, read_cog
+from groundbreak.kernels.lanes.jit import jit
+from groundbreak.pipeline.readers.blocks import Piece, decode
+from groundbreak.pipeline.readers.cog import Blocks, Cog, read_cog
 
 
 def run(job: Job) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cubes.job import BANDS, Job
-from pipeline import assets, planner, stages, tasks
-from pipeline.config import parse
-from pipeline.ledger import Ledger
-from pipeline.output import Output
+from groundbreak.pipeline.core.config import parse
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.planning import planner
+from groundbreak.pipeline.readers import assets
+from groundbreak.pipeline.running import prepared, tasks
+from groundbreak.pipeline.running.ledger import Ledger
 
 
 def warm_up() -> None:
@@ -32,7 +34,7 @@ def run(job: Job) -> dict[str, Any]:
     )
     plan = planner.plan(config)
     output = Output(job.out)
-    for stage in stages.prepare(plan, output, Ledger(output), rebuild=False):
+    for stage in prepared.prepare(plan, output, Ledger(output), rebuild=False):
         for region in stage.planned.regions:
             for slab in stage.slabs():
                 record = tasks.build(stage.build(region, slab))

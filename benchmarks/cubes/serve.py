@@ -21,8 +21,8 @@ import numpy as np
 from obstore.store import LocalStore
 
 from benchmarks.cubes.job import BANDS
-from pipeline.cog import Cog, read_cog
-from pipeline.testing import ArchiveServer
+from groundbreak.pipeline.readers.cog import Cog, read_cog
+from groundbreak.pipeline.testing import ArchiveServer
 
 BANDS_TIF = tuple(f"{band}.tif" for band in BANDS)
 """The mask's blocks are so small that the request for a header may bring them."""

@@ -23,7 +23,7 @@ TOUCHED = 2 << 30
 
 
 def main() -> None:
-    """Answer a request: {"cpu", "module", "warm", "job", "after"}, the last three as :class:`Job`, "after" or null."""
+    """Answer a request: {"cpu", "module", "warm", "job", "after"}, the last three as `Job`, "after" or null."""
     request = json.loads(Path(sys.argv[1]).read_text())
     # Before anything is imported: pools ask how many cores there are.
     os.sched_setaffinity(0, {request["cpu"]})

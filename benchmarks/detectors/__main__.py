@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-import kernels
 from benchmarks.detectors.memory import read_limit
 from benchmarks.detectors.ours import CONTENDERS
 from benchmarks.detectors.peers import FASTEST, PEERS, REFERENCE, preload
@@ -26,6 +25,7 @@ from benchmarks.detectors.series import Contender, Series
 from benchmarks.detectors.table import markdown, store
 from benchmarks.detectors.worker import Worker
 from benchmarks.detectors.workloads import THINNED, THINNED_PIXELS, Truth, hard_case, speed_series
+from groundbreak import kernels
 
 Row = dict[str, Any]
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.detectors.series import Bools, Doubles, Floats
-from kernels import DETECTORS, NO_DATE, Layers, detect
-from kernels.reference_monitor import process_and_bound, regressors
+from groundbreak.kernels import DETECTORS, NO_DATE, Layers, detect
+from groundbreak.kernels.twins.monitoring import process_and_bound, regressors
 
 CRITICAL = {"cusum": 2.7955, "mosum": 1.3418}
 """Published at 5 %; the MOSUM's for h = 0.25 and ten times the history."""

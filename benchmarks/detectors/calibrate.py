@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels import DETECTORS, empty_layers
-from kernels.blocks import first_stage, second_stage
-from kernels.model import Candidates, Settings
-from kernels.outcome import probability, signs_of_change, signs_of_dates, signs_of_end, weigh
-from pipeline.testing.hard_ground import hard_ground
+from groundbreak.kernels import DETECTORS, empty_layers
+from groundbreak.kernels.phases.detector import fit_flagged, screen_pixels
+from groundbreak.kernels.phases.model import Candidates, Settings
+from groundbreak.kernels.phases.outcome import probability, signs_of_change, signs_of_dates, signs_of_end, weigh
+from groundbreak.pipeline.testing.hard_ground import hard_ground
 
 Floats = NDArray[np.float64]
 
@@ -35,8 +35,8 @@ def candidates(seed: int, n_pixel: int) -> tuple[Candidates, Floats, Floats, flo
     ground = hard_ground(n_pixel, seed=seed)
     values, days = ground.indices(NAMES), ground.dates.astype("datetime64[D]").astype(np.int64)
     settings = Settings(**DETECTORS["phases"].defaults)
-    flagged, cusum = first_stage(values, days, settings, empty_layers((n_pixel,)))
-    found = second_stage(values, days, settings, None, flagged, cusum)
+    flagged, cusum = screen_pixels(values, days, settings, empty_layers((n_pixel,)))
+    found = fit_flagged(values, days, settings, None, flagged, cusum)
     keep = found["onset"] >= 0
     return found[keep], ground.onset[flagged[keep]], ground.halt[flagged[keep]], np.isfinite(ground.onset).sum()
 

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import kernels
 from benchmarks.detectors.series import JOINT, Bools, Contender, Doubles, Found, Series, nothing
-from kernels import model
-from kernels.blocks import first_stage
-from kernels.layers import NO_DATE, Layers, Quality, Status, empty_layers
-from pipeline.detection import Settings, detect_numbers
-from pipeline.numbers import Numbers
-from pipeline.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Mask
+from groundbreak import kernels
+from groundbreak.kernels.layers import NO_DATE, Layers, Quality, Status, empty_layers
+from groundbreak.kernels.phases import model
+from groundbreak.kernels.phases.detector import screen_pixels
+from groundbreak.pipeline.compute.detection import Settings, detect_numbers
+from groundbreak.pipeline.compute.index_series import DigitalNumbers
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Mask
 
 REPORTED = (Status.PROVISIONAL, Status.ACTIVE, Status.HALTED, Status.RESUMED)
 CONFIRMED = REPORTED[1:]
@@ -35,7 +35,7 @@ def screen_alone(series: Series) -> Found:
     """What `phases` runs on every pixel: no dates, only whether to look closer."""
     settings = model.Settings(**kernels.DETECTORS["phases"].defaults)
     n_pixel = series.indices.shape[2]
-    flagged, _ = first_stage(series.indices, series.days, settings, empty_layers((n_pixel,)))
+    flagged, _ = screen_pixels(series.indices, series.days, settings, empty_layers((n_pixel,)))
     found = nothing(n_pixel)
     found.detected[flagged] = True
     return found
@@ -59,7 +59,7 @@ def monitoring(name: str) -> Callable[[Series], Found]:
 class Window(NamedTuple):
     """Digital numbers of a window, and which of its 10 m pixels hold the series' pixels."""
 
-    numbers: Numbers
+    numbers: DigitalNumbers
     owned: Bools
     n_pixel: int
 
@@ -83,7 +83,7 @@ def digital(series: Series) -> Window:
     owned = (np.arange(at.size) < size).reshape(-1, ACROSS).repeat(2, axis=0).repeat(2, axis=1)
     times = series.dates.astype("datetime64[ms]")
     lead = dict.fromkeys(COARSE, (0, 0))
-    return Window(Numbers(bands, COARSE, lead, owned.shape, times, SCL), owned, size)
+    return Window(DigitalNumbers(bands, COARSE, lead, owned.shape, times, SCL), owned, size)
 
 
 def phases_from_numbers(window: Window) -> Found:

@@ -29,7 +29,7 @@ def score(truth: Truth, found: Found) -> Scores:
 
     Returns
     -------
-    What :func:`scores` of all pixels holds; with marks, also ``without_gap``, the same of the found pixels without
+    What `scores` of all pixels holds; with marks, also ``without_gap``, the same of the found pixels without
     one, and ``gap_share``, the share of found pixels that have one; with confidences, also ``reliability``.
     """
     out = scores(truth, found, np.ones(found.detected.shape, np.bool_))

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detectors.series import Doubles, Floats, Series
-from kernels import DEFAULT_INDICES
-from pipeline.testing.hard_ground import hard_ground
+from groundbreak.kernels import DEFAULT_INDICES
+from groundbreak.pipeline.testing.hard_ground import hard_ground
 
 N_DATES = 220
 MISSING = 0.39

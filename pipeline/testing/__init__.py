@@ -6,9 +6,9 @@ with ArchiveServer(folder) as server:
 print(render(score(truth, found)))
 """
 
-from pipeline.testing.archive import write_archive
-from pipeline.testing.server import ArchiveServer
-from pipeline.testing.truth import (
+from groundbreak.pipeline.testing.archive import write_archive
+from groundbreak.pipeline.testing.server import ArchiveServer
+from groundbreak.pipeline.testing.truth import (
     Found,
     FoundSite,
     NegativeZone,

@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 
-from pipeline.testing.frames import EPSG, LAYOUTS, Frame, Layout, Scale
-from pipeline.testing.granules import Traps, choose_traps, digital_numbers, granules
-from pipeline.testing.items import make_item
-from pipeline.testing.scene import Scene
-from pipeline.testing.truth_file import TRUTH_FILE, Truth
+from groundbreak.pipeline.testing.frames import EPSG, LAYOUTS, Frame, Layout, Scale
+from groundbreak.pipeline.testing.granules import Traps, choose_traps, digital_numbers, granules
+from groundbreak.pipeline.testing.items import make_item
+from groundbreak.pipeline.testing.scene import Scene
+from groundbreak.pipeline.testing.truth_file import TRUTH_FILE, Truth
 
 ITEMS_FILE = "items.json"
 _MARKER = ".complete.json"

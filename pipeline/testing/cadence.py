@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.testing.fields import stream
-from pipeline.testing.frames import Layout
+from groundbreak.pipeline.testing.fields import stream
+from groundbreak.pipeline.testing.frames import Layout
 
 OFFSET_FROM = date(2022, 1, 25)
 """Acquisitions from here on are processed with baseline 04.00 or later: DN carry +1000."""

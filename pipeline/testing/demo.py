@@ -6,12 +6,12 @@ import dataclasses
 import time
 from pathlib import Path
 
-from pipeline import api
-from pipeline.config import Config, load
-from pipeline.progress import listener
-from pipeline.testing.archive import write_archive
-from pipeline.testing.server import ArchiveServer
-from pipeline.testing.truth import Truth, passed, render, score
+from groundbreak.pipeline import api
+from groundbreak.pipeline.core.config import Config, load
+from groundbreak.pipeline.running.progress import listener
+from groundbreak.pipeline.testing.archive import write_archive
+from groundbreak.pipeline.testing.server import ArchiveServer
+from groundbreak.pipeline.testing.truth import Truth, passed, render, score
 
 CONFIG = """\
 # Written by `groundbreak demo`; run it again, as it is, with: groundbreak run demo.toml

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely import Polygon, box
 
-from pipeline.testing.cadence import OFFSET_FROM, Overpass
-from pipeline.testing.fields import Floats, double, stream
-from pipeline.testing.frames import Frame, Layout
-from pipeline.testing.scene import Scene, View
-from pipeline.testing.weather import Weather
+from groundbreak.pipeline.testing.cadence import OFFSET_FROM, Overpass
+from groundbreak.pipeline.testing.fields import Floats, double, stream
+from groundbreak.pipeline.testing.frames import Frame, Layout
+from groundbreak.pipeline.testing.scene import Scene, View
+from groundbreak.pipeline.testing.weather import Weather
 
 Flavour = Literal["plain", "old", "reprocessed"]
 Part = Literal["whole", "north", "south"]

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.indices import compute
-from pipeline.testing.covers import (
+from groundbreak.kernels.indices import compute_index
+from groundbreak.pipeline.testing.covers import (
     BUILT,
     COVERS,
     HERB,
@@ -28,7 +28,7 @@ from pipeline.testing.covers import (
     undisturbed,
     wander,
 )
-from pipeline.testing.sampling import acquisitions, clouds, observe, snowfall
+from groundbreak.pipeline.testing.sampling import acquisitions, clouds, observe, snowfall
 
 Doubles = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ class Ground:
     def indices(self, names: Sequence[str]) -> Floats:
         """(index, time, pixel) float32 of the indices ``names``, as the kernels compute them."""
         bands = dict(zip(BANDS, self.bands, strict=True))
-        return np.stack([compute(name, bands) for name in names])
+        return np.stack([compute_index(name, bands) for name in names])
 
 
 class _Works(NamedTuple):

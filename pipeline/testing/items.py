@@ -11,8 +11,8 @@ from shapely import Polygon, transform
 from shapely.geometry import mapping
 from shapely.ops import orient
 
-from pipeline.testing.frames import EPSG, PIXEL_M, Frame, Layout, to_lonlat
-from pipeline.testing.granules import Granule
+from groundbreak.pipeline.testing.frames import EPSG, PIXEL_M, Frame, Layout, to_lonlat
+from groundbreak.pipeline.testing.granules import Granule
 
 COLLECTION = "sentinel-2-l2a"
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"

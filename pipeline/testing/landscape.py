@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from pipeline.testing.fields import Floats, smooth, stream
-from pipeline.testing.frames import Layout
-from pipeline.testing.seasons import Cycles, grow
-from pipeline.testing.spectra import SPECTRA
+from groundbreak.pipeline.testing.fields import Floats, smooth, stream
+from groundbreak.pipeline.testing.frames import Layout
+from groundbreak.pipeline.testing.seasons import Cycles, grow
+from groundbreak.pipeline.testing.spectra import SPECTRA
 
 KINDS: tuple[str, ...] = ("crops", "grass", "forest", "reservoir", "suburb", "desert")
 """Land covers; the index is the code in `Landscape.zone`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.testing.covers import Floats, Rng, bump, midwinter, wander
+from groundbreak.pipeline.testing.covers import Floats, Rng, bump, midwinter, wander
 
 STEPS = (2, 3, 5, 5, 5, 5, 8, 10)
 """Days between acquisitions, drawn at random."""

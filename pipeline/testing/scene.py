@@ -15,12 +15,12 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.testing.cadence import Overpass, overpasses
-from pipeline.testing.fields import Floats, blur, double, halve, smooth, stream, wander
-from pipeline.testing.frames import BANDS, Layout
-from pipeline.testing.landscape import Landscape, build_landscape
-from pipeline.testing.sites import Site, build_sites
-from pipeline.testing.weather import Weather
+from groundbreak.pipeline.testing.cadence import Overpass, overpasses
+from groundbreak.pipeline.testing.fields import Floats, blur, double, halve, smooth, stream, wander
+from groundbreak.pipeline.testing.frames import BANDS, Layout
+from groundbreak.pipeline.testing.landscape import Landscape, build_landscape
+from groundbreak.pipeline.testing.sites import Site, build_sites
+from groundbreak.pipeline.testing.weather import Weather
 
 NO_DATE = -32768
 """Fill of the day arrays in `Scene.pixel_truth`."""

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pipeline.testing.handler import Answer, Archive, Handler
+from groundbreak.pipeline.testing.handler import Answer, Archive, Handler
 
 Fault = Literal["reset", "truncate", "slow"] | int
 """An HTTP status, or: close the connection, send half of the body, or send it late."""

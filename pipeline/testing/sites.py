@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from pipeline.testing.fields import stream
-from pipeline.testing.frames import PIXEL_M, Layout, Scale
-from pipeline.testing.landscape import KINDS
-from pipeline.testing.works import History, pave, work
+from groundbreak.pipeline.testing.fields import stream
+from groundbreak.pipeline.testing.frames import PIXEL_M, Layout, Scale
+from groundbreak.pipeline.testing.landscape import KINDS
+from groundbreak.pipeline.testing.works import History, pave, work
 
 Kind = Literal["compound", "active", "road"]
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from shapely import transform, union_all
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.testing.frames import to_utm
-from pipeline.testing.truth_file import NegativeZone, TrueSite, Truth
+from groundbreak.pipeline.testing.frames import to_utm
+from groundbreak.pipeline.testing.truth_file import NegativeZone, TrueSite, Truth
 
 __all__ = [
     "Found",

@@ -15,9 +15,9 @@ from shapely import MultiPolygon, Polygon, box, transform, union_all
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.testing.frames import Layout, to_lonlat
-from pipeline.testing.landscape import KINDS
-from pipeline.testing.scene import Scene
+from groundbreak.pipeline.testing.frames import Layout, to_lonlat
+from groundbreak.pipeline.testing.landscape import KINDS
+from groundbreak.pipeline.testing.scene import Scene
 
 TRUTH_FILE = "truth.json"
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from pipeline.testing.cadence import Overpass
-from pipeline.testing.fields import Floats, smooth, stream, wander
+from groundbreak.pipeline.testing.cadence import Overpass
+from groundbreak.pipeline.testing.fields import Floats, smooth, stream, wander
 
 CLOUD = np.array([0.56, 0.57, 0.60, 0.42], dtype=np.float32)
 SNOW = np.array([0.72, 0.72, 0.66, 0.10], dtype=np.float32)

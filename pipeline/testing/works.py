@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.testing.spectra import SPECTRA
+from groundbreak.pipeline.testing.spectra import SPECTRA
 
 Events = tuple[NDArray[np.float64], NDArray[np.float64]]
 """(event,) days and (event, band) surfaces of one pixel."""

@@ -11,11 +11,11 @@ import psutil
 import pytest
 from distributed import Client
 
-from cluster import connect as connecting
-from cluster.connect import connect
-from cluster.plugins import Prepare, code_digest, differing_workers
-from pipeline import api
-from pipeline.types import BadInput
+from groundbreak.cluster import connect as connecting
+from groundbreak.cluster.connect import connect
+from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
+from groundbreak.pipeline import api
+from groundbreak.pipeline.core.types import BadInput
 from tests.world import Tile, configure, days, lonlat_box, write_source
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000, 64)

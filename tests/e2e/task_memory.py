@@ -12,12 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline import cog, headers, planner, stages, tasks
-from pipeline.cog import General
-from pipeline.config import parse
-from pipeline.ledger import Ledger
-from pipeline.output import Output
-from pipeline.types import Record
+from groundbreak.pipeline.core.config import parse
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.planning import planner
+from groundbreak.pipeline.readers import cog, headers
+from groundbreak.pipeline.readers.cog import NotByBlocks
+from groundbreak.pipeline.running import prepared, tasks
+from groundbreak.pipeline.running.ledger import Ledger
 
 
 def resident(key: str) -> int:
@@ -63,8 +65,8 @@ def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str
     config = parse(settings, folder)
     if way == "general":
 
-        async def forced(store: object, path: str) -> General:
-            return General("forced")
+        async def forced(store: object, path: str) -> NotByBlocks:
+            return NotByBlocks("forced")
 
         cog.read_header = headers.read_header = forced
     plan = planner.plan(config)
@@ -72,7 +74,7 @@ def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str
     (region,) = planned.regions
     output = Output(str(folder / settings["output"]["path"]))
     ledger = Ledger(output)
-    (stage,) = stages.prepare(plan, output, ledger, rebuild=False)
+    (stage,) = prepared.prepare(plan, output, ledger, rebuild=False)
     builds = [stage.build(region, slab) for slab in stage.slabs()]
     tasks.build(builds[0])  # connections, threads and what codecs allocate once are the worker's
     records: list[Record] = []

@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 from distributed import Client
 
-from kernels import Status
-from pipeline import api
-from pipeline.api import Result
+from groundbreak.kernels import Status
+from groundbreak.pipeline import api
+from groundbreak.pipeline.api import Result
 from tests.stores import zarr_bytes
 from tests.world import SIDES, Tile, configure, days, lonlat_box, works, write_source
 

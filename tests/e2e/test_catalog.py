@@ -19,10 +19,11 @@ import shapely
 import xarray as xr
 from distributed import Client
 
-from pipeline import api, catalog
-from pipeline.config import Source
-from pipeline.geo import ground_area
-from pipeline.testing import ArchiveServer
+from groundbreak.pipeline import api
+from groundbreak.pipeline.core.config import Source
+from groundbreak.pipeline.core.geo import ground_area
+from groundbreak.pipeline.stac import catalog
+from groundbreak.pipeline.testing import ArchiveServer
 from tests.stac import stac_api
 from tests.stores import zarr_bytes
 from tests.world import CLEAR, SIDES, Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,9 @@ import numpy as np
 import pytest
 from distributed import Client
 
-from pipeline import cli
-from pipeline.output import Output
-from pipeline.testing import ArchiveServer
+from groundbreak.pipeline import cli
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.testing import ArchiveServer
 from tests.commands import write_config
 from tests.stores import zarr_bytes
 from tests.world import CLEAR, Tile, days, item, lonlat_box, write_source
@@ -255,7 +253,7 @@ def test_an_interrupt_is_130(source: Path, monkeypatch: pytest.MonkeyPatch, caps
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.planner.plan", interrupted)
+    monkeypatch.setattr("groundbreak.pipeline.planning.planner.plan", interrupted)
     assert cli.main(["run", str(write_config(source / "int.toml", None, BOX, SPAN))]) == 130
     assert "run it again to go on from here" in capsys.readouterr().err
 
@@ -270,14 +268,3 @@ def test_a_secret_in_an_address_is_not_shown(source: Path, capsys: pytest.Captur
     assert "cannot be read" in errors
     assert "SECRET" not in errors
     assert "pass@" not in errors
-
-
-def test_a_foreign_package_of_our_name_is_named(tmp_path: Path) -> None:
-    (tmp_path / "kernels").mkdir()
-    (tmp_path / "kernels/__init__.py").write_text("")
-    command = [sys.executable, "-m", "pipeline.cli", "plan", "run.toml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert "package 'kernels'" in done.stderr
-    assert str(tmp_path / "kernels") in done.stderr
-    assert "Start from another folder" in done.stderr

@@ -14,11 +14,11 @@ import pystac
 import pytest
 import shapely
 
-from pipeline import area as areas
-from pipeline import geo
-from pipeline.config import Area, Config
-from pipeline.planner import GridPlan
-from pipeline.regions import owned
+from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core.config import Area, Config
+from groundbreak.pipeline.planning import area as areas
+from groundbreak.pipeline.planning.planner import GridPlan
+from groundbreak.pipeline.planning.regions import owned
 from tests.cubes import APPLIED, USUAL, Built, assert_three_ways, read_items
 from tests.world import SIDES, Pixels, Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.testing import ArchiveServer
+from groundbreak.pipeline.testing import ArchiveServer
 from tests.world import SIDES, Tile, days, item, lonlat_box, write_items, write_tif
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000, size=1024)

@@ -12,8 +12,9 @@ import pytest
 import xarray as xr
 from distributed import Client
 
-from pipeline import api, cli, stages
-from pipeline.types import BadInput
+from groundbreak.pipeline import api, cli
+from groundbreak.pipeline.core.types import BadInput
+from groundbreak.pipeline.running import prepared
 from tests.shared import SHARED, needs_shared
 from tests.world import SIDES, Tile, configure, days, lonlat_box, write_items, write_tif
 
@@ -100,8 +101,8 @@ def test_no_onset_comes_of_the_offset(
     flavour: tuple[Path, tuple[bool, bool]], in_memory: bool, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, said = flavour
-    monkeypatch.setattr(stages.Stage, "fits", lambda stage, region: in_memory)
-    monkeypatch.setattr("pipeline.runner.IDLE", 0.5)  # one region would leave a thread idle
+    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda stage, region: in_memory)
+    monkeypatch.setattr("groundbreak.pipeline.running.runner.IDLE", 0.5)  # one region would leave a thread idle
     out = f"out-{in_memory}"
     config = configure(folder, BOX, "2020-01-01/2023-12-31", output={"path": out})
     if said not in WRONG:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from distributed import Client
 
-from pipeline import api, blocks, raster
-from pipeline.cog import HEADER_BYTES, Cog, read_cog
-from pipeline.config import Source
-from pipeline.providers import PROVIDERS
-from pipeline.raster import Access
-from pipeline.testing import ArchiveServer
+from groundbreak.pipeline import api
+from groundbreak.pipeline.access.providers import PROVIDERS
+from groundbreak.pipeline.core.config import Source
+from groundbreak.pipeline.readers import blocks, gdal
+from groundbreak.pipeline.readers.cog import HEADER_BYTES, Cog, read_cog
+from groundbreak.pipeline.readers.gdal import Access
+from groundbreak.pipeline.testing import ArchiveServer
 from tests.world import SIDES, Tile, configure, days, lonlat_box, write_source
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000, size=640)
@@ -34,9 +35,9 @@ def spans(path: Path, frame_of: Any) -> dict[int, tuple[int, int]]:
     """Block -> (first byte, bytes) of the blocks of a file that meet a frame."""
     cog = read_cog(*Access(Source(), PROVIDERS[0]).store(str(path)))
     assert isinstance(cog, Cog)
-    inside = raster.overlap(cog.frame, frame_of(cog.frame.resolution))
+    inside = gdal.overlap(cog.frame, frame_of(cog.frame.resolution))
     assert inside is not None
-    wanted = blocks.pieces(cog.blocks, cog.frame, *inside[2].toslices())
+    wanted = blocks.block_parts(cog.blocks, cog.frame, *inside[2].toslices())
     return {p.block: cog.blocks.span(p.block) for p in wanted}
 
 

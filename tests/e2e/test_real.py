@@ -21,9 +21,9 @@ import pytest
 import xarray as xr
 from distributed import Client
 
-from kernels import Status
-from pipeline import cli
-from pipeline.types import Frame
+from groundbreak.kernels import Status
+from groundbreak.pipeline import cli
+from groundbreak.pipeline.core.types import Frame
 from tests.commands import write_config
 from tests.shared import SHARED, needs_shared
 from tests.world import Tile, item, write_items, write_tif

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from distributed import Client
 
-from pipeline import api, runner, stages, tasks, upkeep
-from pipeline.config import Config
-from pipeline.ledger import Ledger
-from pipeline.output import Output
-from pipeline.types import BadInput
+from groundbreak.pipeline import api, upkeep
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import BadInput
+from groundbreak.pipeline.running import prepared, runner, tasks
+from groundbreak.pipeline.running.ledger import Ledger
 from tests.stores import zarr_bytes
 from tests.world import SIDES, Tile, configure, days, lonlat_box, works, write_source
 
@@ -40,7 +41,7 @@ def config(folder: Path, out: str, count: int = len(DATES), **sections: dict[str
 def kept(folder: Path, client: Client) -> Path:
     """An output that was built slab by slab, and keeps its cubes."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(stages.Stage, "fits", lambda stage, region: False)
+        patched.setattr(prepared.PreparedGrid, "fits", lambda stage, region: False)
         api.run(config(folder, "kept"), client)
     return folder / "kept"
 
@@ -73,7 +74,7 @@ def test_regions_in_memory_leave_the_same_bytes(
 def test_a_cube_that_is_not_kept(
     in_memory: bool, folder: Path, kept: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stages.Stage, "fits", lambda stage, region: in_memory)
+    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda stage, region: in_memory)
     out = folder / f"dropped-{in_memory}"
     mine = config(folder, out.name, cube={"keep": False})
     api.run(mine, client)
@@ -95,7 +96,7 @@ def test_a_plan_asks_for_less_disk_where_cubes_are_not_kept(folder: Path) -> Non
     )
     assert dropped.disk_bytes() == kept.disk_bytes()  # both regions are in flight at once
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pipeline.budget.WINDOW", 1)
+        patched.setattr("groundbreak.pipeline.planning.budget.TASKS_PER_THREAD", 1)
         assert dropped.disk_bytes() < kept.disk_bytes()
 
 

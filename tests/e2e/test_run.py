@@ -21,13 +21,13 @@ import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from distributed import Client
 
-import pipeline
-from pipeline import api, upkeep
-from pipeline.config import Config
-from pipeline.output import Output
-from pipeline.progress import silent
-from pipeline.runner import Listener
-from pipeline.types import BadInput, Record
+from groundbreak import pipeline
+from groundbreak.pipeline import api, upkeep
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import BadInput, Record
+from groundbreak.pipeline.running.progress import silent
+from groundbreak.pipeline.running.runner import Listener
 from tests.stores import zarr_bytes
 from tests.world import Tile, configure, days, item, lonlat_box, works, write_items, write_source
 
@@ -218,7 +218,7 @@ def test_ctrl_c_and_again_equals_an_uninterrupted_run(world: Path, whole: Path, 
         f"[area]\nbbox = {list(BOX)}\n[source]\nitems = 'source/items.json'\ndatetime = '2021-01-01/2023-12-31'\n"
         "[output]\npath = 'stopped'\n[cube]\nregion = 64\nslab = 12\n[cluster]\nworkers = 2\n"
     )
-    command = [sys.executable, "-m", "pipeline.cli", "run", str(file), "--log", "json"]
+    command = [sys.executable, "-m", "groundbreak.pipeline.cli", "run", str(file), "--log", "json"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

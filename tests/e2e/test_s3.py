@@ -12,12 +12,12 @@ import pytest
 from distributed import Client
 from obstore.store import S3Store
 
-from pipeline import api, upkeep
-from pipeline.config import Config
-from pipeline.ledger import LOCK, locked
-from pipeline.output import Output
-from pipeline.runner import Listener
-from pipeline.types import BadInput, Record
+from groundbreak.pipeline import api, upkeep
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import BadInput, Record
+from groundbreak.pipeline.running.ledger import LOCK, locked
+from groundbreak.pipeline.running.runner import Listener
 from tests.stores import output_bytes, zarr_bytes
 from tests.world import Tile, configure, days, lonlat_box, write_source
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from distributed import Client
 from obstore.store import S3Store
 
-from pipeline import api
+from groundbreak.pipeline import api
 from tests.stores import output_bytes
 from tests.world import Tile, configure, days, lonlat_box, works, write_source
 

@@ -18,12 +18,14 @@ import xarray as xr
 from distributed import Client
 from distributed.scheduler import KilledWorker
 
-from kernels import Quality, Status
-from pipeline import api, cli, remote, stages, tasks
-from pipeline.config import Config
-from pipeline.runner import Listener
-from pipeline.testing import ArchiveServer
-from pipeline.types import BadInput, Record
+from groundbreak.kernels import Quality, Status
+from groundbreak.pipeline import api, cli
+from groundbreak.pipeline.access import remote
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.types import BadInput, Record
+from groundbreak.pipeline.running import prepared, tasks
+from groundbreak.pipeline.running.runner import Listener
+from groundbreak.pipeline.testing import ArchiveServer
 from tests.commands import write_config
 from tests.stores import zarr_bytes
 from tests.world import Tile, configure, days, item, lonlat_box, write_source, write_tif
@@ -264,7 +266,7 @@ def test_a_worker_that_dies_takes_its_region_alone(
     path = command(tmp_path, server, client)
     with monkeypatch.context() as patched:
         patched.setattr(tasks, "run", dies)
-        patched.setattr(stages.Stage, "fits", lambda stage, region: kind is tasks.RegionTask)
+        patched.setattr(prepared.PreparedGrid, "fits", lambda stage, region: kind is tasks.RegionTask)
         assert cli.main(["run", path]) == 1
     west, east = layers(tmp_path / "out", "38TPK"), layers(tmp_path / "out", "38TQK")
     assert set(np.unique(west.status.values)) == {255, Status.FAILED}

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from simulate import BUILDABLE, STABLE_COVERS, Scene, simulate
+from tests.kernels.simulate import BUILDABLE, STABLE_COVERS, Scene, simulate
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numba.core import event
 
-from kernels import DETECTORS, detect
+from groundbreak.kernels import DETECTORS, detect
 
 THREADS = 4
 TASKS = 8
 
 COMPILED: Counter[tuple[str, str]] = Counter()
-"""How often this process compiled each kernel for each types, since :func:`listen`."""
+"""How often this process compiled each kernel for each types, since `listen`."""
 
 
 class _Compilations(event.Listener):
@@ -26,7 +26,7 @@ class _Compilations(event.Listener):
 
     def on_start(self, event: Any) -> None:
         function = event.data["dispatcher"].py_func
-        if function.__module__.startswith("kernels"):
+        if function.__module__.startswith("groundbreak.kernels"):
             COMPILED[f"{function.__module__}.{function.__qualname__}", str(event.data["args"])] += 1
 
     def on_end(self, event: Any) -> None:

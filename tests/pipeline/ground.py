@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kernels import Layers, Status, empty_layers
-from pipeline.layout import lay_out_layers
-from pipeline.output import Output
-from pipeline.store import write_layers
-from pipeline.types import Frame, Grid, Region
+from groundbreak.kernels import Layers, Status, empty_layers
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import Frame, Grid, Region
+from groundbreak.pipeline.stores.layout import lay_out_layers
+from groundbreak.pipeline.stores.store import write_layers
 
 NORTH = 4_500_000.0
 Painted = tuple[Grid, Layers]

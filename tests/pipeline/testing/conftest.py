@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.testing import Truth, write_archive
-from pipeline.testing.frames import LAYOUTS
-from pipeline.testing.scene import Scene
+from groundbreak.pipeline.testing import Truth, write_archive
+from groundbreak.pipeline.testing.frames import LAYOUTS
+from groundbreak.pipeline.testing.scene import Scene
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ import pytest
 import rasterio
 from shapely.geometry import shape
 
-from pipeline.testing import Truth, write_archive
-from pipeline.testing.frames import EPSG, LAYOUTS
+from groundbreak.pipeline.testing import Truth, write_archive
+from groundbreak.pipeline.testing.frames import EPSG, LAYOUTS
 
 REAL = Path(__file__).parents[4] / "shared/data/stac_fixtures/earthsearch_v1_s2l2a_mixed_baselines_xcube.json"
 Item = dict[str, Any]

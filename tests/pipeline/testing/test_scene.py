@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from pipeline.testing.fields import smooth, stream, wander
-from pipeline.testing.frames import LAYOUTS
-from pipeline.testing.landscape import KINDS
-from pipeline.testing.scene import NO_DATE, Scene
+from groundbreak.pipeline.testing.fields import smooth, stream, wander
+from groundbreak.pipeline.testing.frames import LAYOUTS
+from groundbreak.pipeline.testing.landscape import KINDS
+from groundbreak.pipeline.testing.scene import NO_DATE, Scene
 
 EPOCH = date(1970, 1, 1)
 

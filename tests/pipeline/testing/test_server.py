@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pipeline.testing import ArchiveServer
+from groundbreak.pipeline.testing import ArchiveServer
 
 BODY = bytes(range(256)) * 8
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from shapely import affinity
 
-from pipeline.testing import Found, NegativeZone, Truth, passed, render, score, write_archive
-from pipeline.testing.frames import LAYOUTS
-from pipeline.testing.scene import Scene
+from groundbreak.pipeline.testing import Found, NegativeZone, Truth, passed, render, score, write_archive
+from groundbreak.pipeline.testing.frames import LAYOUTS
+from groundbreak.pipeline.testing.scene import Scene
 
 
 @pytest.fixture(scope="module")

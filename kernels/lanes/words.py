@@ -1,0 +1,299 @@
+"""The vocabulary of the lane layout: pixels side by side in SIMD lanes, dates one after the other.
+
+A block of pixels is read row by row as it lies in memory, (time, pixel), without a transpose. Every word below is a
+loop over the lanes of a few rows, so that LLVM turns it into vector instructions; nothing is allocated and nothing
+depends on a lane's neighbours. Blocks are always full (the last is padded with NaN), so a pixel's result cannot
+depend on where in a block it stood.
+
+    load       rows of a block to numbers and weights (1 clear, 0 not); `first` begins a date,
+               `load_dates` takes four
+    gram       add dates to weighted sums of the design
+    normal     those sums as the normal equations
+    solve      Cholesky factor of the normal equations, and the coefficients
+    residual   what the coefficients leave of four dates
+    update     a running process: cumulative sum, and its extremes
+
+The search (`kernels.phases.evidence`, `kernels.phases.climate`) uses the same words on one pixel: there the lanes are
+positions in its record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundbreak.kernels.lanes.design import TOGETHER, Design, Rows
+from groundbreak.kernels.lanes.jit import helper, lane
+
+LANES = 512
+"""Pixels to a block. Rows of 2 kB leave 20 of them in the first-level cache, and a block of 400 dates in the second."""
+
+
+def whole_blocks(values: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """(pixels, values) of the whole blocks of (..., pixel) values, and of the rest, padded with NaN to one more."""
+    n_pixel = values.shape[-1]
+    full = n_pixel // LANES * LANES
+    if full:
+        yield slice(0, full), values  # kernels stop at the last whole block: cutting here would copy it all
+    if full < n_pixel:
+        block = np.full((*values.shape[:-1], LANES), np.nan, values.dtype)
+        block[..., : n_pixel - full] = values[..., full:]
+        yield slice(full, n_pixel), block
+
+
+@helper
+def clear(values: NDArray[Any], t: int, pixel: int) -> bool:
+    """Whether an observation of (index, time, pixel) values is clear in every index."""
+    every = True
+    for k in range(values.shape[0]):  # without a branch: half of them would be guessed wrong
+        every = every & (abs(values[k, t, pixel]) < np.inf)
+    return every
+
+
+@helper
+def find_clear(values: NDArray[Any], pixel: int, t: int, step: int) -> int:
+    """First clear position from ``t`` on, in steps of 1 or -1; n_time or -1 where there is none. Not in lanes: it ends
+    after a few looks."""
+    while 0 <= t < values.shape[1] and not clear(values, t, pixel):
+        t += step
+    return t
+
+
+@lane
+def fill(value: float, out: Rows) -> None:
+    """Set every lane of a row."""
+    same = out.dtype.type(value)
+    for p in range(out.size):
+        out[p] = same
+
+
+@lane
+def first(row: Rows, weight: Rows, out: Rows) -> None:
+    """Take the first row of a date, which sets the weights: 1 where it is finite."""
+    zero, one, limit = out.dtype.type(0), out.dtype.type(1), row.dtype.type(np.inf)
+    for p in range(weight.size):
+        clear = abs(row[p]) < limit
+        weight[p] = one if clear else zero
+        out[p] = row[p] if clear else zero
+
+
+@lane
+def load(row: Rows, weight: Rows, out: Rows) -> None:
+    """Take a row of values; a lane that is not finite loses its weight (kept for the indices to come)."""
+    zero, limit = out.dtype.type(0), row.dtype.type(np.inf)  # literals would widen float32 to float64
+    for p in range(weight.size):
+        clear = abs(row[p]) < limit
+        weight[p] = weight[p] if clear else zero
+        out[p] = row[p] if clear else zero
+
+
+@lane
+def drop(weight: Rows, out: Rows) -> None:
+    """Set the values without weight to 0."""
+    for p in range(weight.size):
+        out[p] *= weight[p]
+
+
+@helper
+def load_dates(values: NDArray[Any], t: int, start: int, weight: Rows, x: NDArray[Any]) -> None:
+    """Dates t to t + TOGETHER of a block: weights (date, LANES), and values (index, date, LANES), 0 where not clear."""
+    n_index, n_time, _ = values.shape
+    stop = start + LANES
+    for q in range(TOGETHER):
+        if t + q >= n_time:
+            fill(0, weight[q])
+            x[:, q] = 0
+            continue
+        first(values[0, t + q, start:stop], weight[q], x[0, q])
+        for k in range(1, n_index):
+            load(values[k, t + q, start:stop], weight[q], x[k, q])
+        if n_index > 1:
+            for k in range(n_index):
+                drop(weight[q], x[k, q])
+
+
+@lane
+def _add(factors: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows, sum0: Rows, sum1: Rows, sum2: Rows) -> None:
+    """Add four dates to three sums; ``factors`` (4, 3)."""
+    a0, a1, a2, a3 = factors[0, 0], factors[1, 0], factors[2, 0], factors[3, 0]
+    b0, b1, b2, b3 = factors[0, 1], factors[1, 1], factors[2, 1], factors[3, 1]
+    c0, c1, c2, c3 = factors[0, 2], factors[1, 2], factors[2, 2], factors[3, 2]
+    for p in range(x0.size):
+        sum0[p] += a0 * x0[p] + a1 * x1[p] + a2 * x2[p] + a3 * x3[p]
+        sum1[p] += b0 * x0[p] + b1 * x1[p] + b2 * x2[p] + b3 * x3[p]
+        sum2[p] += c0 * x0[p] + c1 * x1[p] + c2 * x2[p] + c3 * x3[p]
+
+
+@lane
+def _add_two(factors: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows, sum0: Rows, sum1: Rows) -> None:
+    """Add four dates to two sums; ``factors`` (4, 2)."""
+    a0, a1, a2, a3 = factors[0, 0], factors[1, 0], factors[2, 0], factors[3, 0]
+    b0, b1, b2, b3 = factors[0, 1], factors[1, 1], factors[2, 1], factors[3, 1]
+    for p in range(x0.size):
+        sum0[p] += a0 * x0[p] + a1 * x1[p] + a2 * x2[p] + a3 * x3[p]
+        sum1[p] += b0 * x0[p] + b1 * x1[p] + b2 * x2[p] + b3 * x3[p]
+
+
+@lane
+def _add_one(factors: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows, total: Rows) -> None:
+    """Add four dates to one sum; ``factors`` (4,)."""
+    a0, a1, a2, a3 = factors[0], factors[1], factors[2], factors[3]
+    for p in range(x0.size):
+        total[p] += a0 * x0[p] + a1 * x1[p] + a2 * x2[p] + a3 * x3[p]
+
+
+@lane
+def gram(factors: Rows, x: Rows, sums: Rows) -> None:
+    """sums[a] += sum over four dates q of factors[q, a] * x[q].
+
+    Parameters
+    ----------
+    factors : (TOGETHER, a), rows of ``Design.products`` (x: weights) or ``Design.terms`` (x: values)
+    x : (TOGETHER, LANES); sums : (a, LANES), in, out
+    """
+    n = factors.shape[1]
+    for a in range(0, n - 2, 3):
+        _add(factors[:, a : a + 3], x[0], x[1], x[2], x[3], sums[a], sums[a + 1], sums[a + 2])
+    a = n - n % 3
+    if n % 3 == 2:
+        _add_two(factors[:, a : a + 2], x[0], x[1], x[2], x[3], sums[a], sums[a + 1])
+    if n % 3 == 1:
+        _add_one(factors[:, a], x[0], x[1], x[2], x[3], sums[a])
+
+
+@lane
+def _mix(a: float, first: Rows, b: float, second: Rows, out: Rows) -> None:
+    for p in range(out.size):
+        out[p] = a * first[p] + b * second[p]
+
+
+@lane
+def normal(design: Design, sums: Rows, matrix: Rows) -> None:
+    """The normal equations' matrix, (pair, LANES), from the sums of `gram` over the weights."""
+    for pair in range(design.first.size):
+        _mix(design.a[pair], sums[design.first[pair]], design.b[pair], sums[design.second[pair]], matrix[pair])
+
+
+@lane
+def _subtract(x: Rows, y: Rows, out: Rows) -> None:
+    for p in range(out.size):
+        out[p] -= x[p] * y[p]
+
+
+@lane
+def scale(factor: Rows, out: Rows) -> None:
+    """Multiply a row by another."""
+    for p in range(out.size):
+        out[p] *= factor[p]
+
+
+@lane
+def _inverse_root(least: float, out: Rows) -> None:
+    one, least = out.dtype.type(1), out.dtype.type(least)
+    for p in range(out.size):
+        out[p] = one / np.sqrt(max(out[p], least))
+
+
+@lane
+def factor(matrix: Rows, n_terms: int, least: float) -> None:
+    """Cholesky factor in place, (pair, LANES); its diagonal holds reciprocals, of pivots no smaller than ``least``."""
+    for j in range(n_terms):
+        row = j * (j + 1) // 2
+        for k in range(j):
+            _subtract(matrix[row + k], matrix[row + k], matrix[row + j])
+        _inverse_root(least, matrix[row + j])
+        for i in range(j + 1, n_terms):
+            at = i * (i + 1) // 2
+            for k in range(j):
+                _subtract(matrix[at + k], matrix[row + k], matrix[at + j])
+            scale(matrix[row + j], matrix[at + j])
+
+
+@lane
+def solve(matrix: Rows, right: Rows) -> None:
+    """Solve for one right side (term, LANES) in place, with the factor of `factor`."""
+    n_terms = right.shape[0]
+    for i in range(n_terms):
+        row = i * (i + 1) // 2
+        for k in range(i):
+            _subtract(matrix[row + k], right[k], right[i])
+        scale(matrix[row + i], right[i])
+    for i in range(n_terms - 1, -1, -1):
+        for k in range(i + 1, n_terms):
+            _subtract(matrix[k * (k + 1) // 2 + i], right[k], right[i])
+        scale(matrix[i * (i + 1) // 2 + i], right[i])
+
+
+@lane
+def _less(factors: Rows, c0: Rows, c1: Rows, c2: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) -> None:
+    """Take three terms from four dates; ``factors`` (4, 3)."""
+    a0, a1, a2, a3 = factors[0, 0], factors[1, 0], factors[2, 0], factors[3, 0]
+    b0, b1, b2, b3 = factors[0, 1], factors[1, 1], factors[2, 1], factors[3, 1]
+    d0, d1, d2, d3 = factors[0, 2], factors[1, 2], factors[2, 2], factors[3, 2]
+    for p in range(c0.size):
+        x0[p] -= a0 * c0[p] + b0 * c1[p] + d0 * c2[p]
+        x1[p] -= a1 * c0[p] + b1 * c1[p] + d1 * c2[p]
+        x2[p] -= a2 * c0[p] + b2 * c1[p] + d2 * c2[p]
+        x3[p] -= a3 * c0[p] + b3 * c1[p] + d3 * c2[p]
+
+
+@lane
+def _less_two(factors: Rows, c0: Rows, c1: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) -> None:
+    """Take two terms from four dates; ``factors`` (4, 2)."""
+    a0, a1, a2, a3 = factors[0, 0], factors[1, 0], factors[2, 0], factors[3, 0]
+    b0, b1, b2, b3 = factors[0, 1], factors[1, 1], factors[2, 1], factors[3, 1]
+    for p in range(c0.size):
+        x0[p] -= a0 * c0[p] + b0 * c1[p]
+        x1[p] -= a1 * c0[p] + b1 * c1[p]
+        x2[p] -= a2 * c0[p] + b2 * c1[p]
+        x3[p] -= a3 * c0[p] + b3 * c1[p]
+
+
+@lane
+def _less_one(factors: Rows, c: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) -> None:
+    """Take one term from four dates; ``factors`` (4,)."""
+    a0, a1, a2, a3 = factors[0], factors[1], factors[2], factors[3]
+    for p in range(c.size):
+        x0[p] -= a0 * c[p]
+        x1[p] -= a1 * c[p]
+        x2[p] -= a2 * c[p]
+        x3[p] -= a3 * c[p]
+
+
+@lane
+def residual(factors: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
+    """x[q] = weight[q] * (x[q] - factors[q] . coefficients): what is left of four dates.
+
+    Parameters
+    ----------
+    factors : (TOGETHER, term), rows of ``Design.terms``; coefficients : (term, LANES)
+    weight, x : (TOGETHER, LANES); x in, out
+    """
+    n = factors.shape[1]
+    for a in range(0, n - 2, 3):
+        c0, c1, c2 = coefficients[a], coefficients[a + 1], coefficients[a + 2]
+        _less(factors[:, a : a + 3], c0, c1, c2, x[0], x[1], x[2], x[3])
+    a = n - n % 3
+    if n % 3 == 2:
+        _less_two(factors[:, a : a + 2], coefficients[a], coefficients[a + 1], x[0], x[1], x[2], x[3])
+    if n % 3 == 1:
+        _less_one(factors[:, a], coefficients[a], x[0], x[1], x[2], x[3])
+    for q in range(TOGETHER):
+        drop(weight[q], x[q])
+
+
+@lane
+def update(x0: Rows, x1: Rows, x2: Rows, x3: Rows, total: Rows, squares: Rows, low: Rows, high: Rows) -> None:
+    """Take the residuals of four dates into the cumulative sum, its extremes so far, and the sum of squares."""
+    for p in range(total.size):
+        s0 = total[p] + x0[p]
+        s1 = s0 + x1[p]
+        s2 = s1 + x2[p]
+        s3 = s2 + x3[p]
+        total[p] = s3
+        squares[p] += x0[p] * x0[p] + x1[p] * x1[p] + x2[p] * x2[p] + x3[p] * x3[p]
+        low[p] = min(min(low[p], s0), min(min(s1, s2), s3))
+        high[p] = max(max(high[p], s0), max(max(s1, s2), s3))

@@ -1,0 +1,1 @@
+"""The detectors ``cusum`` and ``mosum``: a history is fitted, later dates are monitored."""

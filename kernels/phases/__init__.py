@@ -1,0 +1,1 @@
+"""The detector ``phases``: baseline, stages of works, settled ground, by joint likelihood."""

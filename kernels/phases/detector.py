@@ -1,0 +1,141 @@
+"""The ``phases`` detector over many pixels: screen all, then search what the screen lets through, block by block."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundbreak.kernels.layers import NO_DATE, Layers, Status, empty_layers
+from groundbreak.kernels.phases.checks import score_candidates
+from groundbreak.kernels.phases.climate import SEASON_DAYS, season_windows
+from groundbreak.kernels.phases.evidence import MAX_INDICES, design_matrix, design_pairs, make_prior
+from groundbreak.kernels.phases.measure import measure
+from groundbreak.kernels.phases.model import (
+    BASELINE,
+    FOUND,
+    MIN_OBSERVATIONS,
+    MIN_SPAN_DAYS,
+    NOISE_BOUND,
+    SETTLED,
+    STAGE,
+    TYPICAL,
+    Candidates,
+    Records,
+    Settings,
+    Tables,
+)
+from groundbreak.kernels.phases.onset import date_onset
+from groundbreak.kernels.phases.outcome import describe
+from groundbreak.kernels.phases.prepare import empty_records, prepare
+from groundbreak.kernels.phases.screen import screen
+from groundbreak.kernels.phases.segments import segment
+from groundbreak.kernels.phases.states import STATE_DAYS
+from groundbreak.kernels.types import Ints
+
+SEARCHED_TOGETHER = 128
+"""Pixels whose records are held at a time: a few MB, which stay in cache."""
+
+
+def date_tables(days: Ints) -> Tables:
+    """Tables of a record whose observations fall on ``days`` since 1970-01-01, (time,) int64."""
+    return _date_tables(days.tobytes())
+
+
+@lru_cache(maxsize=4)
+def _date_tables(days: bytes) -> Tables:
+    """A region is detected in many blocks of the same dates."""
+    dates = np.frombuffer(days, np.int64)
+    design = design_matrix(dates)
+    return Tables(
+        dates.astype(np.float64),
+        season_windows(dates, SEASON_DAYS, own_year=False),
+        season_windows(dates, STATE_DAYS, own_year=True),
+        design,
+        design_pairs(design),
+        make_prior(dates.size, *BASELINE),
+        make_prior(dates.size, *SETTLED),
+        make_prior(dates.size, *STAGE),
+    )
+
+
+def screen_pixels(
+    values: NDArray[np.float32], days: Ints, settings: Settings, layers: Layers
+) -> tuple[Ints, NDArray[np.float64]]:
+    """Screen every pixel: which to search, and their CUSUM, largest of the indices, scaled to TYPICAL observations.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN = not clear
+    layers : (pixel,), out: n_valid, last_observation, status of what is not searched
+    """
+    screened = screen(values, days, settings.noise_floor)
+    padded = np.append(days, NO_DATE)  # position -1 and n_time: no observation
+    layers.n_valid[:] = np.minimum(screened.clear, 65535)
+    layers.last_observation[:] = padded[screened.last]
+    enough = screened.clear >= MIN_OBSERVATIONS
+    enough &= padded[screened.last] - padded[screened.first] >= MIN_SPAN_DAYS
+    layers.status[:] = np.where(enough, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
+    # numbers too large for a sum of squares are no index
+    sane = np.isfinite(screened.statistic).all(axis=0)
+    layers.status[enough & ~sane] = Status.FAILED
+    statistic = screened.statistic.max(axis=0)
+    root = np.sqrt(np.maximum(screened.clear, 1) / TYPICAL)
+    flagged = np.flatnonzero(enough & sane & (statistic >= settings.screen * np.maximum(root, NOISE_BOUND)))
+    return flagged, (statistic / root)[flagged]
+
+
+def fit_flagged(
+    values: NDArray[np.float32],
+    days: Ints,
+    settings: Settings,
+    history_end: int | None,
+    flagged: Ints,
+    cusum: NDArray[np.float64],
+) -> Candidates:
+    """The joint fit of the pixels ``flagged``: (flagged,) FOUND; parameters as above."""
+    n_index, n_time, _ = values.shape
+    tables = date_tables(days)
+    first_onset = -np.inf if history_end is None else float(history_end + 1)
+    found = np.zeros(flagged.size, FOUND)
+    found["cusum"] = cusum
+    scratch = empty_records(min(flagged.size, SEARCHED_TOGETHER), n_time, n_index)
+    for start in range(0, flagged.size, SEARCHED_TOGETHER):
+        part = found[start : start + SEARCHED_TOGETHER]
+        arrays: list[Any] = [array[: part.size] for array in scratch]
+        records = Records(*arrays)
+        prepare(np.take(values, flagged[start : start + SEARCHED_TOGETHER], axis=2), tables, settings, records, part)
+        segment(records, tables, settings, first_onset, part)
+        date_onset(records, tables, first_onset, part)
+        score_candidates(records, tables, part)
+        measure(records, part)
+    return found
+
+
+def run_phases(
+    values: NDArray[np.float32],
+    days: Ints,
+    snow: NDArray[np.bool_] | None,
+    history_end: int | None,
+    params: dict[str, float],
+) -> Layers:
+    """Run the ``phases`` detector; parameters and result as for `kernels.registry.Detector`.
+
+    Raises
+    ------
+    ValueError
+        More than ``MAX_INDICES`` indices.
+    """
+    n_index, _, n_pixel = values.shape
+    if n_index > MAX_INDICES:
+        raise ValueError(f"values: {n_index} indices, at most {MAX_INDICES} are read jointly; choose fewer")
+    settings = Settings(**{name: float(value) for name, value in params.items()})
+    layers = empty_layers((n_pixel,))
+    flagged, cusum = screen_pixels(values, days, settings, layers)
+    found = fit_flagged(values, days, settings, history_end, flagged, cusum)
+    layers.last_observation[flagged] = found["last"]
+    layers.status[flagged[found["size"] == 0]] = Status.TOO_FEW_OBSERVATIONS
+    describe(settings, found, snow, days, flagged, layers)
+    return layers

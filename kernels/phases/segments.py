@@ -1,0 +1,213 @@
+"""The joint search: baseline [0, i) | stages of works | settled [j, n), by dynamic programming over both dates.
+
+Works are a sequence of stages, each a level and a trend. The best sequence that reaches an observation is the best of
+those that reach an earlier one plus one stage (Bellman 1961), so one pass over pairs of nodes finds the onset, every
+stage and the start of the settled phase together, and the scores of all other halts with it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from groundbreak.kernels.lanes.jit import helper, jit
+from groundbreak.kernels.phases.evidence import VECTOR, evidence_at, n_sums, posterior_bounds, running_sums
+from groundbreak.kernels.phases.model import (
+    MIN_BASELINE,
+    MIN_SETTLED,
+    PAUSE_DAYS,
+    PAUSE_SPREAD,
+    STAGE_COST,
+    Candidates,
+    Prior,
+    Records,
+    Settings,
+    Tables,
+)
+from groundbreak.kernels.phases.stage import StageLanes, one_stage, stage_evidence, stage_lanes, stage_sums, take_ends
+from groundbreak.kernels.types import Floats, Ints
+
+NODE = 6
+"""Observations between two nodes of the search; both dates are then moved to the best observation around theirs."""
+
+TOGETHER = 4
+"""Nodes to which stages are fitted in one call."""
+
+HALT_HEAT = 5.0
+"""Temperature of the halt's posterior, an index, of two at least: evidence counts observations and indices as
+independent, weather and the ground make them alike. Intervals of one index measured too short at 5, and hold at 10."""
+
+
+@helper
+def reach_nodes(
+    ends: Floats,
+    starts: int,
+    count: int,
+    before: Floats,
+    prior: Prior,
+    lanes: StageLanes,
+    base: Floats,
+    reach: Floats,
+    origin: Ints,
+) -> None:
+    """Best evidence of a baseline and stages up to every node, and the node where the last stage begins.
+
+    Parameters
+    ----------
+    ends : (1 + index, 3, > count) of `stage_sums` at the nodes; node ``count`` is the end of the record
+    starts : nodes at which a stage may begin
+    before : (count,) evidence of what lies before each node as baseline
+    lanes : of TOGETHER ends; base : (> count,) float64, scratch
+    reach : (> count,) out; -inf where no stage fits; the end of the record is reached by stages alone
+    origin : (> count,) int64 out, positions among the nodes
+    """
+    fixed = np.empty((TOGETHER, *ends.shape[:2]))
+    evidence = lanes.evidence
+    reach[0], origin[0] = -np.inf, -1
+    for b in range(1, count + 1):
+        e = (b - 1) % TOGETHER
+        if e == 0:  # a few nodes at a time: a call costs as much as twenty lanes
+            take_ends(ends, b, fixed)
+            stage_evidence(fixed, 1.0, ends, min(b + TOGETHER - 1, starts), prior, lanes)
+        best, at = -np.inf, -1
+        base[b - 1] = max(before[b - 1], reach[b - 1]) - STAGE_COST * (ends.shape[0] - 1)
+        for a in range(min(b, starts)):
+            if base[a] + evidence[e, a] > best:
+                best, at = base[a] + evidence[e, a], a
+        reach[b], origin[b] = best, at
+
+
+@helper
+def is_staged(before: Floats, reach: Floats, at: int, count: int) -> bool:
+    """Whether a stage, and not the baseline, ends at a node."""
+    return at == count or reach[at] > before[at]
+
+
+@helper
+def onset_and_pauses(
+    node: Ints,
+    before: Floats,
+    reach: Floats,
+    origin: Ints,
+    sums: Floats,
+    day: Floats,
+    end: int,
+    count: int,
+    prior: Prior,
+    ends: Floats,
+    lanes: StageLanes,
+) -> tuple[int, int, int]:
+    """Of the best sequence that ends at a node: the node where it begins, the end of its first stage, and how many of
+    its stages but the last are long and quiet, pauses between two activities."""
+    pauses = 0
+    at = after = end
+    while is_staged(before, reach, at, count):
+        start = origin[at]
+        if at != end and day[node[at] - 1] - day[node[start]] >= PAUSE_DAYS:
+            _, variance = one_stage(sums, node[start], node[at], prior, ends, lanes)
+            pauses += variance <= PAUSE_SPREAD
+        after, at = at, start
+    return at, after, pauses
+
+
+@jit
+def segment(records: Records, tables: Tables, settings: Settings, first_onset: float, found: Candidates) -> None:
+    """Second stage: the best sequence of phases of every pixel.
+
+    Parameters
+    ----------
+    first_onset : earliest day of an onset
+    found : (pixel,) FOUND, out: onset and begin (-1: no room for a change), settled and its bounds, pauses, over_open,
+        spread (0 where works go on)
+    """
+    n_index, n_time = records.z.shape[1:]
+    width = (int(records.size.max()) // NODE // VECTOR + 3) * VECTOR  # nodes, and room for the end and for whole calls
+    columns = n_sums(n_index)
+    sums = np.empty((n_time + 1, columns))
+    few = np.empty((columns + 1, -(-2 * NODE // VECTOR) * VECTOR))
+    ends, fixed = np.zeros((1 + n_index, 3, width)), np.empty((1, 1 + n_index, 3))
+    many, lanes = stage_lanes(TOGETHER, width), stage_lanes(1, width)
+    works = lanes.evidence[0]
+    before, after, reach, base = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
+    score, spread, ignored = np.empty(width), np.empty(width), np.empty(width)
+    node, origin, near = np.empty(width, np.int64), np.empty(width, np.int64), np.empty(width, np.int64)
+    zeros, lasts = np.zeros(width, np.int64), np.empty(width, np.int64)
+    for p in range(records.size.size):
+        n = records.size[p]
+        found[p].onset = found[p].begin = -1
+        if n == 0:
+            continue
+        z, day = records.z[p][:, :n], records.day[p][:n]
+        first = MIN_BASELINE
+        while first < n and day[first] < first_onset:
+            first += 1
+        count, closable, starts = 0, 0, 0
+        for i in range(first, n, NODE):
+            node[count] = i
+            count += 1
+            starts += n - i >= 2
+            if n - i >= MIN_SETTLED and day[n - 1] - day[i] >= settings.settled_days:
+                closable = count
+        node[count] = n
+        wide = np.empty((columns + 1, -(-count // VECTOR) * VECTOR))
+        running_sums(z, records.date[p], 0, n, tables.design, tables.pairs, sums)
+        evidence_at(sums, n_index, zeros, node, count, tables.baseline, wide, before, ignored)
+        lasts[:] = n
+        evidence_at(sums, n_index, node, lasts, closable, tables.settled, wide, after, spread)
+        stage_sums(sums, node, count + 1, ends)
+        reach_nodes(ends, starts, count, before, tables.stage, many, base, reach, origin)
+        closed, end = -np.inf, count
+        for b in range(closable):
+            score[b] = max(before[b], reach[b]) + after[b]
+            if score[b] > closed:
+                closed, end = score[b], b
+        if max(closed, reach[count]) == -np.inf:
+            continue
+        if closed < reach[count]:
+            end = count
+        found[p].over_open = (closed - reach[count]) / n_index
+        begin, stop, found[p].pauses = onset_and_pauses(
+            node, before, reach, origin, sums, day, end, count, tables.stage, ends, lanes
+        )
+        found[p].settled = found[p].settled_low = found[p].settled_high = node[end]
+        found[p].spread = 0.0
+        if end < count:
+            low, high = posterior_bounds(score, 0, closable, HALT_HEAT * max(n_index, 2))
+            at = node[end]
+            start = node[origin[end]] if is_staged(before, reach, end, count) else first - 1
+            around = 0  # the observations around the node, as far as a settled phase may start there
+            for q in range(max(at - NODE, start) + 1, at + NODE):
+                if n - q >= MIN_SETTLED and day[n - 1] - day[q] >= settings.settled_days:
+                    near[around] = q
+                    around += 1
+            evidence_at(sums, n_index, near, lasts, around, tables.settled, few, after, spread)
+            if start >= first:
+                near[around] = start
+                stage_sums(sums, near, around + 1, ends)
+                take_ends(ends, around, fixed)
+                stage_evidence(fixed, -1.0, ends, around, tables.stage, lanes)
+            else:
+                evidence_at(sums, n_index, zeros, near, around, tables.baseline, few, works, ignored)
+            most = -np.inf
+            for a in range(around):
+                if works[a] + after[a] > most:
+                    most = works[a] + after[a]
+                    found[p].settled, found[p].spread = near[a], spread[a]
+            found[p].settled_low = min(node[low], found[p].settled)
+            found[p].settled_high = max(node[high], found[p].settled)
+        found[p].onset = found[p].begin = found[p].settled  # a step
+        if begin != end:
+            until = node[stop] if stop != end else found[p].settled
+            around = 0
+            for q in range(max(node[begin] - NODE + 1, first), min(node[begin] + NODE, until - 1)):
+                near[around] = q
+                around += 1
+            evidence_at(sums, n_index, zeros, near, around, tables.baseline, few, before, ignored)
+            near[around] = until
+            stage_sums(sums, near, around + 1, ends)
+            take_ends(ends, around, fixed)
+            stage_evidence(fixed, 1.0, ends, around, tables.stage, lanes)
+            most = -np.inf
+            for a in range(around):
+                if before[a] + works[a] > most:
+                    most = before[a] + works[a]
+                    found[p].onset = found[p].begin = near[a]

@@ -1,0 +1,172 @@
+"""Slow, obvious NumPy twin of the kernels: the oracle of the tests.
+
+`kernels.twins.phases` builds whole layers from it. It shares the constants with the kernels
+and nothing else: least squares on the rows of a segment instead of recursive updates and running
+sums, whole arrays and plain loops instead of scratch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+
+from groundbreak.kernels.phases import climate, evidence, model, onset, segments
+from groundbreak.kernels.twins.series import log_evidence, lost_states, novel_share, spread
+from groundbreak.kernels.types import Floats
+
+
+@dataclass(frozen=True)
+class Found:
+    """A candidate; positions count the observations, and ``settled`` is their number where works go on."""
+
+    onset: int
+    onsets: tuple[int, int]
+    settled: int
+    settles: tuple[int, int]
+    pauses: int
+    evidence: int
+    after: int
+    over_open: float
+    lost: float
+    novel: float
+    grown: float
+    spread: float
+
+
+class Series:
+    """One pixel's clear observations, and the evidence of any of its segments."""
+
+    def __init__(self, z: Floats, day: Floats, season: Floats, design: Floats) -> None:
+        self.z, self.day, self.season, self.design = z, day, season, design
+        self.n = z.shape[1]
+        self.stage = lru_cache(None)(self._stage)
+
+    def baseline(self, i: int) -> float:
+        """Log evidence of [0, i) as normal ground."""
+        return log_evidence(self.design[:i], self.z[:, :i], model.BASELINE)[0]
+
+    def settled(self, j: int) -> float:
+        """Log evidence of [j, n) as finished ground."""
+        return log_evidence(self.design[j:], self.z[:, j:], model.SETTLED)[0]
+
+    def _stage(self, i: int, j: int) -> tuple[float, float]:
+        years = self.design[i:j, -1]
+        design = np.stack([np.ones(j - i), years - years.mean()], axis=1)
+        evidence, coef, _ = log_evidence(design, self.z[:, i:j], model.STAGE)
+        # the variance that the penalised fit leaves
+        penalty = (model.STAGE[0][:, None] * coef**2).sum(axis=0)
+        left = ((self.z[:, i:j].T - design @ coef) ** 2).sum(axis=0) + penalty
+        return evidence, float(left.max()) / (j - i)
+
+
+def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[int, int, tuple[int, int], int, float]:
+    """(onset, settled, its bounds, pauses, evidence over works that go on), onset -1 where there is no room."""
+    onsets = [i for i in range(model.MIN_BASELINE, s.n) if s.day[i] >= first_onset]
+    nodes = onsets[:: segments.NODE]
+    closable = {j for j in range(s.n - model.MIN_SETTLED + 1) if s.day[s.n - 1] - s.day[j] >= settled_days}
+    before = {i: s.baseline(i) for i in nodes}
+    stages: dict[int, tuple[float, list[int]]] = {}  # end: best evidence, and where its stages begin
+
+    def reach(b: int) -> tuple[float, list[int]]:
+        reached = stages.get(b, (-math.inf, []))
+        return reached if b == s.n or reached[0] > before[b] else (before[b], [])
+
+    cost = model.STAGE_COST * s.z.shape[0]
+    for b in [*nodes, s.n]:
+        ways = [(reach(a)[0] - cost + s.stage(a, b)[0], [*reach(a)[1], a]) for a in nodes if a < b and s.n - a >= 2]
+        stages[b] = max(ways, key=lambda way: way[0], default=(-math.inf, []))
+    scores = {j: reach(j)[0] + s.settled(j) for j in nodes if j in closable}
+    closed = max(scores.values(), default=-math.inf)
+    if max(closed, stages[s.n][0]) == -math.inf:
+        return -1, -1, (-1, -1), 0, 0.0
+    over = (closed - stages[s.n][0]) / s.z.shape[0]
+    j = s.n if over < 0 else min(j for j in scores if scores[j] == closed)
+    path = reach(j)[1]
+    long = [(a, b) for a, b in pairwise(path) if s.day[b - 1] - s.day[a] >= model.PAUSE_DAYS]
+    pauses = sum(s.stage(a, b)[1] <= model.PAUSE_SPREAD for a, b in long)
+    if j == s.n:
+        return refine_onset(s, path, j, onsets[0]), j, (j, j), pauses, over
+    heat = segments.HALT_HEAT * max(s.z.shape[0], 2)
+    mass = np.array([math.exp((score - closed) / heat) for score in scores.values()]).cumsum()
+    low = list(scores)[int(np.argmax(mass / mass[-1] >= evidence.TAIL))]
+    high = list(scores)[int(np.argmax(mass / mass[-1] >= 1 - evidence.TAIL))]
+    start = path[-1] if path else onsets[0] - 1
+    around = [q for q in range(max(j - segments.NODE, start) + 1, j + segments.NODE) if q in closable]
+    j = max(around, key=lambda q: (s.stage(path[-1], q)[0] if path else s.baseline(q)) + s.settled(q))
+    return refine_onset(s, path, j, onsets[0]), j, (min(low, j), max(high, j)), pauses, over
+
+
+def refine_onset(s: Series, path: list[int], settled: int, first: int) -> int:
+    """The best onset around the node where the first stage begins; that of a step is where the ground settled."""
+    if not path:
+        return settled
+    stop = path[1] if len(path) > 1 else settled
+    around = range(max(path[0] - segments.NODE + 1, first), min(path[0] + segments.NODE, stop - 1))
+    return max(around, key=lambda q: s.baseline(q) + s.stage(q, stop)[0])
+
+
+def weigh(s: Series, base: int, begin: int, low: int) -> tuple[Floats, Floats]:
+    """Of the observations from ``low`` on: capped log likelihood ratio of changed to normal, and its distance."""
+    ratio, far = np.zeros(s.n), np.zeros(s.n)
+    for q in range(low, s.n):
+        apart = np.abs(s.season[:base] - s.season[q])
+        near = np.minimum(apart, 365.25 - apart) <= climate.SEASON_DAYS
+        near &= np.abs(s.day[:base] - s.day[q]) > climate.SEASON_DAYS  # of other years
+        witnesses = s.z[:, :base][:, near]
+        count = witnesses.shape[1]
+        if count < onset.SEASON_MIN:
+            ratio[q] = onset.VOTE_COST * s.z.shape[0] + (onset.HINT if q >= begin else -onset.HINT)
+            continue
+        mean = witnesses.mean(axis=1)
+        variance = (count * witnesses.var(axis=1) + 2) / (count + 1) * (1 + 1 / count)
+        start = max(q, base)
+        ahead = s.z[:, start : start + onset.AHEAD]
+        changed = ahead.var(axis=1) + onset.CHANGED_VARIANCE
+        off = (s.z[:, q] - mean) ** 2 / variance
+        other = (s.z[:, q] - ahead.mean(axis=1)) ** 2 / changed
+        ratio[q] = np.clip(0.5 * (off - other + np.log(variance / changed)).sum(), -onset.VOTE, onset.VOTE)
+        far[q] = math.sqrt(off.max())
+    return ratio, far
+
+
+def find_change(s: Series, settings: model.Settings, first_onset: float) -> Found | None:
+    """The candidate of a series."""
+    begin, settled, settles, pauses, over = find_segments(s, settings.settled_days, first_onset)
+    if begin < 0:
+        return None
+    reach = max(begin - onset.REACH, model.MIN_BASELINE)
+    while reach < begin and s.day[reach] < first_onset:
+        reach += 1
+    low = max(begin - onset.BACK, reach)
+    high = max(min(begin + onset.SPAN, s.n - 3), low + 1)
+    at, ratio, far = begin, np.zeros(s.n), np.zeros(s.n)
+    for _ in range(2):
+        ratio, far = weigh(s, at, begin, reach)
+        at = low + int(np.argmax((ratio[low:high] - onset.VOTE_COST * s.z.shape[0])[::-1].cumsum()[::-1]))
+    votes = ratio[reach:high][::-1].cumsum()[::-1]
+    mass = np.exp((votes - votes.max()) / onset.ONSET_HEAT).cumsum()
+    early = reach + int(np.argmax(mass >= evidence.TAIL * mass[-1]))
+    late = reach + int(np.argmax(mass >= (1 - evidence.TAIL) * mass[-1]))
+    count = int((far[at:] > onset.ABNORMAL).sum())
+    seasonal = log_evidence(s.design[at:], s.z[:, at:], model.BASELINE)[0]
+    finished = 0.0
+    if settled < s.n:
+        finished = spread(log_evidence(s.design[settled:], s.z[:, settled:], model.SETTLED)[2])
+    return Found(
+        onset=at,
+        onsets=(min(early, at, begin), max(late, at, begin)),
+        settled=settled,
+        settles=settles,
+        pauses=pauses,
+        evidence=count,
+        after=s.n - at,
+        over_open=over,
+        lost=lost_states(s.z, s.season, at, at),
+        novel=novel_share(s.z, at, at),
+        grown=(seasonal - s.stage(at, s.n)[0]) / (s.z.shape[0] * (s.n - at)),
+        spread=finished,
+    )

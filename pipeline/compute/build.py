@@ -1,0 +1,247 @@
+"""Building: a slab of a region, band by band, from assets to harmonised int16.
+
+Reflectance comes out as int16 x 1e-4 with the provider's offset gone, so that a reader sees plain reflectance; the mask
+is kept as the source gives it. What cannot be read is a fault, and its pixels are missing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from groundbreak.pipeline.access.hrefs import redact
+from groundbreak.pipeline.access.remote import REQUESTS
+from groundbreak.pipeline.core.types import (
+    REFLECTANCE_SCALE,
+    Asset,
+    Fault,
+    Frame,
+    Grid,
+    Mask,
+    Observation,
+    Region,
+    Scene,
+)
+from groundbreak.pipeline.readers.assets import Fetched, Window, fetch, fetch_once, local_blocks, place
+from groundbreak.pipeline.readers.cog import BlockLayout
+from groundbreak.pipeline.readers.gdal import Access, ReadError, with_retries
+from groundbreak.pipeline.readers.headers import Known, cut, key
+from groundbreak.pipeline.stores.shards import Shard, shard_of
+from groundbreak.pipeline.stores.tiles import Tiles
+
+AHEAD = REQUESTS
+"""Observations whose blocks are fetched, or announced to the system, before they are decoded."""
+
+
+@dataclass(frozen=True)
+class SlabJob:
+    """What is to be built: (observations, band) of a region."""
+
+    grid: Grid
+    region: Region
+    observations: tuple[Observation, ...]
+    mask: Mask
+    access: Access | None
+    """None where nothing will be built."""
+    headers: Known = field(default_factory=dict)
+    """Those that are known already."""
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """What each observation is taken to carry, reflectance x 10000; 0 where it is no longer offered."""
+        some = next(name for name in self.grid.bands if name != self.mask.band)
+        first = (o.scenes[0].assets[some].offset if o.scenes else 0.0 for o in self.observations)
+        return tuple(round(offset / REFLECTANCE_SCALE) for offset in first)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to a worker: of the headers, only its own blocks."""
+        return self.__dict__ | {"headers": self._own_headers()}
+
+    def _own_headers(self) -> Known:
+        own = {}
+        for band, resolution in self.grid.bands.items():
+            frame = self.region.window.at(resolution)
+            for scene in (s for o in self.observations for s in o.scenes):
+                header = self.headers.get(named := key(scene.assets[band], scene))
+                if header is not None:
+                    own[named] = cut(header, frame)
+        return own
+
+
+def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:
+    """Read a slab of a region's window, one band after the other and of each a time chunk after the other.
+
+    What comes after is fetched while this is decoded and encoded. The smallest band comes first: nothing is done while
+    it is awaited.
+
+    Parameters
+    ----------
+    depth : observations of a full slab
+
+    Yields
+    ------
+    Band, of which all parts are to be taken before the next is asked for
+    """
+    names = sorted(job.grid.bands, key=lambda name: (-job.grid.bands[name], name != job.mask.band))
+    memory = _Memory()
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        bands = [BandReader(job, name, shard_of(job.grid, job.mask, depth, name), pool, memory) for name in names]
+        wanted = iter([(band, t) for band in bands for t in range(len(job.observations))])
+
+        def ahead(count: int = 1) -> None:
+            for band, t in islice(wanted, count):
+                band.begin(t)
+
+        ahead(AHEAD)
+        for band in bands:
+            band.ahead = ahead
+            yield band
+
+
+class _Memory:
+    """Where parts are filled. A later part takes the memory of one that is done with: the system would have to clear
+    what is new, and the processor's cache still holds what is not."""
+
+    def __init__(self) -> None:
+        self._spare: dict[tuple[Shard, Frame], list[np.ndarray]] = defaultdict(list)
+        self._lock = Lock()
+
+    def take(self, shard: Shard, frame: Frame) -> np.ndarray:
+        """Values of `Tiles`, for a part of a band; what lies beside its pixels is fill, and stays so."""
+        with self._lock:
+            if spare := self._spare[shard, frame]:
+                return spare.pop()
+        shape = Tiles.shape(shard.chunks, frame.height, frame.width)
+        padded = shape[0] * shape[3] > frame.height or shape[1] * shape[4] > frame.width
+        return np.full(shape, shard.fill, shard.dtype) if padded else np.empty(shape, shard.dtype)
+
+    def give(self, shard: Shard, frame: Frame, values: np.ndarray) -> None:
+        """Back, once it is done with."""
+        with self._lock:
+            self._spare[shard, frame].append(values)
+
+
+class BandReader:
+    """A band of a slab, as it is read. The first scene of an observation is fetched ahead, by the pool's threads where
+    that takes waiting; what those after it must fill is known only when it is there."""
+
+    def __init__(self, job: SlabJob, name: str, shard: Shard, pool: Executor, memory: _Memory) -> None:
+        self.job, self.name, self.faults = job, name, list[Fault]()
+        self.ahead: Callable[[], None] = lambda: None
+        self._shard, self._pool, self._memory = shard, pool, memory
+        self._frame = job.region.window.at(job.grid.bands[name])
+        self._window = Window(self._frame, job.mask if name == job.mask.band else None)
+        self._blank = [True] * len(job.observations)
+        self._first: dict[int, Callable[[], Fetched | None]] = {}
+        self._parts: dict[int, Tiles] = {}
+        self._lock = Lock()
+
+    def begin(self, t: int) -> None:
+        """Fetch what an observation's first scene holds."""
+        if scenes := self.job.observations[t].scenes:
+            self._first[t] = self._begin(t, scenes[0])
+
+    def parts(self) -> Iterator[tuple[int, Tiles]]:
+        """Part after part, what goes wrong being added to ``faults``.
+
+        Yields
+        ------
+        (first observation, values)
+            values : in the band's own pixels; int16 reflectance x 10000 with -32768 where there is none, or the mask's
+            own uint8 with its fill. Later parts overwrite them.
+        """
+        count, step = len(self.job.observations), self._shard.chunks[0]
+        for start in range(0, count, step):
+            for t in range(start, min(start + step, count)):
+                self._decode(t)
+            part = self._parts.pop(start)
+            for t in range(part.count, step):
+                part.clear(t)
+            yield start, part
+            self._memory.give(self._shard, self._frame, part.values)
+
+    def _at(self, t: int) -> tuple[Tiles, int]:
+        """An observation's part, whose memory is taken when something is to be written there, and its place in it."""
+        step, frame = self._shard.chunks[0], self._frame
+        place = t % step
+        with self._lock:
+            if t - place not in self._parts:
+                count = min(step, len(self.job.observations) - (t - place))
+                values = self._memory.take(self._shard, frame)
+                self._parts[t - place] = Tiles(values, count, frame.height, frame.width, self._shard.fill)
+            return self._parts[t - place], place
+
+    def _decode(self, t: int) -> None:
+        """An observation, from all the scenes that it takes."""
+        observation = self.job.observations[t]
+        self.ahead()
+        if not observation.scenes:
+            gone = "the source no longer offers this observation"
+            self.faults.append(Fault(self.job.region.key, observation.id, "", self.name, "", gone, 0))
+        for number, scene in enumerate(observation.scenes):
+            if number and not self._blank[t] and self._is_full(t):
+                break
+            try:
+                fetched = self._begin(t, scene) if number else self._first.pop(t)
+                self._place(t, scene, fetched())
+            except ReadError as error:
+                href = redact(scene.assets[self.name].href)
+                why = (error.message, error.attempts)
+                self.faults.append(Fault(self.job.region.key, observation.id, scene.id, self.name, href, *why))
+        if self._blank[t]:
+            tiles, place = self._at(t)
+            tiles.clear(place)
+
+    def _is_full(self, t: int) -> bool:
+        tiles, place = self._at(t)
+        return bool((tiles.plane(place) != self._window.fill).all())
+
+    def _begin(self, t: int, scene: Scene) -> Callable[[], Fetched | None]:
+        """Begin to fetch a scene; what returns its blocks, or raises, once they are there."""
+        asset, access = scene.assets[self.name], self.job.access
+        header = self.job.headers.get(key(asset, scene))
+        assert access is not None
+        if (coded := local_blocks(asset, self._window, access, header)) is not None:
+            return lambda: coded
+        return self._pool.submit(self._fetch, t, asset, access, header).result
+
+    def _fetch(self, t: int, asset: Asset, access: Access, header: BlockLayout | None) -> Fetched | None:
+        """In a thread: the coded blocks, or None where the general way has placed its pixels at once."""
+        fetched = fetch(asset, self._window, access, header)
+        if not isinstance(fetched, np.ndarray):
+            return fetched
+        self._write(t, fetched, asset)
+        return None
+
+    def _write(self, t: int, fetched: Fetched, asset: Asset) -> None:
+        """Into the pixels of an observation, which one thread at a time knows."""
+        tiles, at = self._at(t)
+        place(fetched, asset, self._window, tiles, at, blank=self._blank[t])
+        self._blank[t] = False
+
+    def _place(self, t: int, scene: Scene, fetched: Fetched | None) -> None:
+        """Decode; where the bytes are not what they should be, or no longer there, fetch them again."""
+        asset, access = scene.assets[self.name], self.job.access
+        assert access is not None
+        if fetched is None:
+            return
+        try:
+            self._write(t, fetched, asset)
+        except (ValueError, OSError) as error:
+
+            def again(refresh: bool) -> None:
+                self._write(t, fetch_once(asset, self._window, access, None, refresh=refresh), asset)
+
+            with_retries(access, again, failed=error)
+
+
+def touched(faults: Sequence[Fault]) -> int:
+    """Observations that at least one fault touches."""
+    return len({f.observation for f in faults})

@@ -1,0 +1,1 @@
+"""Words of the pipeline, its configuration, and what every other part stands on."""

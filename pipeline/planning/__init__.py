@@ -1,0 +1,1 @@
+"""Grids, regions and owners, what they need, and the plan. Reads no pixel."""

@@ -1,0 +1,69 @@
+"""The area of interest: where it is, and which pixels of a frame lie in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import rasterio.features
+import shapely
+from affine import Affine
+from shapely.geometry.base import BaseGeometry
+
+from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.types import BadInput, Frame
+
+
+def load_area(config: Config) -> BaseGeometry:
+    """The area as a lon/lat Polygon or MultiPolygon, split where it crosses the antimeridian.
+
+    Raises
+    ------
+    BadInput
+        The GeoJSON file is absent, is not GeoJSON in lon/lat, or holds no area.
+    """
+    if config.area.bbox is not None:
+        west, south, east, north = config.area.bbox
+        return geo.split_bbox(west, south, east, north)
+    assert config.area.geometry is not None
+    path = Path(config.path(config.area.geometry))
+    what = f"[area] geometry = {config.area.geometry!r}"
+    try:
+        data = json.loads(path.read_text())
+        parts = data["features"] if data["type"] == "FeatureCollection" else [data]
+        shapes = [shapely.geometry.shape(p["geometry"] if p["type"] == "Feature" else p) for p in parts]
+    except FileNotFoundError:
+        raise BadInput(what, "the file must exist", "Check the path") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(
+            what, f"must be GeoJSON ({error})", "Write a Polygon, a Feature or a FeatureCollection"
+        ) from None
+    whole = shapely.union_all([geo.fix_antimeridian(s) for s in shapes])
+    polygons = [p for p in shapely.get_parts(whole) if p.geom_type == "Polygon" and p.area > 0]
+    if not polygons:
+        raise BadInput(what, "must hold some area", "Give polygons, not points or lines")
+    west, south, east, north = shapely.total_bounds(polygons)
+    if west < -180 or east > 180 or south < -90 or north > 90:
+        raise BadInput(what, "must be in degrees of longitude and latitude", "Reproject it to EPSG:4326")
+    return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
+
+
+def project(area: BaseGeometry, epsg: int) -> BaseGeometry:
+    """A lon/lat geometry in a projected CRS, its long edges bent as the projection bends them."""
+    dense = shapely.segmentize(area, 0.01)
+    # Halves that meet at the antimeridian become one; by the default method their seam would stay, as a line.
+    return shapely.make_valid(geo.from_lonlat(dense, epsg), method="structure", keep_collapsed=False)
+
+
+def inside(area: BaseGeometry, frame: Frame) -> np.ndarray:
+    """(height, width) bool: the pixels of a frame whose centres lie in a geometry of the frame's CRS."""
+    shape = (frame.height, frame.width)
+    box = shapely.box(*frame.bounds)
+    if area.contains(box):
+        return np.ones(shape, bool)
+    clipped = area.intersection(box)
+    if clipped.is_empty:
+        return np.zeros(shape, bool)
+    return np.asarray(rasterio.features.geometry_mask([clipped], shape, Affine(*frame.transform), invert=True))

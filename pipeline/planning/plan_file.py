@@ -1,0 +1,81 @@
+"""The plan as it is kept beside its output, so that detection, publishing and verifying need no source.
+
+What a later command needs are grids, regions, area and mask; observations come from the cubes themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import shapely
+
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import BadInput, Frame, Grid, Mask, Observation, Region, Rejection
+from groundbreak.pipeline.planning.planner import GridPlan, Plan
+from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
+
+KEY = "plan.json"
+
+
+def save(plan: Plan, output: Output) -> None:
+    """Put the plan beside its output."""
+    value = {
+        "schema": STORE_SCHEMA,
+        "area": shapely.to_wkb(plan.area, hex=True),
+        "mask": asdict(plan.mask),
+        "uncovered_km2": plan.uncovered_km2,
+        "rejections": [asdict(r) for r in plan.rejections],
+        "grids": [
+            {
+                "grid": asdict(g.grid),
+                "regions": [asdict(r) for r in g.regions],
+                "others": [asdict(o) for o in g.others],
+                "cube": g.cube,
+                "ways": dict(g.ways),
+            }
+            for g in plan.grids
+        ],
+    }
+    output.put(KEY, json.dumps(value, indent=1).encode())
+
+
+def load(config: Config, output: Output) -> Plan:
+    """The plan of an output's last run, with this configuration's detection settings.
+
+    Raises
+    ------
+    BadInput
+        Nothing has been run there.
+    """
+    data = output.get(KEY)
+    if data is None:
+        raise BadInput(f"[output] path = {output.path!r}", "holds no run yet", "Run `groundbreak run` first")
+    value = json.loads(data)
+    grids = []
+    for g in value["grids"]:
+        grid = _grid(g["grid"])
+        meta = read_meta(output.zarr(f"{grid.name}/cube.zarr"))
+        observations = tuple(Observation(o["id"], np.datetime64(o["time"]), ()) for o in meta["observations"])
+        regions = tuple(
+            Region(**{**r, "frame": Frame(**r["frame"]), "window": Frame(**r["window"])}) for r in g["regions"]
+        )
+        grids.append(GridPlan(grid, observations, regions, tuple(_grid(o) for o in g["others"]), g["cube"], g["ways"]))
+    mask_fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value["mask"].items()}
+    mask = Mask(**mask_fields)
+    return Plan(
+        config,
+        shapely.from_wkb(value["area"]),
+        mask,
+        None,
+        tuple(grids),
+        tuple(Rejection(**r) for r in value["rejections"]),
+        value["uncovered_km2"],
+    )
+
+
+def _grid(value: dict[str, Any]) -> Grid:
+    return Grid(**{**value, "frame": Frame(**value["frame"]), "source": Frame(**value["source"])})

@@ -1,0 +1,267 @@
+"""The plan: regions x slabs x observations, fixed and digested before a pixel is read.
+
+Everything a run does follows from this value; planning again from the same input gives the same plan. Headers may be
+read, pixels are not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from groundbreak.kernels import DETECTORS
+from groundbreak.pipeline.access.hrefs import is_url
+from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Observation, Region, Rejection, Scene, Slab, digest
+from groundbreak.pipeline.planning import area as areas
+from groundbreak.pipeline.planning import budget
+from groundbreak.pipeline.planning import grid as grids
+from groundbreak.pipeline.planning.regions import build_regions
+from groundbreak.pipeline.readers import gdal, headers
+from groundbreak.pipeline.readers.assets import FETCHED, ON_DISK
+from groundbreak.pipeline.readers.cog import NotByBlocks
+from groundbreak.pipeline.readers.headers import Known
+from groundbreak.pipeline.stac.catalog import read_items
+from groundbreak.pipeline.stac.screening import screen_items
+from groundbreak.pipeline.stores.layout import STORE_SCHEMA
+from groundbreak.pipeline.stores.shards import TIME_CHUNK
+
+
+@dataclass(frozen=True)
+class GridPlan:
+    """All that happens on one grid."""
+
+    grid: Grid
+    observations: tuple[Observation, ...]
+    regions: tuple[Region, ...]
+    others: tuple[Grid, ...]
+    """The grids that compete for its ground."""
+    cube: str
+    """Digest of the cube's identity: grid, bands, source, screening."""
+    ways: Mapping[str, int]
+    """How its assets are read, and why -> how many."""
+    headers: Known = field(default_factory=dict)
+    """Of its files, the area's blocks; empty for a plan that was loaded."""
+
+    def slabs(self, depth: int) -> list[Slab]:
+        return slabs(len(self.observations), depth)
+
+    @property
+    def cube_bytes(self) -> int:
+        """Of all its pixels, uncompressed."""
+        return budget.cube_bytes(self.grid, self.regions, len(self.observations))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do."""
+
+    config: Config
+    area: BaseGeometry
+    """Lon/lat."""
+    mask: Mask
+    access: gdal.Access | None
+    """How assets are reached; None for a plan that was loaded, from which nothing is built."""
+    grids: tuple[GridPlan, ...]
+    rejections: tuple[Rejection, ...]
+    uncovered_km2: float
+    """Ground of the area that no grid reaches."""
+
+    @property
+    def depth(self) -> int:
+        """Observations of a full slab."""
+        return slab_depth(self.config.cube.slab)
+
+    @cached_property
+    def detection(self) -> str:
+        """Digest of what detection depends on beside the cube: parameters, masks, who owns which pixel."""
+        detect = self.config.detect
+        detector = DETECTORS[detect.detector]
+        params = {**detector.defaults, **detect.params}
+        who = [
+            shapely.to_wkb(self.area, hex=True),
+            [[g.grid.name, dataclasses.astuple(g.grid.source)] for g in self.grids],
+        ]
+        return digest(
+            [
+                STORE_SCHEMA,
+                detect.detector,
+                detector.version,
+                params,
+                detect.indices,
+                detect.history_end,
+                dataclasses.astuple(self.mask),
+                who,
+            ]
+        )
+
+    def summary(self) -> dict[str, int | float | str]:
+        """The figures that `plan` prints."""
+        slabs_all = sum(len(g.regions) * len(g.slabs(self.depth)) for g in self.grids)
+        regions = [r for g in self.grids for r in g.regions]
+        raw = sum(g.cube_bytes for g in self.grids)
+        return {
+            "grids": len(self.grids),
+            "regions": len(regions),
+            "observations": sum(len(g.observations) for g in self.grids),
+            "scenes": sum(len(o.scenes) for g in self.grids for o in g.observations),
+            "rejected items": len(self.rejections),
+            "tasks": slabs_all + len(regions),
+            "pixels of the area": sum(r.owned for r in regions),
+            "uncovered km2": round(self.uncovered_km2, 3),
+            "bytes decoded": raw,
+            "bytes on disk (estimated)": self.disk_bytes(),
+            **self.memory(),
+        }
+
+    def memory(self) -> dict[str, int]:
+        """Kind of task -> projected peak, bytes, beyond what a worker holds without one."""
+        indices, depth = self.config.detect.indices, self.depth
+        most: Counter[str] = Counter()
+        for g in self.grids:
+            count, window = len(g.observations), budget.largest(g.regions)
+            kinds = {
+                "building task": budget.build_memory(g.grid, window, min(depth, count), g.ways),
+                "detection task": budget.detect_memory(g.grid, window, count, indices),
+            }
+            if budget.fits(g.grid, window, count, indices):
+                kinds["task of a whole region"] = budget.region_memory(g.grid, window, depth, count, indices, g.ways)
+            for kind, size in kinds.items():
+                most[f"memory per {kind}"] = max(most[f"memory per {kind}"], size)
+        return dict(most)
+
+    def disk_bytes(self) -> int:
+        """Of stores and mosaics; of cubes that are not kept, only those in flight."""
+        layers = budget.layer_bytes([r.frame for g in self.grids for r in g.regions])
+        cubes = sorted(budget.cube_bytes(g.grid, [r], len(g.observations)) for g in self.grids for r in g.regions)
+        if not self.config.cube.keep:
+            cubes = cubes[-budget.TASKS_PER_THREAD * (self.config.cluster.workers or os.cpu_count() or 1) :]
+        return int(sum(cubes) / budget.COMPRESSION) + layers * 2
+
+    def rejected(self) -> dict[str, int]:
+        """Reason -> items."""
+        return dict(Counter(r.reason for r in self.rejections).most_common())
+
+
+def plan(config: Config, kept: Known | None = None) -> Plan:
+    """Read the items, screen them, read their files' headers, and lay out grids, regions and observations.
+
+    Parameters
+    ----------
+    kept : headers that need not be read again
+
+    Raises
+    ------
+    BadInput
+    """
+    area = areas.load_area(config)
+    screened = screen_items(
+        read_items(config.source, area, config.path),
+        area=area,
+        span=config.span,
+        bands=config.bands,
+        source=config.source,
+    )
+    provider = screened.provider
+    access = gdal.Access(config.source, provider, config.run.attempts)
+    rule = grids.Rule((*config.bands, screened.mask.band), provider.lattice, config.cube.resolution, config.cube.region)
+    known, unread = headers.read_headers(screened.scenes, rule.bands, access, kept or {})
+    drafts = grids.build_grids(screened.scenes, rule, area, access, known)
+    every = [grid for grid, _ in drafts]
+    planned: list[GridPlan] = []
+    for grid, scenes in drafts:
+        regions = build_regions(grid, every, area)
+        if not regions:
+            continue
+        own = {
+            named: headers.cut(known[named], grid.band_frame(band))
+            for scene in scenes
+            for band in rule.bands
+            if (named := headers.key(scene.assets[band], scene)) in known
+        }
+        ways = Counter(way(scene, band, grid, own, unread) for scene in scenes for band in rule.bands)
+        others = tuple(g for g in every if g.name != grid.name)
+        source = sorted({(s.provider, s.collection) for s in scenes})
+        depth = slab_depth(config.cube.slab)
+        cube = digest([STORE_SCHEMA, dataclasses.astuple(grid), depth, source, dataclasses.astuple(screened.mask)])
+        planned.append(GridPlan(grid, tuple(grids.observations(scenes)), tuple(regions), others, cube, dict(ways), own))
+    if not planned:
+        raise BadInput("[area]", "no pixel of it lies on the items' rasters", "Check the area against the items")
+    used = {(s.collection, s.id) for g in planned for o in g.observations for s in o.scenes}
+    unused = [s for s in screened.scenes if (s.collection, s.id) not in used]
+    rejections = [
+        *screened.rejections,
+        *(Rejection(s.id, "owns_nothing", "other grids own all of the area that it reaches") for s in unused),
+    ]
+    return Plan(config, area, screened.mask, access, tuple(planned), tuple(rejections), _uncovered(area, planned))
+
+
+def slab_depth(wanted: int) -> int:
+    """Slabs are whole time chunks."""
+    return wanted if wanted < TIME_CHUNK else -(-wanted // TIME_CHUNK) * TIME_CHUNK
+
+
+def slabs(count: int, depth: int) -> list[Slab]:
+    """Observations [0, count) in slabs; the last may be short."""
+    return [Slab(i, start, min(start + depth, count), depth) for i, start in enumerate(range(0, count, depth))]
+
+
+def way(scene: Scene, band: str, grid: Grid, known: Known, unread: Mapping[headers.Key, str]) -> str:
+    """How an asset is read, and why."""
+    asset, target = scene.assets[band], grid.band_frame(band)
+    named = headers.key(asset, scene)
+    if named in unread:
+        return f"unknown: its header cannot be read now ({unread[named]})"
+    header = known.get(named, NotByBlocks(f"{asset.driver}, not GeoTIFF"))
+    if isinstance(header, NotByBlocks):
+        return f"general: {header.why}"
+    if gdal.overlap(header.frame, target) is not None:
+        return FETCHED if is_url(asset.href) else ON_DISK
+    if header.frame.epsg != target.epsg:
+        return f"general: warped, EPSG:{header.frame.epsg} onto EPSG:{target.epsg}"
+    return "general: warped, another pixel size or phase"
+
+
+def _uncovered(area: BaseGeometry, planned: Sequence[GridPlan]) -> float:
+    """Square kilometres of the area outside all grids' sources."""
+    epsg = planned[0].grid.frame.epsg
+    here = areas.project(area, epsg)
+    left = here
+    for g in planned:
+        box = shapely.segmentize(shapely.box(*g.grid.source.bounds), 1000)
+        left = left.difference(
+            box if g.grid.frame.epsg == epsg else areas.project(geo.to_lonlat(box, g.grid.frame.epsg), epsg)
+        )
+    return float(left.area) / 1e6
+
+
+def to_json(planned: Plan) -> str:
+    """The plan's figures, ways and rejections as JSON, for programs."""
+    return json.dumps(
+        {
+            "summary": planned.summary(),
+            "grids": [
+                {
+                    "name": g.grid.name,
+                    "epsg": g.grid.frame.epsg,
+                    "regions": len(g.regions),
+                    "observations": len(g.observations),
+                    "first": str(min((o.time for o in g.observations), default=np.datetime64("NaT", "ms"))),
+                    "ways": dict(g.ways),
+                }
+                for g in planned.grids
+            ],
+            "rejected": [dataclasses.asdict(r) for r in planned.rejections],
+        },
+        indent=2,
+    )

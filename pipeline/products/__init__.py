@@ -1,0 +1,1 @@
+"""From layers to what is published: mosaics, sites, GeoParquet."""

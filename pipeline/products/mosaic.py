@@ -1,0 +1,132 @@
+"""Published layers: what each grid owns, put together on one lattice a zone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import zarr
+
+from groundbreak.kernels import LAYERS
+from groundbreak.kernels.layers import OUTSIDE
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import Frame, Grid, Region
+from groundbreak.pipeline.stores.layout import LAYER_CHUNK, lay_out_layers
+
+SNAP = 1e-6
+"""Pixels by which bounds may miss the lattice without growing it by a pixel."""
+
+
+def mosaic_path(epsg: int) -> str:
+    """Where the published layers of a zone lie, below the output's root."""
+    return f"change/{epsg}.zarr"
+
+
+def publish_mosaics(
+    output: Output, grids: Sequence[Grid], regions: Mapping[str, Sequence[Region]], attrs: Mapping[str, Any]
+) -> list[int]:
+    """Write `change/<epsg>.zarr` for every zone: the pixels that its grids own, on one lattice.
+
+    The lattice has the pixels and the phase of the zone's finest grid (first by name among equals) and covers the
+    zone's regions. A grid that is coarser or out of phase is placed by the pixel that holds each pixel centre: dates
+    are never averaged, and at the seam with such a grid a pixel that neither owns stays outside. Chunks where nothing
+    is owned are not written. Memory: the layers of one chunk.
+
+    Parameters
+    ----------
+    regions : grid name -> its regions; only their ground is read
+    attrs : kept on each store under "groundbreak"
+
+    Returns
+    -------
+    list of int, the EPSG codes of the zones, ascending.
+    """
+    zones: dict[int, list[Grid]] = {}
+    for grid in sorted(grids, key=lambda g: (g.frame.resolution, g.name)):
+        if regions.get(grid.name):
+            zones.setdefault(grid.frame.epsg, []).append(grid)
+    for epsg, members in sorted(zones.items()):
+        frames = [region.frame for grid in members for region in regions[grid.name]]
+        frame = _union(members[0].frame, frames)
+        store = output.zarr(mosaic_path(epsg))
+        lay_out_layers(store, frame, LAYER_CHUNK, attrs)
+        target = _arrays(zarr.open_group(store, mode="r+"))
+        sources = [(g.frame, _arrays(zarr.open_group(output.zarr(f"{g.name}/change.zarr"), mode="r"))) for g in members]
+        for row, col in sorted(_chunks(frame, frames)):
+            rows = slice(row * LAYER_CHUNK, min((row + 1) * LAYER_CHUNK, frame.height))
+            cols = slice(col * LAYER_CHUNK, min((col + 1) * LAYER_CHUNK, frame.width))
+            window = frame.window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
+            chunk = _assemble(window, sources)
+            if chunk is not None:
+                for name, values in chunk.items():
+                    target[name][rows, cols] = values
+    return sorted(zones)
+
+
+def _arrays(group: zarr.Group) -> dict[str, Any]:
+    """The layers of a store, opened once: metadata is then read once, not once a chunk."""
+    return {name: group[name] for name in LAYERS}
+
+
+def _union(lattice: Frame, frames: Sequence[Frame]) -> Frame:
+    """The least frame on a lattice that covers others."""
+    size = lattice.resolution
+    left, bottom, right, top = zip(*(f.bounds for f in frames), strict=True)
+    col0 = math.floor((min(left) - lattice.x0) / size + SNAP)
+    col1 = math.ceil((max(right) - lattice.x0) / size - SNAP)
+    row0 = math.floor((lattice.y0 - max(top)) / size + SNAP)
+    row1 = math.ceil((lattice.y0 - min(bottom)) / size - SNAP)
+    return lattice.window(row0, col0, row1 - row0, col1 - col0)
+
+
+def _chunks(frame: Frame, frames: Sequence[Frame]) -> set[tuple[int, int]]:
+    """(row, column) of the chunks of `frame` that the others touch."""
+    side = LAYER_CHUNK * frame.resolution
+    found: set[tuple[int, int]] = set()
+    for other in frames:
+        left, bottom, right, top = other.bounds
+        rows = range(math.floor((frame.y0 - top) / side), math.ceil((frame.y0 - bottom) / side))
+        cols = range(math.floor((left - frame.x0) / side), math.ceil((right - frame.x0) / side))
+        found.update(product(rows, cols))
+    return {(r, c) for r, c in found if 0 <= r * LAYER_CHUNK < frame.height and 0 <= c * LAYER_CHUNK < frame.width}
+
+
+def _assemble(window: Frame, sources: Sequence[tuple[Frame, Mapping[str, Any]]]) -> dict[str, np.ndarray] | None:
+    """The layers of a window, (y, x) each, or None where no source owns a pixel of it; the first owner wins."""
+    shape = (window.height, window.width)
+    chunk: dict[str, np.ndarray] | None = None
+    free = np.ones(shape, bool)
+    for frame, arrays in sources:
+        rows, row_at, into_rows = _nearest(window.centres()[1], frame.y0, -frame.resolution, frame.height)
+        cols, col_at, into_cols = _nearest(window.centres()[0], frame.x0, frame.resolution, frame.width)
+        if not len(row_at) or not len(col_at):
+            continue
+        aligned = len(row_at) == rows.stop - rows.start and len(col_at) == cols.stop - cols.start
+        pick, into = slice(None) if aligned else np.ix_(row_at, col_at), (into_rows, into_cols)
+        owned = (arrays["status"][rows, cols][pick] != OUTSIDE) & free[into]
+        if not owned.any():
+            continue
+        if chunk is None:
+            chunk = {name: np.full(shape, layer.fill, layer.dtype) for name, layer in LAYERS.items()}
+        for name, values in chunk.items():
+            np.copyto(values[into], arrays[name][rows, cols][pick], where=owned)
+        free[into] &= ~owned
+    return chunk
+
+
+def _nearest(centres: np.ndarray, origin: float, step: float, size: int) -> tuple[slice, np.ndarray, slice]:
+    """Along one axis: the source pixels that hold the centres.
+
+    Returns
+    -------
+    (slice of the source to read, (n,) int64 positions within it, slice of the n centres that the source reaches)
+    """
+    index = np.floor((centres - origin) / step).astype(np.int64)
+    inside = np.flatnonzero((index >= 0) & (index < size))
+    if not len(inside):
+        return slice(0, 0), inside, slice(0, 0)
+    index = index[inside]
+    return slice(int(index[0]), int(index[-1]) + 1), index - index[0], slice(int(inside[0]), int(inside[-1]) + 1)

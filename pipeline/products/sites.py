@@ -1,0 +1,188 @@
+"""Sites: connected changed ground, dated by quantiles of its pixels.
+
+Ground is built piece by piece, so no pixel's date is the site's. A site begins when a tenth of its changed pixels have
+begun (10 % quantile of the onsets) and has stopped when nine tenths of those that halted have (90 % quantile of the
+halts); a few stray pixels move neither. Its intervals are the same quantiles of the pixels' interval ends.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import shapely
+from scipy import sparse
+from shapely.geometry.base import BaseGeometry
+
+from groundbreak.kernels import Quality, Status
+from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.products.patches import Patch, find_patches, least_ranked
+
+ONSET_QUANTILE = 0.1
+HALT_QUANTILE = 0.9
+ONGOING_SHARE = 1 / 3
+"""A site is not halted while at least this share of its changed pixels is active or resumed.
+
+On simulated works of four land covers, "phases" left 1-9 % of the pixels open where works had halted, and 87-99 % where
+they went on: a third lies far from both, and lets a site count as ongoing while a sizeable part of it is.
+"""
+JOIN_PIXELS = 1.5
+"""Pieces of different zones this close on the ground are one site: lattices of two zones leave such a seam."""
+EPOCH = dt.date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Connected changed ground."""
+
+    id: str
+    """"site-0001" is the largest."""
+    geometry: BaseGeometry
+    """Polygon or MultiPolygon in lon/lat, valid, split at the antimeridian."""
+    epsg: int
+    """The zone that holds most of its pixels."""
+    status: str
+    """halted, active, or resumed (active again after a halt)."""
+    onset: dt.date
+    onset_earliest: dt.date
+    onset_latest: dt.date
+    halt: dt.date | None
+    """None unless the site is halted."""
+    halt_earliest: dt.date | None
+    halt_latest: dt.date | None
+    area_m2: float
+    """Of the polygon in UTM metres: changed pixels, gaps closed between them, enclosed holes below the least area."""
+    n_pixels: int
+    """Changed pixels."""
+    confidence: int
+    """Median of its pixels', 0-100."""
+    n_changes: int
+    """Most separate activities of any pixel."""
+    growth: tuple[tuple[dt.date, float], ...]
+    """(last day of a month, m2 of pixels changed by then), each month from the first pixel onset to the last."""
+    quality: tuple[str, ...]
+    """Bits that more than half of its pixels carry; faults_in_region where any does."""
+    sample: tuple[tuple[float, float], ...] = field(repr=False)
+    """(x, y) of at most 200 changed pixel centres of its main zone, evenly spread over it."""
+
+
+def find_sites(output: Output, epsgs: Sequence[int], *, min_area_m2: float) -> list[Site]:
+    """The sites of the published mosaics, largest first.
+
+    Connected ground is followed across blocks, regions, grids and zones. Ground that a site encloses in holes smaller
+    than `min_area_m2` belongs to it: it counts as area, though it has no date.
+
+    Status: a site is ongoing while at least a third of its changed pixels are active or resumed (active where at least
+    as many are active), and halted otherwise. A smaller share does not keep it open: vegetation that settles late,
+    stockpiles and single misread pixels look active on halted sites.
+
+    Parameters
+    ----------
+    epsgs : the zones, as `publish_mosaics` returned them
+    min_area_m2 : least area of a site, m2
+    """
+    patches = [patch for epsg in sorted(epsgs) for patch in find_patches(output, epsg, min_area_m2)]
+    groups = [group for group in _join(patches) if sum(p.polygon.area for p in group) >= min_area_m2]
+    found = sorted((_site(group) for group in groups), key=_order)
+    return [replace(site, id=f"site-{number:04d}") for number, site in enumerate(found, 1)]
+
+
+def _order(site: Site) -> tuple[float, int, float, float]:
+    west, _, _, north = site.geometry.bounds
+    return -site.area_m2, site.epsg, -north, west
+
+
+def _join(patches: Sequence[Patch]) -> list[list[Patch]]:
+    """Pieces as groups, each the pieces of one site: those that meet at the edge of what a zone owns."""
+    edge = [i for i, patch in enumerate(patches) if patch.at_edge]
+    reach = [JOIN_PIXELS * patch.resolution for patch in patches]
+    outlines = {i: geo.to_lonlat(patches[i].polygon.buffer(2 * reach[i]), patches[i].epsg) for i in edge}
+    tree = shapely.STRtree([outlines[i] for i in edge])
+    pairs = []
+    for i in edge:
+        # Halves of a split outline touch the antimeridian from both sides, so a query needs no second turn.
+        for j in (edge[k] for k in tree.query(outlines[i], predicate="intersects").tolist()):
+            if i < j:
+                a, b = patches[i], patches[j]
+                if geo.distance(a.polygon, a.epsg, b.polygon, b.epsg) <= max(reach[i], reach[j]):
+                    pairs.append((i, j))
+    rows, cols = np.array(pairs, np.int64).reshape(-1, 2).T
+    graph = sparse.coo_array((np.ones(len(rows), bool), (rows, cols)), shape=(len(patches), len(patches)))
+    groups: dict[int, list[Patch]] = {}
+    _, numbers = sparse.csgraph.connected_components(graph, directed=False)
+    for patch, number in zip(patches, numbers.tolist(), strict=True):
+        groups.setdefault(number, []).append(patch)
+    return list(groups.values())
+
+
+def _site(patches: Sequence[Patch]) -> Site:
+    """One site, still without a number."""
+    layers = {name: sum((p.counts[name] for p in patches), Counter[int]()) for name in patches[0].counts}
+    status, n = layers["status"], layers["status"].total()
+    by_zone = Counter[int]()
+    for patch in patches:
+        by_zone[patch.epsg] += patch.n_pixels
+    epsg = max(by_zone, key=lambda zone: (by_zone[zone], -zone))
+    active, resumed = status[Status.ACTIVE], status[Status.RESUMED]
+    ongoing = active + resumed >= ONGOING_SHARE * n
+    halt, halt_earliest, halt_latest = (
+        None if ongoing else _quantile(layers[name], HALT_QUANTILE) for name in ("halt", "halt_earliest", "halt_latest")
+    )
+    bits = {bit: sum(count for value, count in layers["quality"].items() if value & bit) for bit in Quality}
+    flags = [bit for bit, count in bits.items() if count > n / 2 or (bit == Quality.FAULTS_IN_REGION and count)]
+    sample = least_ranked(np.concatenate([p.sample for p in patches if p.epsg == epsg]))
+    onset = _quantile(layers["onset"], ONSET_QUANTILE)
+    earliest, latest = (_quantile(layers[f"onset_{end}"], ONSET_QUANTILE) for end in ("earliest", "latest"))
+    assert onset is not None and earliest is not None and latest is not None
+    return Site(
+        id="",
+        geometry=shapely.orient_polygons(shapely.union_all([geo.to_lonlat(p.polygon, p.epsg) for p in patches])),
+        epsg=epsg,
+        status=("active" if active >= resumed else "resumed") if ongoing else "halted",
+        onset=onset,
+        onset_earliest=earliest,
+        onset_latest=latest,
+        halt=halt,
+        halt_earliest=halt_earliest,
+        halt_latest=halt_latest,
+        area_m2=float(sum(p.polygon.area for p in patches)),
+        n_pixels=n,
+        confidence=_value_at(layers["confidence"], 0.5) or 0,
+        n_changes=max(layers["n_changes"], default=0),
+        growth=_growth(patches),
+        quality=tuple(str(bit.name).lower() for bit in flags),
+        sample=tuple((x, y) for _, x, y in sample[np.lexsort((sample[:, 1], -sample[:, 2]))].tolist()),
+    )
+
+
+def _value_at(counts: Counter[int], quantile: float) -> int | None:
+    """The least value that at least this share of the counted pixels do not exceed; None where none is counted."""
+    # A hair less than the share, so that 0.1 x 30 pixels is three of them.
+    needed, seen = quantile * counts.total() - 1e-6, 0
+    for value in sorted(counts):
+        seen += counts[value]
+        if seen >= needed:
+            return value
+    return None
+
+
+def _quantile(counts: Counter[int], quantile: float) -> dt.date | None:
+    day = _value_at(counts, quantile)
+    return None if day is None else EPOCH + dt.timedelta(days=day)
+
+
+def _growth(patches: Iterable[Patch]) -> tuple[tuple[dt.date, float], ...]:
+    """Cumulative m2 of changed pixels at the end of each month."""
+    area: dict[np.datetime64, float] = {}
+    for patch in patches:
+        for day, count in patch.counts["onset"].items():
+            month = np.datetime64(day, "D").astype("datetime64[M]")
+            area[month] = area.get(month, 0.0) + count * patch.resolution**2
+    months = np.arange(min(area), max(area) + np.timedelta64(1, "M"))
+    total = np.cumsum([area.get(month, 0.0) for month in months])
+    ends = (months + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
+    return tuple(zip(ends.tolist(), total.tolist(), strict=True))

@@ -1,0 +1,182 @@
+"""What the header of a cloud-optimised GeoTIFF says of its blocks: where each lies, and how it is coded.
+
+Read once per file, in one small request. A file whose blocks can be read as they are (one band, a coding and a type
+that `pipeline.readers.blocks` knows) gives a `Cog`; any other gives the reason why it goes the general way.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from async_tiff import TIFF, ImageFileDirectory
+from async_tiff.enums import Endianness
+from obstore.store import ObjectStore
+
+from groundbreak.pipeline.core.loop import run_coroutine
+from groundbreak.pipeline.core.types import Frame
+
+HEADER_BYTES = 16_384
+"""What one request brings: the header of a tile of 10 980 pixels in blocks of 1024, its overviews' included."""
+
+MAX_PIXELS = 200_000 * 200_000
+"""A header that claims more is not believed."""
+
+MAX_BLOCK_BYTES = 256 * 2**20
+"""Nor one whose blocks would be larger, coded or not."""
+
+MAX_OFFSET = 2**62
+"""Nor one that says that they lie beyond what a file can be."""
+
+CODINGS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
+"""TIFF's compression tag -> what undoes it."""
+
+DTYPES = {(1, 8): "u1", (1, 16): "u2", (2, 16): "i2", (3, 32): "f4"}
+"""(sample format, bits) -> type."""
+
+_NORTH_UP = 1e-9
+"""Pixels whose height differs from their width by a greater share are not square."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """The blocks of one raster of a file, row by row."""
+
+    shape: tuple[int, int]
+    """(rows, columns) of a block; those at the right edge are padded to it, and at the lower edge too where tiled."""
+    padded: bool
+    """Whether the last row of blocks holds whole ones (tiles), or what is left (strips)."""
+    dtype: str
+    """NumPy's, with the byte order ("<u2"); "bits" for a mask of one bit a pixel."""
+    coding: str
+    predictor: int
+    """1 none, 2 horizontal differences, 3 of floating point."""
+    offsets: np.ndarray
+    """(block,) uint64, first byte; 0 where the block was never written."""
+    lengths: np.ndarray
+    """(block,) uint32 bytes."""
+    numbers: np.ndarray | None = None
+    """(block,) uint32, increasing: which blocks are listed; None for all."""
+
+    def span(self, block: int) -> tuple[int, int]:
+        """(first byte, bytes) of a block, which is listed."""
+        at = block if self.numbers is None else int(np.searchsorted(self.numbers, block))
+        return int(self.offsets[at]), int(self.lengths[at])
+
+    def only(self, numbers: np.ndarray) -> Blocks:
+        """These blocks alone, (block,) uint32, increasing and listed."""
+        at = numbers if self.numbers is None else np.searchsorted(self.numbers, numbers)
+        return replace(self, offsets=self.offsets[at], lengths=self.lengths[at], numbers=numbers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cog:
+    """A raster that can be read block by block."""
+
+    frame: Frame
+    blocks: Blocks
+    nodata: float | None
+    mask: Blocks | None
+    """Its internal mask: 0 where there is no pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotByBlocks:
+    """A raster that goes the general way."""
+
+    why: str
+
+
+BlockLayout = Cog | NotByBlocks
+
+
+def read_cog(store: ObjectStore, path: str) -> BlockLayout:
+    """Read a file's header.
+
+    Raises
+    ------
+    Exception
+        Of obstore or async-tiff: the file cannot be reached, or is no TIFF.
+    """
+    return run_coroutine(read_header(store, path))
+
+
+def check_size(height: int, width: int) -> None:
+    """Raise ValueError where a header claims more pixels than is believed."""
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"its header claims {height} x {width} pixels")
+
+
+async def read_header(store: ObjectStore, path: str) -> BlockLayout:
+    """The same, of many files at once."""
+    tiff = await TIFF.open(path, store=store, prefetch=HEADER_BYTES)
+    order = "<" if tiff.endianness == Endianness.LittleEndian else ">"
+    first, *others = tiff.ifds
+    frame, blocks = _frame(first), _blocks(first, order)
+    if isinstance(frame, NotByBlocks):
+        return frame
+    if isinstance(blocks, NotByBlocks):
+        return blocks
+    masks = [ifd for ifd in others if (ifd.new_subfile_type or 0) & 5 == 4]  # a mask, and not of an overview
+    mask = _blocks(masks[0], order) if masks else None
+    if isinstance(mask, NotByBlocks):
+        return NotByBlocks(f"its mask: {mask.why}")
+    return Cog(frame, blocks, _nodata(first.gdal_nodata), mask)
+
+
+def _frame(ifd: ImageFileDirectory) -> Frame | NotByBlocks:
+    height, width = ifd.image_height, ifd.image_width
+    check_size(height, width)
+    keys, size, tie = ifd.geo_key_directory, ifd.model_pixel_scale, ifd.model_tiepoint
+    epsg = (keys.projected_type or keys.geographic_type) if keys is not None else None
+    if epsg is None or epsg == 32767:
+        return NotByBlocks("its CRS has no EPSG code")
+    if size is None or tie is None or len(tie) != 6 or abs(size[0] - size[1]) > _NORTH_UP * size[0]:
+        return NotByBlocks("its pixels are not square and north up")
+    half = 0.5 if keys is not None and keys.raster_type == 2 else 0.0  # the tie point is a pixel's centre
+    x0, y0 = tie[3] - (tie[0] + half) * size[0], tie[4] + (tie[1] + half) * size[1]
+    return Frame(epsg, x0, y0, size[0], height, width)
+
+
+def _blocks(ifd: ImageFileDirectory, order: str) -> Blocks | NotByBlocks:
+    bits, formats = ifd.bits_per_sample, ifd.sample_format
+    if ifd.samples_per_pixel != 1:
+        return NotByBlocks(f"{ifd.samples_per_pixel} samples a pixel")
+    kind = DTYPES.get((int(formats[0]) if formats else 1, bits[0]))
+    dtype = "bits" if bits[0] == 1 else kind and (order + kind if kind != "u1" else kind)
+    if dtype is None:
+        return NotByBlocks(f"{bits[0]} bits of sample format {int(formats[0])}")
+    coding = CODINGS.get(int(ifd.compression))
+    if coding is None:
+        return NotByBlocks(f"compression {int(ifd.compression)}")
+    predictor = int(ifd.predictor or 1)
+    if predictor not in (1, 2, 3) or (predictor == 3 and not dtype.endswith("f4")):
+        return NotByBlocks(f"predictor {predictor}")
+    tiled = ifd.tile_offsets is not None
+    rows, cols = (
+        (ifd.tile_height, ifd.tile_width)
+        if tiled
+        else (min(ifd.rows_per_strip or ifd.image_height, ifd.image_height), ifd.image_width)
+    )
+    offsets, lengths = (ifd.tile_offsets, ifd.tile_byte_counts) if tiled else (ifd.strip_offsets, ifd.strip_byte_counts)
+    if not rows or not cols or offsets is None or lengths is None:
+        return NotByBlocks("its blocks are not listed")
+    if rows * cols * 4 > MAX_BLOCK_BYTES:
+        return NotByBlocks(f"blocks of {rows} x {cols}")
+    count = math.ceil(ifd.image_height / rows) * math.ceil(ifd.image_width / cols)
+    if {len(offsets), len(lengths)} != {count}:
+        raise ValueError("its header lists too few blocks")
+    at, size = np.asarray(offsets, np.uint64), np.asarray(lengths, np.uint32)
+    if size.max() > MAX_BLOCK_BYTES or at.max() > MAX_OFFSET:
+        raise ValueError(f"its header claims blocks of {size.max()} bytes, up to byte {at.max()}")
+    return Blocks((rows, cols), tiled, dtype, coding, predictor, at, size)
+
+
+def _nodata(text: Any) -> float | None:
+    """GDAL's nodata, which it keeps as text."""
+    try:
+        return None if text is None else float(str(text).strip().strip("\0"))
+    except ValueError:
+        return None

@@ -1,0 +1,216 @@
+"""The report: one HTML file that a person reads without anything beside it, and that asks nothing of the network.
+
+Ids, names and errors come from catalogues that anyone may write, so every text goes through redact() and is escaped,
+and the page's own policy lets nothing run or load but what stands in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from shapely.geometry.base import BaseGeometry
+
+from groundbreak.pipeline.access.hrefs import redact
+from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import Fault
+from groundbreak.pipeline.products.sites import HALT_QUANTILE, ONGOING_SHARE, ONSET_QUANTILE, Site
+from groundbreak.pipeline.report.charts import SiteSeries as SiteSeries
+from groundbreak.pipeline.report.charts import format_area, site_chart
+from groundbreak.pipeline.report.figures import View, classes, close_up, date_range, overview
+from groundbreak.pipeline.report.maps import colour_bar, draw_map, format_lonlat
+
+REPORT = "report.html"
+CARDS = 50
+"""Sites shown one by one: the largest."""
+ROWS = 1000
+"""Sites of the table and outlines of the maps, at most."""
+FAULTS = 200
+"""Faults listed, at most."""
+
+FLAGS = {
+    "gap_at_onset": "few clear observations around the onset",
+    "gap_at_halt": "few clear observations around the halt",
+    "snow_season": "a date falls in the snow season",
+    "record_edge": "a date lies close to an end of the record",
+    "weak_baseline": "little is known of the ground before the change",
+    "faults_in_region": "some images could not be read here",
+}
+"""Quality bits in words."""
+
+
+@dataclass(frozen=True)
+class _Card:
+    """A site, drawn."""
+
+    number: int
+    site: Site
+    place: str
+    flags: list[str]
+    chart: Markup
+    maps: list[tuple[str, Markup, Markup | None]]
+    """(event, map, colour bar)."""
+
+
+def write_report(
+    output: Output,
+    *,
+    title: str,
+    area: BaseGeometry,
+    sites: Sequence[Site],
+    epsgs: Sequence[int],
+    series: Mapping[str, SiteSeries],
+    summary: Mapping[str, str | int | float],
+    faults: Sequence[Fault],
+) -> None:
+    """Write `report.html`.
+
+    Parameters
+    ----------
+    area : Polygon or MultiPolygon in lon/lat
+    sites : largest first, as `find_sites` gives them
+    epsgs : the zones that were published
+    series : site id -> its series; a site without one is shown without
+    summary : headline figures beyond the report's own (area, sites, changed ground, faults): label -> value, as shown
+    """
+    folder = resources.files("groundbreak.pipeline.report") / "templates"
+    css, script = ((folder / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("groundbreak.pipeline.report", "templates"),
+        autoescape=True,
+        finalize=_shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"area": format_area, "number": _number}
+    page = environment.get_template("report.html.j2").render(
+        title=title,
+        css=_trusted(css),
+        css_hash=_hash(css),
+        script=_trusted(script),
+        script_hash=_hash(script),
+        tiles=_tiles(area, sites, summary, faults),
+        verdict=_verdict(sites),
+        maps=_overviews(output, epsgs, sites),
+        rows=[(n, site, _place(site), _flags(site)) for n, site in enumerate(sites[:ROWS], 1)],
+        cards=[_card(output, n, site, series.get(site.id)) for n, site in enumerate(sites[:CARDS], 1)],
+        n_sites=len(sites),
+        onset_share=round(100 * ONSET_QUANTILE),
+        halt_share=round(100 * HALT_QUANTILE),
+        ongoing_share=round(100 * ONGOING_SHARE),
+        faults=faults[:FAULTS],
+        n_faults=len(faults),
+        errors=Counter(f.error for f in faults).most_common(10),
+    )
+    output.put(REPORT, page.encode())
+
+
+def _shown(value: Any) -> Any:
+    """What a template prints of a value: texts without signatures."""
+    return redact(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _hash(inline: str) -> Markup:
+    """The source by which the page's policy allows one inline text."""
+    return _trusted(f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'")
+
+
+def _trusted(text: str) -> Markup:
+    """A text of our own, shown unescaped."""
+    return Markup(text)  # noqa: S704 - only what ships in the package comes here
+
+
+def _number(value: str | int | float) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+def _tiles(
+    area: BaseGeometry, sites: Sequence[Site], summary: Mapping[str, str | int | float], faults: Sequence[Fault]
+) -> list[tuple[str, str]]:
+    """(label, figure) of the headline."""
+    changed = sum(site.area_m2 for site in sites)
+    return [
+        ("Area looked at", format_area(geo.ground_area(area))),
+        ("Sites", f"{len(sites):,}"),
+        ("Changed ground", format_area(changed)),
+        *((label, _number(value)) for label, value in summary.items()),
+        ("Faults", f"{len(faults):,}"),
+    ]
+
+
+def _verdict(sites: Sequence[Site]) -> str:
+    """The result in a sentence or two."""
+    if not sites:
+        return "No site of changed ground was found."
+    count = Counter(site.status for site in sites)
+    names = {"halted": "halted", "active": "still active", "resumed": "active again after a halt"}
+    noun = "site" if len(sites) == 1 else "sites"
+    shares = ", ".join(f"{count[status]:,} {name}" for status, name in names.items() if count[status])
+    text = f"{len(sites):,} {noun} of changed ground: {shares}."
+    first = sites[0]
+    text += f" The largest, {format_area(first.area_m2)}, began to change on {first.onset}"
+    if first.halt is None:
+        return f"{text} and had not stopped by the end of the record."
+    return f"{text} and stopped on {first.halt}."
+
+
+def _place(site: Site) -> str:
+    return format_lonlat(*geo.label_point(site.geometry))
+
+
+def _flags(site: Site) -> list[str]:
+    return [FLAGS.get(name, name) for name in site.quality]
+
+
+def _overviews(output: Output, epsgs: Sequence[int], sites: Sequence[Site]) -> list[dict[str, Any]]:
+    """Maps of onset and of halt: one each a zone, in the same colours."""
+    views = [(epsg, view) for epsg in epsgs if (view := overview(output, epsg)) is not None]
+    outlines = [(site, str(n) if n <= CARDS else "") for n, site in enumerate(sites[:ROWS], 1)]
+    every = [view for _, view in views]
+    found = []
+    for event in ("onset", "halt"):
+        span = date_range(every, event)
+        pictures = [
+            (f"EPSG:{epsg}", draw_map(view, event, span, outlines, 640, f"Map of {event} dates, EPSG:{epsg}"))
+            for epsg, view in views
+        ]
+        bar = colour_bar(span, 640) if span else None
+        found.append(
+            {
+                "event": event,
+                "pictures": pictures,
+                "bar": bar,
+                "classes": [(name, _swatch(colour)) for name, colour in classes(every, event)],
+            }
+        )
+    return found
+
+
+def _swatch(colour: str) -> Markup:
+    return Markup(
+        '<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill="{}"/></svg>'
+    ).format(colour)
+
+
+def _card(output: Output, number: int, site: Site, series: SiteSeries | None) -> _Card:
+    view = close_up(output, site)
+    maps = [(event, *_close_map(view, event, site)) for event in ("onset", "halt")]
+    return _Card(number, site, _place(site), _flags(site), site_chart(site, series), maps)
+
+
+def _close_map(view: View, event: str, site: Site) -> tuple[Markup, Markup | None]:
+    """A site's own map, in colours that span its own dates, and their bar."""
+    span = date_range([view], event, site)
+    picture = draw_map(view, event, span, [(site, "")], 300, f"{event} dates of {site.id}")
+    return picture, colour_bar(span, 300) if span else None

@@ -1,0 +1,1 @@
+"""Tasks, their records, and the order in which they run."""

@@ -1,0 +1,212 @@
+"""What is finished: completion records, written by workers after their data, and the lock of a run.
+
+A worker puts one small JSON object a task; the client compacts them into one Parquet file and clears them. A record
+counts only with the identity that the plan asks for, so a stale one is never trusted. The same on disk and on an
+object store.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import obstore
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import BadInput, Fault, Record
+
+FOLDER = "ledger"
+LOCK = f"{FOLDER}/lock.json"
+TABLE = f"{FOLDER}/ledger.parquet"
+RECORDS = f"{FOLDER}/records"
+
+HEARTBEAT_S = 15.0
+STALE_S = 90.0
+
+_TEXT, _INT = pa.string(), pa.int64()
+FAULT_COLUMNS = pa.struct([(f.name, _INT if f.name == "attempts" else _TEXT) for f in dataclasses.fields(Fault)])
+RECORD_COLUMNS = pa.schema(
+    [
+        ("task", _TEXT),
+        ("state", _TEXT),
+        ("identity", _TEXT),
+        ("attempts", _INT),
+        ("started", _TEXT),
+        ("seconds", pa.map_(_TEXT, pa.float64())),
+        ("bytes_written", _INT),
+        ("pixels", _INT),
+        ("checksums", pa.map_(_TEXT, _TEXT)),
+        ("faults", pa.list_(FAULT_COLUMNS)),
+        ("error", _TEXT),
+        ("counts", pa.map_(_TEXT, _INT)),
+        ("dark", pa.list_(pa.int32())),
+        ("offsets", pa.list_(pa.int32())),
+    ]
+)
+
+
+class Ledger:
+    """The records of one output.
+
+    Parameters
+    ----------
+    output : Output
+    """
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self.records = _load(output)
+
+    def finished(self, task: str, identity: str) -> bool:
+        """Whether a task is done, with the very output that the plan asks for."""
+        record = self.records.get(task)
+        return record is not None and record.state == "done" and record.identity == identity
+
+    def built(self, task: str, identity: str) -> bool:
+        """Whether a build is done, or was and has served: its cube was not to be kept."""
+        record = self.records.get(task)
+        return record is not None and record.state in ("done", "dropped") and record.identity == identity
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Delete what builds wrote. They count as dropped before the first object goes, and what a crash leaves is
+        deleted by the next call."""
+        for name in names:
+            record = dataclasses.replace(self.records[name], state="dropped")
+            if self.records[name].state != "dropped":
+                self._keep(record)
+            for key in record.checksums:
+                self.output.delete(key)
+            if record.checksums:
+                self._keep(dataclasses.replace(record, checksums={}, bytes_written=0))
+
+    def begin(self, task: str, identity: str) -> None:
+        """Say that a task's earlier output is about to be replaced, so that a crash leaves nothing to trust."""
+        if task in self.records:
+            self._keep(Record(task, "started", identity, 0, now(), {}, 0, 0, {}))
+
+    def _keep(self, record: Record) -> None:
+        self.add(record)
+        write_record(self.output, record)
+
+    def add(self, record: Record) -> None:
+        """Take note of a record that its worker has written."""
+        self.records[record.task] = record
+
+    def forget(self, task: str) -> None:
+        """Make a task be done again."""
+        if task in self.records and self.records[task].state != "started":
+            self.begin(task, "")
+
+    def faults(self, tasks: set[str]) -> list[Fault]:
+        """Faults of the tasks named, in order."""
+        return [f for name in sorted(tasks & self.records.keys()) for f in self.records[name].faults]
+
+    def compact(self) -> None:
+        """Fold the records into the table; a crash in between loses nothing, since records win over the table."""
+        keys = list(self.output.list(RECORDS))
+        self.records = _load(self.output)
+        rows = [dataclasses.asdict(self.records[k]) for k in sorted(self.records)]
+        for row in rows:
+            for key in ("seconds", "checksums", "counts"):
+                row[key] = sorted(row[key].items())
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, RECORD_COLUMNS), buffer, compression="zstd")
+        self.output.put(TABLE, buffer.getvalue())
+        for key in keys:
+            self.output.delete(key)
+
+
+def write_record(output: Output, record: Record) -> None:
+    """Put one record; the last thing that a task does."""
+    output.put(f"{RECORDS}/{record.task}.json", json.dumps(dataclasses.asdict(record)).encode())
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+@contextmanager
+def locked(output: Output) -> Iterator[None]:
+    """Hold the output against other runs; of racing runs one gets it (conditional put).
+
+    A lock whose holder has not renewed it for a minute and a half, or died on this machine, is taken over.
+
+    Raises
+    ------
+    BadInput
+        Another run holds it.
+    """
+    me: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid(), "run": os.urandom(8).hex()}
+
+    def text() -> bytes:
+        return json.dumps({**me, "renewed": time.time()}).encode()
+
+    def take() -> bool:
+        try:
+            return output.create(LOCK, text())
+        except (OSError, obstore.exceptions.BaseError) as error:
+            rule = f"cannot be written ({type(error).__name__}: {str(error).splitlines()[0]})"
+            remedy = "Check the path or bucket, the network and the keys"
+            raise BadInput(f"[output] path = {output.path!r}", rule, remedy) from None
+
+    while not take():
+        holder = json.loads(output.get(LOCK) or b"{}")
+        if holder and not _abandoned(holder):
+            rule = f"is being written by process {holder['pid']} on {holder['host']}"
+            raise BadInput(f"[output] path = {output.path!r}", rule, "Wait for it to end, or stop it")
+        output.delete(LOCK)
+    stop = threading.Event()
+
+    def renew() -> None:
+        while not stop.wait(HEARTBEAT_S):
+            output.put(LOCK, text())
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        output.delete(LOCK)
+
+
+def _abandoned(holder: dict[str, Any]) -> bool:
+    if holder["host"] == socket.gethostname():
+        try:
+            os.kill(holder["pid"], 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+    return bool(time.time() - holder["renewed"] > STALE_S)
+
+
+def _load(output: Output) -> dict[str, Record]:
+    records = {}
+    table = output.get(TABLE)
+    if table is not None:
+        for row in pq.read_table(io.BytesIO(table)).to_pylist():
+            records[row["task"]] = _record(row)
+    for key in output.list(RECORDS):
+        data = output.get(key)
+        if data is not None:
+            record = _record(json.loads(data))
+            records[record.task] = record
+    return records
+
+
+def _record(row: dict[str, Any]) -> Record:
+    maps = {key: dict(row[key]) for key in ("seconds", "checksums", "counts")}
+    lists = {key: tuple(row.get(key) or ()) for key in ("dark", "offsets")}
+    return Record(**{**row, **maps, **lists, "faults": tuple(Fault(**f) for f in row["faults"])})

@@ -1,0 +1,84 @@
+"""Which observations a cube holds, against those that a new plan finds.
+
+A longer list appends. What turns up inside a finished slab (late, reprocessed or gone) is reported and not applied, so
+that finished slabs keep their bytes; `--rebuild` applies it. The tail slab is replaced whole as it grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+
+from groundbreak.pipeline.core.types import Observation, Region, digest
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """The list that a cube will have."""
+
+    observations: tuple[Observation, ...]
+    """Those of a finished slab may be stubs without scenes: they are never read again."""
+    versions: tuple[str, ...]
+    ignored: tuple[str, ...]
+    """What was found inside finished slabs and is not applied, in words."""
+
+    @property
+    def digest(self) -> str:
+        """The observation-list digest."""
+        return digest(self.versions)
+
+
+def slab_identity(cube: str, region: Region, start: int, versions: Sequence[str]) -> str:
+    """Digest of what a slab's pixels depend on: the cube's identity, the part of the region that it holds, and the
+    slab's own observations."""
+    return digest([cube, astuple(region.window), start, list(versions)])
+
+
+def stored_list(versions: Sequence[Observation]) -> list[dict[str, Any]]:
+    """What the cube's metadata keep of its observations."""
+    return [
+        {"id": o.id, "time": str(o.time), "version": o.version, "items": [s.id for s in o.scenes]} for o in versions
+    ]
+
+
+def reconcile(stored: Sequence[dict[str, Any]], found: Sequence[Observation], finished: int) -> Reconciled:
+    """Set a new list against the stored one.
+
+    Parameters
+    ----------
+    stored : sequence of dict
+        As `stored_list` gives, in time; empty for a new cube.
+    found : sequence of Observation
+        The plan's, in time.
+    finished : int
+        How many of the stored, from the first, lie in slabs that every region has finished; 0 to apply all changes.
+    """
+    kept = stored[:finished]
+    if not kept:
+        return Reconciled(tuple(found), tuple(o.version for o in found), ())
+    end = np.datetime64(kept[-1]["time"])
+    by_id = {o.id: o for o in found}
+    ignored = []
+    observations, versions = [], []
+    for entry in kept:
+        now = by_id.get(entry["id"])
+        if now is None:
+            ignored.append(f"{entry['id']} is no longer offered")
+        elif now.version != entry["version"]:
+            ignored.append(f"{entry['id']} has been reprocessed")
+        same = now if now is not None and now.version == entry["version"] else None
+        observations.append(same or Observation(entry["id"], np.datetime64(entry["time"]), ()))
+        versions.append(entry["version"])
+    known = {e["id"] for e in kept}
+    for observation in found:
+        if observation.id in known:
+            continue
+        if observation.time <= end:
+            ignored.append(f"{observation.id} is late")
+            continue
+        observations.append(observation)
+        versions.append(observation.version)
+    return Reconciled(tuple(observations), tuple(versions), tuple(ignored))

@@ -1,0 +1,296 @@
+"""What may be read, what of it may be shown, and how it is signed."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundbreak.pipeline.access.hrefs import Signer, check, redact, resolve
+from groundbreak.pipeline.access.providers import PROVIDERS
+from groundbreak.pipeline.access.remote import gdal_options, gdal_path, s3
+from groundbreak.pipeline.core.config import Source
+from tests.stac import Loopback, reply, serve
+
+BY_NAME = {p.name: p for p in PROVIDERS}
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "https://sentinel-cogs.s3.us-west-2.amazonaws.com/a/B04.tif",
+        "https://example.com:8443/a.tif?sig=x",
+        "HTTPS://Example.COM./a.tif",
+        "https://8.8.8.8/a.tif",
+        "https://[2606:4700::1111]/a.tif",
+        "s3://eodata/Sentinel-2/a.jp2",
+        "gs://bucket_1/a.tif",
+        "az://container/a.tif",
+    ],
+)
+def test_public_places_may_be_read(href: str) -> None:
+    assert check(href, root=None, allow_hosts=()) is None
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "https://127.0.0.1/a.tif",
+        "https://127.0.0.1./a.tif",
+        "https://127.1/a.tif",
+        "https://2130706433/a.tif",
+        "https://0x7f000001/a.tif",
+        "https://0x7f.1/a.tif",
+        "https://0177.0.0.1/a.tif",
+        "https://127.0.0.0x1/a.tif",
+        "https://1.2.3.4.5/a.tif",
+        "https://0.0.0.0/a.tif",
+        "https://10.0.0.7/a.tif",
+        "https://172.16.9.9/a.tif",
+        "https://192.168.1.1/a.tif",
+        "https://100.64.0.1/a.tif",
+        "https://169.254.169.254/latest/meta-data",
+        "https://224.0.0.1/a.tif",
+        "https://[::1]/a.tif",
+        "https://[::ffff:127.0.0.1]/a.tif",
+        "https://[::ffff:7f00:1]/a.tif",
+        "https://[64:ff9b::7f00:1]/a.tif",
+        "https://[2002:7f00:1::]/a.tif",
+        "https://[fd00::1]/a.tif",
+        "https://[fe80::1%25eth0]/a.tif",
+        "https://localhost/a.tif",
+        "https://LOCALHOST./a.tif",
+        "https://a.localhost/a.tif",
+        "https://printer.local/a.tif",
+        "https://metadata.google.internal/a.tif",
+        "https://intranet/a.tif",
+        "https://127\u30020\u30020\u30021/a.tif",
+        "https://%31%32%37.0.0.1/a.tif",
+        "https://user:word@example.com/a.tif",
+        "https://example.com@127.0.0.1/a.tif",
+        "https://example.com\\@127.0.0.1/a.tif",
+        "https://example.com:99999/a.tif",
+        "https://[::1/a.tif",
+        "https:///a.tif",
+        "https://exa mple.com/a.tif",
+        "https://example.com/a\n.tif",
+        "http://example.com/a.tif",
+        "ftp://example.com/a.tif",
+        "file:///etc/passwd",
+        "data:image/tiff;base64,AAAA",
+        "javascript:alert(1)",
+        "GTIFF_RAW:/etc/passwd",
+        "s3://key:secret@bucket/a.tif",
+        "s3:///a.tif",
+        "/vsicurl/https://example.com/a.tif",
+        "/etc/passwd",
+        "//example.com/a.tif",
+        "",
+    ],
+)
+def test_other_places_may_not(href: str) -> None:
+    assert check(href, root=None, allow_hosts=()) is not None
+
+
+@given(st.integers(0, 2**24 - 1), st.sampled_from(["%d", "0x%x", "0%o"]))
+def test_no_spelling_of_a_loopback_address_passes(low: int, spelling: str) -> None:
+    address = 127 << 24 | low
+    assert check(f"https://{spelling % address}/a", root=None, allow_hosts=()) is not None
+    dotted = ".".join(spelling % (address >> shift & 255) for shift in (24, 16, 8, 0))
+    assert check(f"https://{dotted}/a", root=None, allow_hosts=()) is not None
+
+
+@pytest.mark.parametrize(
+    ("href", "host"),
+    [
+        ("http://127.0.0.1:8123/a.tif", "127.0.0.1"),
+        ("https://[::1]:8123/a.tif", "::1"),
+        ("http://[::1]/a.tif", "[::1]"),
+        ("http://Archive.Local/a.tif", "archive.local"),
+        ("http://localhost./a.tif", "localhost"),
+        ("http://example.com/a.tif", "example.com"),
+    ],
+)
+def test_a_host_is_allowed_by_its_name_alone(href: str, host: str) -> None:
+    assert check(href, root=None, allow_hosts=[host]) is None
+    assert check(href, root=None, allow_hosts=["other.org"]) is not None
+
+
+def test_naming_loopback_does_not_allow_its_odd_spellings() -> None:
+    for odd in ("2130706433", "0177.0.0.1", "[::ffff:127.0.0.1]"):
+        assert check(f"http://{odd}/a.tif", root=None, allow_hosts=["127.0.0.1"]) is not None
+
+
+def test_local_paths_stay_in_the_folder_of_a_local_catalogue(tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    root.mkdir()
+    (root / "out").symlink_to(tmp_path)
+    assert check(str(root / "a" / "B04.tif"), root=str(root), allow_hosts=()) is None
+    outside = ["../x.tif", "out/x.tif", "../archive2/x.tif"]
+    for path in ["/etc/passwd", "/vsimem/x.tif", *(str(root / name) for name in outside)]:
+        assert check(path, root=str(root), allow_hosts=()) is not None, path
+    assert check("https://example.com/a.tif", root=str(root), allow_hosts=()) is None
+
+
+@pytest.mark.parametrize(
+    ("href", "base", "absolute"),
+    [
+        ("./B04.tif", "/data/items.json", "/data/B04.tif"),
+        ("../../etc/passwd", "/data/items.json", "/etc/passwd"),
+        ("B04.tif", "https://h.org/c/i.json?sig=x", "https://h.org/c/B04.tif"),
+        ("../B04.tif", "https://h.org/c/d/i.json", "https://h.org/c/B04.tif"),
+        ("/B04.tif", "https://h.org/c/i.json", "https://h.org/B04.tif"),
+        ("//other.org/B04.tif", "https://h.org/c/i.json", "https://other.org/B04.tif"),
+        ("x/B04.tif", "s3://bucket/c/i.json", "s3://bucket/c/x/B04.tif"),
+        ("../../../B04.tif", "s3://bucket/c/i.json", "s3://bucket/B04.tif"),
+        ("s3://b/B04.tif", "/data/items.json", "s3://b/B04.tif"),
+        ("file:///data/a%20b.tif", "https://h.org/i.json", "/data/a b.tif"),
+    ],
+)
+def test_relative_hrefs(href: str, base: str, absolute: str) -> None:
+    assert resolve(href, base) == absolute
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://h.org/a.tif?st=1&sig=S", "https://h.org/a.tif"),
+        ("/vsicurl/https://u:w@h.org/a.tif?sig=S: 403", "/vsicurl/https://h.org/a.tif 403"),
+        ("Max retries exceeded with url: /a.tif?sig=S%3D (Caused by x)",
+         "Max retries exceeded with url: /a.tif (Caused by x)"),
+        ('<a href="https://h.org/a?sig=S#f">x</a>', '<a href="https://h.org/a">x</a>'),
+        ("https://h.org/a#token=S", "https://h.org/a"),
+        ("is it? yes # no", "is it? yes # no"),
+    ],
+)  # fmt: skip
+def test_redaction(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+@given(
+    st.text("abcdefgh0123456789%&=+-_.~'/:,;", min_size=1),
+    st.sampled_from(["https://h.org/a.tif?{}", "s3://k:{}@b/a", "url: /a/b?x=1&sig={}", "/vsicurl/https://h/a#{}"]),
+)  # fmt: skip
+def test_no_secret_survives_redaction(noise: str, form: str) -> None:
+    secret = "SECRET" + noise if "@" not in form else "SECRET"
+    shown = redact(f"reading {form.format(secret)} failed")
+    assert "SECRET" not in shown
+    assert redact(shown) == shown
+    assert shown.startswith("reading ")
+    assert shown.endswith(" failed")
+
+
+@pytest.mark.parametrize(
+    ("href", "path"),
+    [
+        ("https://h.org/a.tif?x=1", "/vsicurl/https://h.org/a.tif?x=1"),
+        ("s3://b/a.jp2", "/vsis3/b/a.jp2"),
+        ("gs://b/a.tif", "/vsigs/b/a.tif"),
+        ("az://c/a.tif", "/vsiaz/c/a.tif"),
+        ("/data/a.tif", "/data/a.tif"),
+    ],
+)
+def test_gdal_paths(href: str, path: str) -> None:
+    assert gdal_path(href) == path
+
+
+def test_gdal_options_by_provider_configuration_and_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    cdse = gdal_options(Source(), BY_NAME["cdse"])
+    assert cdse["AWS_S3_ENDPOINT"] == "eodata.dataspace.copernicus.eu"
+    assert (cdse["AWS_HTTPS"], cdse["AWS_VIRTUAL_HOSTING"]) == ("YES", "FALSE")
+    assert cdse["AWS_NO_SIGN_REQUEST"] == "YES"
+    assert cdse["GDAL_DISABLE_READDIR_ON_OPEN"] == "EMPTY_DIR"
+    own = Source(s3_endpoint="http://127.0.0.1:9000/", s3_region="r1", requester_pays=True)
+    options = gdal_options(own, BY_NAME["cdse"])
+    assert options["AWS_S3_ENDPOINT"] == "127.0.0.1:9000"
+    assert (options["AWS_HTTPS"], options["AWS_REGION"]) == ("NO", "r1")
+    assert options["AWS_REQUEST_PAYER"] == "requester"
+    assert "AWS_NO_SIGN_REQUEST" not in options
+    assert "AWS_S3_ENDPOINT" not in gdal_options(Source(), BY_NAME["earth-search"])
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    assert "AWS_NO_SIGN_REQUEST" not in gdal_options(Source(), BY_NAME["cdse"])
+    assert not s3(Source()).anonymous
+
+
+class Tokens:
+    """A token server: numbered tokens of a given life."""
+
+    def __init__(self, life: float = 3600.0) -> None:
+        self.life = life
+        self.given = 0
+
+    def __call__(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        if path.endswith("/none"):
+            return reply({"detail": "unknown"}, 404)
+        if path.endswith("/odd"):
+            return reply({"token": "t"})
+        time.sleep(0.05)
+        self.given += 1
+        end = datetime.now(UTC) + timedelta(seconds=self.life)
+        text = end.isoformat().replace("+00:00", "Z")
+        return reply({"msft:expiry": text, "token": f"st=1&sig=T{self.given}"})
+
+
+def _signed(signer: Signer, server: Loopback, *, refresh: bool = False) -> str:
+    return signer.sign(f"{server.url}/a.tif?sig=old", f"{server.url}/token/c", refresh=refresh)
+
+
+def test_a_signature_is_fetched_once_and_replaces_the_one_before() -> None:
+    with serve(Tokens()) as server:
+        signer = Signer()
+        assert _signed(signer, server) == f"{server.url}/a.tif?st=1&sig=T1"
+        assert _signed(signer, server).endswith("sig=T1")
+        assert server.asked == [("GET", "/token/c")]
+
+
+def test_a_signature_near_its_end_is_fetched_again() -> None:
+    with serve(Tokens(life=60.0)) as server:
+        signer = Signer(margin=300.0)
+        assert [_signed(signer, server)[-2:] for _ in range(2)] == ["T1", "T2"]
+
+
+def test_a_refused_signature_is_fetched_again_but_once_for_many_readers() -> None:
+    with serve(Tokens()) as server:
+        signer = Signer(settle=0.0)
+        _signed(signer, server)
+        assert _signed(signer, server, refresh=True).endswith("T2")
+        signer.settle = 10.0
+        assert _signed(signer, server, refresh=True).endswith("T2")
+
+
+def test_many_threads_share_one_fetch() -> None:
+    with serve(Tokens()) as server:
+        signer = Signer()
+        with ThreadPoolExecutor(24) as pool:
+            seen = set(pool.map(lambda _: _signed(signer, server), range(24)))
+        assert len(seen) == len(server.asked) == 1
+
+
+def test_a_signature_goes_to_the_provider_alone() -> None:
+    with serve(Tokens()) as server:
+        token = f"{server.url}/token/c"
+        signer = Signer()
+        for href in ("https://evil.org/a.tif", "s3://b/a.tif", "/data/a.tif"):
+            assert signer.sign(href, token) == href
+        assert signer.sign("https://h.org/a.tif", None) == "https://h.org/a.tif"
+        assert server.asked == []
+        blob = signer.sign("https://x.blob.core.windows.net/c/a.tif", token)
+        assert blob == "https://x.blob.core.windows.net/c/a.tif?st=1&sig=T1"
+
+
+def test_a_token_that_cannot_be_had_is_an_os_error() -> None:
+    with serve(Tokens()) as server:
+        with pytest.raises(requests.HTTPError):
+            Signer().sign(f"{server.url}/a.tif", f"{server.url}/none")
+        with pytest.raises(OSError, match="token and its expiry"):
+            Signer().sign(f"{server.url}/a.tif", f"{server.url}/odd")

@@ -1,0 +1,99 @@
+"""The configuration: defaults, and one clear error for every mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from groundbreak.pipeline.core.config import load, parse, parse_span
+from groundbreak.pipeline.core.types import BadInput
+
+SMALLEST: dict[str, Any] = {
+    "area": {"bbox": [46.86, 40.03, 46.95, 40.10]},
+    "source": {"items": "items.json", "datetime": "2020-01-01/2024-12-31"},
+    "output": {"path": "out"},
+}
+
+
+def changed(section: str, **keys: Any) -> dict[str, Any]:
+    """The smallest configuration with keys of one section set, or removed where None."""
+    merged = {**SMALLEST.get(section, {}), **keys}
+    return {**SMALLEST, section: {k: v for k, v in merged.items() if v is not None}}
+
+
+def test_the_smallest_configuration_has_every_other_key_by_default(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(
+        "[area]\nbbox = [46.86, 40.03, 46.95, 40.10]\n"
+        '[source]\nitems = "items.json"\ndatetime = "2020-01-01/2024-12-31"\n[output]\npath = "out"\n'
+    )
+    config = load(file)
+    assert config.area.bbox == (46.86, 40.03, 46.95, 40.10)
+    assert config.detect.indices == ("ndvi", "bsi", "swir")
+    assert config.bands == ("blue", "nir", "red", "swir16")
+    assert config.path(config.output.path) == str(tmp_path / "out")
+    assert config.path("s3://bucket/x") == "s3://bucket/x"
+
+
+def test_a_day_stands_for_all_of_it() -> None:
+    start, end = parse_span("2020-01-01/2020-01-02")
+    assert start == np.datetime64("2020-01-01T00:00:00.000")
+    assert end == np.datetime64("2020-01-02T23:59:59.999")
+    assert parse_span("2020-01-01T10:00:00Z/2020-01-01T11:00:00Z")[1] == np.datetime64("2020-01-01T11:00:00.000")
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (changed("detect", indexes=["ndvi"]), ["[detect] indexes", "not a key", "indices"]),
+        ({**SMALLEST, "detection": {}}, ["[detection]", "not a key"]),
+        ({k: v for k, v in SMALLEST.items() if k != "output"}, ["[output]", "required"]),
+        (changed("area", bbox=[1, 2, 3]), ["bbox", "west, south, east, north"]),
+        (changed("area", bbox=[10.0, 50.0, 11.0, 50.0]), ["bbox", "hold some area"]),
+        (changed("area", bbox=[10.0, 50.0, 10.0, 51.0]), ["bbox", "hold some area"]),
+        (changed("area", geometry="aoi.geojson"), ["[area]", "either bbox or geometry"]),
+        (changed("source", catalog="https://x"), ["[source]", "either items or catalog"]),
+        (changed("source", items=None, catalog="https://x"), ["catalog", "collection"]),
+        (changed("source", datetime="2024-01-01/2020-01-01"), ["datetime", "start first"]),
+        (changed("source", datetime="yesterday"), ["datetime", "ISO"]),
+        (changed("source", datetime=2020), ["datetime", "must be a text"]),
+        (changed("detect", indices=["nvdi"]), ["nvdi", "index"]),
+        (changed("detect", indices=[]), ["indices", "at least one"]),
+        (changed("detect", detector="bfast"), ["bfast", "phases"]),
+        (changed("detect", params={"speed": 1}), ["[detect.params] speed", "not a parameter"]),
+        (changed("detect", history_end="soon"), ["history_end", "ISO date"]),
+        (changed("cube", resolution=-10), ["resolution", "positive"]),
+        (changed("cube", region=0), ["region", "positive"]),
+        (changed("cube", slab=1.5), ["slab", "whole number"]),
+        (changed("cluster", kind="cloud"), ["cloud", "local"]),
+        (changed("cluster", kind="address"), ["address", "needs it"]),
+        (changed("run", attempts=0), ["attempts", "positive"]),
+        (changed("run", fault_threshold=2), ["fault_threshold", "between 0 and 1"]),
+        (changed("source", allow_hosts="127.0.0.1"), ["allow_hosts", "a list"]),
+    ],
+)
+def test_a_mistake_names_input_rule_and_remedy(data: dict[str, Any], names: list[str]) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse(data)
+    for name in names:
+        assert name in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_files_that_are_absent_or_not_toml(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="must exist"):
+        load(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("[area\n")
+    with pytest.raises(BadInput, match="must be TOML"):
+        load(tmp_path / "bad.toml")
+
+
+def test_the_examples_load() -> None:
+    folder = Path(__file__).parents[2] / "examples"
+    files = sorted(folder.glob("*.toml"))
+    assert len(files) >= 2
+    for file in files:
+        load(file)
