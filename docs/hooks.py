@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import posixpath
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -47,7 +49,8 @@ def on_config(config: MkDocsConfig, /) -> MkDocsConfig:
 def on_files(files: Files, /, *, config: MkDocsConfig) -> Files:
     """Add the pages that do not lie in docs/."""
     for file, page in TAKEN_IN.items():
-        files.append(File.generated(config, page, content=(ROOT / file).read_text()))
+        text = (ROOT / file).read_text() + (_unreleased() if file == "CHANGELOG.md" else "")
+        files.append(File.generated(config, page, content=text))
     titles = ((record.name, record.read_text().partition("\n")[0].lstrip("# ")) for record in RECORDS)
     lines = [f"- [{title}]({name})" for name, title in titles]
     about = "Why groundbreak is as it is: each record says what was asked, what was chosen, and on what evidence."
@@ -73,6 +76,13 @@ def on_page_markdown(markdown: str, /, *, page: Page, config: MkDocsConfig, file
         return link[0]
 
     return LINK.sub(lead, markdown)
+
+
+def _unreleased() -> str:
+    """The notes in changes/, as the next release will have them."""
+    command = [sys.executable, "-m", "towncrier", "build", "--draft", "--version", "Unreleased", "--date", ""]
+    notes = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return "\n" + notes.replace("## Unreleased ()", "## Unreleased")
 
 
 def _page(target: str) -> str | None:
