@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from groundbreak import cluster, kernels, pipeline
 from groundbreak.cluster.connect import connect
 from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
 from groundbreak.pipeline.compute.offsets import Step
-from groundbreak.pipeline.core.config import Config, load
+from groundbreak.pipeline.core import places, show
+from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Fault
 from groundbreak.pipeline.planning import plan_file, planner
@@ -30,17 +32,43 @@ from groundbreak.pipeline.running.ledger import Ledger, locked
 from groundbreak.pipeline.running.progress import silent
 from groundbreak.pipeline.running.runner import Listener, Outcome
 
+LOG = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a run left behind."""
 
     output: Output
+    """Where it wrote."""
     outcome: Outcome
+    """Which tasks were done, done before, or failed."""
     sites: list[Site]
+    """The sites, largest first."""
     faults: list[Fault]
+    """What could not be read, by name."""
     steps: dict[str, list[Step]]
     """Region -> steps on dark pixels that contradict the provider table, and were accepted."""
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What it came to: label -> figure."""
+        outcome = self.outcome
+        return {
+            "output": self.output.path,
+            "tasks done": outcome.done,
+            "tasks done before": outcome.skipped,
+            "regions failed": len(outcome.failed),
+            "faults": len(self.faults),
+            "sites": len(self.sites),
+        }
+
+    def __repr__(self) -> str:
+        return show.line("Result", self.figures)
+
+    def _repr_html_(self) -> str:
+        rows = ((s.id, s.status, s.onset, s.halt or "-", f"{s.area_m2:,.0f}") for s in self.sites)
+        return show.table("Result", self.figures) + show.listing(("site", "status", "onset", "halt", "m²"), rows)
 
 
 def plan(config: Config | str | Path) -> Plan:
@@ -83,6 +111,7 @@ def run(
     config = _config(config)
     output = output_of(config)
     planned = planner.plan(config, headers.load(output))
+    LOG.info("%r", planned)
     with locked(output):
         ledger = Ledger(output)
         if retry:
@@ -108,9 +137,9 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
     with locked(output):
         ledger = Ledger(output)
         ready = prepared.reopen(planned, output, ledger)
-        for stage in ready:
-            for region in stage.planned.regions:
-                ledger.forget(prepared.detect_name(region))
+        for grid in ready:
+            for region in grid.planned.regions:
+                ledger.forget(places.detect_task(region.key))
         return _execute(config, output, ledger, ready, client, listener or silent())
 
 
@@ -121,8 +150,8 @@ def republish(config: Config | str | Path) -> Result:
     planned = plan_file.load(config, output)
     with locked(output):
         ledger = Ledger(output)
-        sites, steps = publish(planned, output, ledger, {})
-    return Result(output, Outcome(), sites, ledger.faults(set(ledger.records)), steps)
+        summary = publish(planned, output, ledger, {})
+    return Result(output, Outcome(), list(summary.sites), ledger.faults(set(ledger.records)), summary.contradicting)
 
 
 def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: Any) -> xr.Dataset:
@@ -174,11 +203,11 @@ def output_of(config: Config) -> Output:
 
 def source_digest() -> str:
     """Digest of the code that this process runs."""
-    return code_digest([str(Path(str(p.__file__)).parent) for p in (kernels, pipeline, cluster)])
+    return code_digest([str(Path(str(package.__file__)).parent) for package in (kernels, pipeline, cluster)])
 
 
 def _config(config: Config | str | Path) -> Config:
-    return config if isinstance(config, Config) else load(config)
+    return config if isinstance(config, Config) else Config.from_toml(config)
 
 
 def _execute(
@@ -191,14 +220,14 @@ def _execute(
 ) -> Result:
     work = runner.due(ready, ledger)
     try:
-        if work.parts:
+        if work.regions:
             with _client(config, client) as connected:
                 runner.execute(work, connected, ledger, listener)
     finally:
         ledger.compact()
     outcome = work.outcome
-    sites, steps = publish(prepared.settled_plan(ready), output, ledger, outcome.ignored)
-    return Result(output, outcome, sites, ledger.faults(outcome.tasks), steps)
+    summary = publish(prepared.settled_plan(ready), output, ledger, outcome.ignored)
+    return Result(output, outcome, list(summary.sites), ledger.faults(outcome.tasks), summary.contradicting)
 
 
 @contextmanager

@@ -160,9 +160,9 @@ def _fault(fault: Fault) -> str:
 
 def _status(options: argparse.Namespace) -> int:
     from groundbreak.pipeline import api, upkeep
-    from groundbreak.pipeline.core.config import load
+    from groundbreak.pipeline.core.config import Config
 
-    config = load(options.config)
+    config = Config.from_toml(options.config)
     found = upkeep.status(config, api.output_of(config))
     if options.json:
         print(json.dumps(found, indent=2))
@@ -179,9 +179,9 @@ def _status(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from groundbreak.pipeline import api, upkeep
-    from groundbreak.pipeline.core.config import load
+    from groundbreak.pipeline.core.config import Config
 
-    config = load(options.config)
+    config = Config.from_toml(options.config)
     damaged = upkeep.verify(config, api.output_of(config))
     for task, objects in damaged.items():
         print(f"{task}: {', '.join(objects)}")

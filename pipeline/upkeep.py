@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output, checksum
 from groundbreak.pipeline.core.types import Record
 from groundbreak.pipeline.planning import plan_file
 from groundbreak.pipeline.planning.planner import Plan
 from groundbreak.pipeline.running.ledger import Ledger, locked
-from groundbreak.pipeline.running.prepared import build_name, detect_name
 
 
 def status(config: Config, output: Output) -> dict[str, Any]:
@@ -83,5 +83,5 @@ def _names(plan: Plan) -> list[str]:
         name
         for g in plan.grids
         for r in g.regions
-        for name in (*(build_name(r, s.index) for s in g.slabs(plan.depth)), detect_name(r))
+        for name in (*(places.build_task(r.key, s.index) for s in g.slabs(plan.depth)), places.detect_task(r.key))
     ]

@@ -17,9 +17,11 @@ from affine import Affine
 from distributed.protocol.pickle import dumps, loads
 from odc.geo.geobox import GeoBox
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Frame, Record
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Record
 from groundbreak.pipeline.planning import planner
 from groundbreak.pipeline.planning.planner import GridPlan, Plan
 from groundbreak.pipeline.readers.cog import NotByBlocks
@@ -62,7 +64,7 @@ class Built:
     def stored(self, grid: str, band: str, resolution: float) -> np.ndarray:
         """(time, y, x) of a band, as stored."""
         path = f"{layout.group_name(resolution)}/{band}"
-        return np.asarray(zarr.open_array(self.output.zarr(prepared.cube_key(grid)), path=path, mode="r")[:])
+        return np.asarray(zarr.open_array(self.output.zarr(places.cube(grid)), path=path, mode="r")[:])
 
 
 def build(config: Config, *, general: bool = False) -> Built:

@@ -15,8 +15,8 @@ import shapely
 from affine import Affine
 
 from groundbreak.pipeline.core import geo
-from groundbreak.pipeline.core.config import Config, parse
-from groundbreak.pipeline.core.types import Frame
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.frame import Frame
 
 SIDES = {"blue": 10, "red": 10, "nir": 10, "swir16": 20, "scl": 20}
 CLEAR = 5
@@ -200,7 +200,7 @@ def configure(
     }
     for name, values in sections.items():
         data[name] = {**data.get(name, {}), **values}
-    return parse(data, folder)
+    return Config.from_dict(data, folder)
 
 
 def lonlat_box(epsg: int, left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:

@@ -12,14 +12,18 @@ from groundbreak import kernels
 from groundbreak.kernels.layers import NO_DATE, Layers, Quality, Status, empty_layers
 from groundbreak.kernels.phases import model
 from groundbreak.kernels.phases.detector import screen_pixels
-from groundbreak.pipeline.compute.detection import Settings, detect_numbers
-from groundbreak.pipeline.compute.index_series import DigitalNumbers
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Mask
+from groundbreak.pipeline.compute.detection import DetectionSettings, detect_numbers
+from groundbreak.pipeline.compute.index_series import CubeView, DigitalNumbers
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Grid, Mask
 
 REPORTED = (Status.PROVISIONAL, Status.ACTIVE, Status.HALTED, Status.RESUMED)
 CONFIRMED = REPORTED[1:]
 
-SCL = Mask("scl", clear=(4,), snow=(11,), nodata=0)
+FRAME = Frame(32638, 0.0, 0.0, 10.0, 1, 1)
+GRID = Grid("bench", FRAME, FRAME, {"red": 10.0, "nir": 10.0, "swir16": 20.0, "scl": 20.0}, 128)
+"""Only its bands are asked for here."""
+SCL = Mask(band="scl", clear=(4,), snow=(11,), nodata=0)
 COARSE = {"red": 1, "nir": 1, "swir16": 2, "scl": 2}
 """Bands of `JOINT` and the mask, and how many 10 m pixels wide each one's are."""
 ACROSS = 64
@@ -83,13 +87,13 @@ def digital(series: Series) -> Window:
     owned = (np.arange(at.size) < size).reshape(-1, ACROSS).repeat(2, axis=0).repeat(2, axis=1)
     times = series.dates.astype("datetime64[ms]")
     lead = dict.fromkeys(COARSE, (0, 0))
-    return Window(DigitalNumbers(bands, COARSE, lead, owned.shape, times, SCL), owned, size)
+    return Window(DigitalNumbers(CubeView(GRID, SCL, JOINT, times), owned.shape, bands, COARSE, lead), owned, size)
 
 
 def phases_from_numbers(window: Window) -> Found:
     """As a detection task runs it, once its strip is read; the first of each four 10 m pixels is what was found."""
     out = empty_layers(window.owned.shape)
-    detect_numbers(window.numbers, window.owned, Settings("phases", JOINT, None), out)
+    detect_numbers(window.numbers, window.owned, DetectionSettings("phases", None), out)
     some: list[Any] = [layer[::2, ::2].ravel()[: window.n_pixel] for layer in out]
     return read(Layers(*some))
 

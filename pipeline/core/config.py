@@ -1,25 +1,23 @@
-"""The configuration: TOML in, frozen values out, every mistake one clear error.
+"""The configuration: TOML or Python in, frozen values out, every mistake one clear error.
 
-A section is a dataclass and a key is a field; the field's type is the rule that its value is checked against. Adding a
-key is adding a field here.
+A section is a dataclass and a key is a field; the field's type is the rule that its value is checked against. To add a
+key, add a field here; a rule that the type cannot tell goes into `Config._check`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import tomllib
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from groundbreak.kernels import DEFAULT_INDICES, DETECTORS, bands_of
-from groundbreak.pipeline.core.types import BadInput
+from groundbreak.pipeline.core.sections import check_known, read_section
+from groundbreak.pipeline.core.types import BadInput, MaskRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +28,12 @@ class Area:
     geometry: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MaskSpec:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskSpec(MaskRule):
     """A clear-pixel rule for a collection that the provider table does not know."""
 
     asset: str = "scl"
-    clear: tuple[int, ...] = ()
-    snow: tuple[int, ...] = ()
-    bits: tuple[int, ...] = ()
-    snow_bits: tuple[int, ...] = ()
-    nodata: int = 0
+    """Key of the item's asset that holds the mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +127,107 @@ class Output:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+SECTIONS: dict[str, type[Any]] = {
+    "area": Area,
+    "source": Source,
+    "output": Output,
+    "cube": Cube,
+    "detect": Detect,
+    "cluster": Cluster,
+    "run": Run,
+}
+"""Name of a section -> its dataclass."""
+
+
+@dataclass(frozen=True, init=False)
 class Config:
-    """The whole configuration; `base` is the folder that relative paths start from."""
+    """The whole configuration of a run, checked.
+
+    Parameters
+    ----------
+    area, source, output : mapping
+        The keys of the required sections, as in TOML: ``area={"bbox": [46.86, 40.03, 46.95, 40.10]}``.
+    cube, detect, cluster, run : mapping, optional
+        The keys of the other sections; every key has a default.
+    base : Path, optional
+        The folder that relative paths start from; the current one, if left out.
+
+    Raises
+    ------
+    BadInput
+        A key is unknown, or a value breaks a rule.
+    """
 
     area: Area
     source: Source
     output: Output
-    cube: Cube = Cube()
-    detect: Detect = Detect()
-    cluster: Cluster = Cluster()
-    run: Run = Run()
-    base: Path = Path()
+    cube: Cube
+    detect: Detect
+    cluster: Cluster
+    run: Run
+    base: Path
+
+    def __init__(
+        self,
+        *,
+        area: Mapping[str, Any] | Area,
+        source: Mapping[str, Any] | Source,
+        output: Mapping[str, Any] | Output,
+        cube: Mapping[str, Any] | Cube = MappingProxyType({}),
+        detect: Mapping[str, Any] | Detect = MappingProxyType({}),
+        cluster: Mapping[str, Any] | Cluster = MappingProxyType({}),
+        run: Mapping[str, Any] | Run = MappingProxyType({}),
+        base: str | Path | None = None,
+    ) -> None:
+        given = locals()
+        for name, kind in SECTIONS.items():
+            object.__setattr__(self, name, read_section(kind, given[name], name))
+        object.__setattr__(self, "base", Path(base) if base is not None else Path.cwd())
+        check(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], base: str | Path | None = None) -> Config:
+        """Make a configuration from plain values, as tomllib gives them.
+
+        Parameters
+        ----------
+        data : mapping
+            Section -> its keys.
+        base : Path, optional
+            The folder that relative paths start from; the current one, if left out.
+
+        Raises
+        ------
+        BadInput
+            A section or a key is unknown or absent, or a value breaks a rule.
+        """
+        for name in data:
+            check_known(name, set(SECTIONS), f"[{name}]")
+        for name in ("area", "source", "output"):
+            if name not in data:
+                raise BadInput(f"[{name}]", "the section is required", "Add it (see the README)")
+        return cls(**data, base=base)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Config:
+        """Read and check a configuration file; relative paths in it start from its folder.
+
+        Raises
+        ------
+        BadInput
+            The file is absent, is not TOML, or breaks a rule.
+        """
+        file = Path(path)
+        try:
+            data = tomllib.loads(file.read_text())
+        except FileNotFoundError:
+            raise BadInput(str(path), "the configuration file must exist", "Check the path") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadInput(str(path), f"must be TOML ({error})", "Mend the line named") from None
+        return cls.from_dict(data, file.resolve().parent)
 
     def path(self, text: str) -> str:
-        """A user's path or URL, made absolute against the configuration's folder."""
+        """Return a user's path or URL, made absolute against the configuration's folder."""
         return text if "://" in text else str((self.base / text).resolve())
 
     @property
@@ -159,32 +239,6 @@ class Config:
     def bands(self) -> tuple[str, ...]:
         """Reflectance bands of the cube: what the indices need and what the user adds, sorted."""
         return tuple(sorted({*bands_of(self.detect.indices), *self.cube.bands}))
-
-
-def load(path: str | Path) -> Config:
-    """Read and check a configuration file.
-
-    Raises
-    ------
-    BadInput
-        The file is absent, is not TOML, or breaks a rule.
-    """
-    file = Path(path)
-    try:
-        data = tomllib.loads(file.read_text())
-    except FileNotFoundError:
-        raise BadInput(str(path), "the configuration file must exist", "Check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(str(path), f"must be TOML ({error})", "Mend the line named") from None
-    return parse(data, file.resolve().parent)
-
-
-def parse(data: Mapping[str, Any], base: Path | None = None) -> Config:
-    """A checked configuration from plain values, as tomllib gives them."""
-    config: Config = _section(Config, {**data}, "")
-    config = dataclasses.replace(config, base=base or Path.cwd())
-    _check(config)
-    return config
 
 
 def parse_span(text: str) -> tuple[np.datetime64, np.datetime64]:
@@ -207,54 +261,24 @@ def parse_span(text: str) -> tuple[np.datetime64, np.datetime64]:
     return start, end
 
 
-def _section(kind: type[Any], data: Mapping[str, Any], name: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    known = {f.name for f in dataclasses.fields(kind)} - {"base"}
-    values = {}
-    for key, value in data.items():
-        label = f"[{name}] {key}" if name else f"[{key}]"
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"Did you mean {near[0]!r}?" if near else "Remove it"
-            raise BadInput(label, f"is not a key; the keys are {', '.join(sorted(known))}", hint)
-        values[key] = _value(hints[key], value, label, f"{name}.{key}" if name else key)
-    for missing in known - values.keys():
-        spec = next(f for f in dataclasses.fields(kind) if f.name == missing)
-        if spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            raise BadInput(f"[{missing}]", "the section is required", "Add it (see the README)")
-    return kind(**values)
+def check(config: Config) -> None:
+    """Raise BadInput where a rule is broken that the type of a key cannot tell."""
+    _check_where(config.area, config.source)
+    _check_detect(config.detect)
+    cube, cluster, run = config.cube, config.cluster, config.run
+    _need(bool(config.output.path), "[output] path", "is required")
+    _need(cube.resolution is None or cube.resolution > 0, "[cube] resolution", "must be positive")
+    _need(cube.region > 0 and cube.slab > 0, "[cube]", "region and slab must be positive")
+    kinds = ("local", "address")
+    _need(cluster.kind in kinds, f"[cluster] kind = {cluster.kind!r}", f"must be one of {kinds}")
+    rule = 'goes with kind = "address", and that kind needs it'
+    _need((cluster.kind == "address") == (cluster.address is not None), "[cluster] address", rule)
+    _need(cluster.workers is None or cluster.workers > 0, "[cluster] workers", "must be positive")
+    _need(run.attempts > 0, "[run] attempts", "must be positive")
+    _need(0 <= run.fault_threshold <= 1, "[run] fault_threshold", "must lie between 0 and 1")
 
 
-def _value(hint: Any, value: Any, label: str, name: str) -> Any:
-    """The value in the field's type, or BadInput."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    for option in options:
-        origin = typing.get_origin(option)
-        if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
-            return _section(typing.cast(type[Any], option), value, name)
-        if origin is tuple and isinstance(value, list):
-            inner = typing.get_args(option)[0]
-            return tuple(_value(inner, v, label, name) for v in value)
-        if origin is Mapping and isinstance(value, Mapping):
-            return dict(value)
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if option in (int, str, bool) and type(value) is option:
-            return value
-    wanted = " or ".join(_name(o) for o in options if o is not types.NoneType)
-    raise BadInput(f"{label} = {value!r}", f"must be {wanted}", "Correct its value")
-
-
-def _name(option: Any) -> str:
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    if typing.get_origin(option) is tuple:
-        return f"a list, each {_name(typing.get_args(option)[0])}"
-    return names.get(option, "a table")
-
-
-def _check(config: Config) -> None:
-    """Rules that one key alone cannot tell."""
-    area, source, cube, detect = config.area, config.source, config.cube, config.detect
+def _check_where(area: Area, source: Source) -> None:
     _need((area.bbox is None) != (area.geometry is None), "[area]", "needs either bbox or geometry")
     if area.bbox is not None:
         w, s, e, n = area.bbox if len(area.bbox) == 4 else (0, 0, 0, 0)
@@ -264,9 +288,9 @@ def _check(config: Config) -> None:
     _need((source.items is None) != (source.catalog is None), "[source]", "needs either items or catalog")
     _need(source.catalog is None or bool(source.collection), "[source] catalog", "needs a collection beside it")
     parse_span(source.datetime)
-    _need(bool(config.output.path), "[output] path", "is required")
-    _need(cube.resolution is None or cube.resolution > 0, "[cube] resolution", "must be positive")
-    _need(cube.region > 0 and cube.slab > 0, "[cube]", "region and slab must be positive")
+
+
+def _check_detect(detect: Detect) -> None:
     what = f"[detect] detector = {detect.detector!r}"
     _need(detect.detector in DETECTORS, what, f"must be one of {sorted(DETECTORS)}")
     _need(bool(detect.indices), "[detect] indices", "must name at least one index")
@@ -284,13 +308,6 @@ def _check(config: Config) -> None:
         except ValueError:
             _need(False, f"[detect] history_end = {detect.history_end!r}", "must be an ISO date")
     _need(detect.min_area_m2 >= 0, "[detect] min_area_m2", "must not be negative")
-    named, kinds = config.cluster, ("local", "address")
-    _need(named.kind in kinds, f"[cluster] kind = {named.kind!r}", f"must be one of {kinds}")
-    rule = 'goes with kind = "address", and that kind needs it'
-    _need((named.kind == "address") == (named.address is not None), "[cluster] address", rule)
-    _need(named.workers is None or named.workers > 0, "[cluster] workers", "must be positive")
-    _need(config.run.attempts > 0, "[run] attempts", "must be positive")
-    _need(0 <= config.run.fault_threshold <= 1, "[run] fault_threshold", "must lie between 0 and 1")
 
 
 def _need(good: bool, what: str, rule: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from groundbreak.pipeline.core.frame import Frame
+
 REFLECTANCE_SCALE = 1e-4
 """Cubes hold reflectance as int16 x this."""
 
@@ -45,55 +47,6 @@ def digest(value: Any) -> str:
     """Sixteen hex digits that name a JSON-like value; equal values have equal digests on every machine."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The pixel lattice of one raster, north up."""
-
-    epsg: int
-    x0: float
-    """Left edge of the first column, metres (or the CRS's unit)."""
-    y0: float
-    """Top edge of the first row."""
-    resolution: float
-    """Pixel side; pixels are square."""
-    height: int
-    width: int
-
-    def __post_init__(self) -> None:
-        if self.resolution <= 0 or self.height <= 0 or self.width <= 0:
-            raise ValueError(f"{self}: resolution, height and width must be positive")
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """(left, bottom, right, top) in the CRS's unit."""
-        right = self.x0 + self.width * self.resolution
-        bottom = self.y0 - self.height * self.resolution
-        return self.x0, bottom, right, self.y0
-
-    @property
-    def transform(self) -> tuple[float, float, float, float, float, float]:
-        """Affine coefficients (a, b, c, d, e, f), as rasterio's and STAC's proj:transform."""
-        return self.resolution, 0.0, self.x0, 0.0, -self.resolution, self.y0
-
-    def window(self, row: int, col: int, height: int, width: int) -> Frame:
-        """The part of this lattice that starts at (row, col), in pixels; it may reach beyond the frame."""
-        x0 = self.x0 + col * self.resolution
-        y0 = self.y0 - row * self.resolution
-        return Frame(self.epsg, x0, y0, self.resolution, height, width)
-
-    def at(self, resolution: float) -> Frame:
-        """The same ground in pixels of another size, growing outwards to whole pixels."""
-        height = -(-round(self.height * self.resolution) // round(resolution))
-        width = -(-round(self.width * self.resolution) // round(resolution))
-        return Frame(self.epsg, self.x0, self.y0, resolution, height, width)
-
-    def centres(self) -> tuple[np.ndarray, np.ndarray]:
-        """(x of each column, y of each row), float64, of the pixel centres."""
-        x = self.x0 + (np.arange(self.width) + 0.5) * self.resolution
-        y = self.y0 - (np.arange(self.height) + 0.5) * self.resolution
-        return x, y
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +91,9 @@ class Scene:
     assets: Mapping[str, Asset]
     """By canonical band name."""
 
+    def __repr__(self) -> str:
+        return f"<Scene {self.id}: {self.time}, tile {self.tile or '-'}, {', '.join(self.assets)}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -149,21 +105,33 @@ class Rejection:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mask:
-    """How the clear pixels of a collection are told: by class list (as SCL) or by bit flags (as HLS Fmask)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskRule:
+    """How clear pixels are told: by classes (as Sentinel-2's SCL) or by bit flags (as HLS' Fmask)."""
 
-    band: str
-    """Canonical name of the mask's band."""
     clear: tuple[int, ...] = ()
-    """Classes that are clear; empty where `bits` decides."""
+    """Classes that are clear; empty where ``bits`` decides."""
     snow: tuple[int, ...] = ()
     """Classes that are snow: not clear, but told to the detector."""
     bits: tuple[int, ...] = ()
     """Bit numbers, any of which set makes a pixel not clear."""
     snow_bits: tuple[int, ...] = ()
+    """Bit numbers, any of which set means snow."""
     nodata: int = 0
     """The mask's own fill."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mask(MaskRule):
+    """The mask of a collection: its band, and how clear pixels are told from it."""
+
+    band: str
+    """Canonical name of the mask's band."""
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What of it is part of the digests of cubes and of detection."""
+        return self.band, self.clear, self.snow, self.bits, self.snow_bits, self.nodata
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +153,9 @@ class Observation:
             [s.id, s.baseline, s.version, sorted({(a.scale, a.offset) for a in s.assets.values()})] for s in self.scenes
         ]
         return digest([self.id, str(self.time), scenes])
+
+    def __repr__(self) -> str:
+        return f"<Observation {self.id}: {self.time}, {len(self.scenes)} scenes>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +194,12 @@ class Region:
 
     @property
     def key(self) -> str:
+        """What the region is called: "38TPK/r000c001"."""
         return f"{self.grid}/r{self.row:03d}c{self.col:03d}"
+
+    def __repr__(self) -> str:
+        size = f"{self.frame.height} x {self.frame.width} px of {self.frame.resolution:g} m"
+        return f"<Region {self.key}: {size}, EPSG:{self.frame.epsg}, owns {self.owned:,} px>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +214,7 @@ class Slab:
 
     @property
     def full(self) -> bool:
+        """Whether it holds as many observations as a slab can."""
         return self.stop - self.start == self.depth
 
 

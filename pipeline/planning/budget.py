@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from groundbreak.kernels import LAYERS, bands_of
-from groundbreak.pipeline.compute.build import AHEAD
+from groundbreak.pipeline.compute.build import PREFETCHED
 from groundbreak.pipeline.compute.index_series import PIXELS_TOGETHER
-from groundbreak.pipeline.core.types import Frame, Grid, Region
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.readers.assets import FETCHED, ON_DISK, READERS
 from groundbreak.pipeline.stores.shards import TIME_CHUNK, chunk_step
 
@@ -65,9 +66,9 @@ def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str]) -
         return held + SCRATCH
     if not set(ways) <= {ON_DISK, FETCHED}:
         # Those ahead are filled at once, and may begin within a part.
-        filled = -(-min(depth, AHEAD + TIME_CHUNK) // TIME_CHUNK) * TIME_CHUNK
+        filled = -(-min(depth, PREFETCHED + TIME_CHUNK) // TIME_CHUNK) * TIME_CHUNK
         held += _slab(grid, window, filled) + READERS * READER * window.height * window.width
-    return held + _slab(grid, window, min(depth, AHEAD)) + OVERHEAD
+    return held + _slab(grid, window, min(depth, PREFETCHED)) + OVERHEAD
 
 
 def region_memory(

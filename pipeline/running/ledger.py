@@ -22,13 +22,9 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Fault, Record
-
-FOLDER = "ledger"
-LOCK = f"{FOLDER}/lock.json"
-TABLE = f"{FOLDER}/ledger.parquet"
-RECORDS = f"{FOLDER}/records"
 
 HEARTBEAT_S = 15.0
 STALE_S = 90.0
@@ -113,7 +109,7 @@ class Ledger:
 
     def compact(self) -> None:
         """Fold the records into the table; a crash in between loses nothing, since records win over the table."""
-        keys = list(self.output.list(RECORDS))
+        keys = list(self.output.list(places.RECORDS))
         self.records = _load(self.output)
         rows = [dataclasses.asdict(self.records[k]) for k in sorted(self.records)]
         for row in rows:
@@ -121,14 +117,14 @@ class Ledger:
                 row[key] = sorted(row[key].items())
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, RECORD_COLUMNS), buffer, compression="zstd")
-        self.output.put(TABLE, buffer.getvalue())
+        self.output.put(places.LEDGER, buffer.getvalue())
         for key in keys:
             self.output.delete(key)
 
 
 def write_record(output: Output, record: Record) -> None:
     """Put one record; the last thing that a task does."""
-    output.put(f"{RECORDS}/{record.task}.json", json.dumps(dataclasses.asdict(record)).encode())
+    output.put(places.record(record.task), json.dumps(dataclasses.asdict(record)).encode())
 
 
 def now() -> str:
@@ -153,23 +149,23 @@ def locked(output: Output) -> Iterator[None]:
 
     def take() -> bool:
         try:
-            return output.create(LOCK, text())
+            return output.create(places.LOCK, text())
         except (OSError, obstore.exceptions.BaseError) as error:
             rule = f"cannot be written ({type(error).__name__}: {str(error).splitlines()[0]})"
             remedy = "Check the path or bucket, the network and the keys"
             raise BadInput(f"[output] path = {output.path!r}", rule, remedy) from None
 
     while not take():
-        holder = json.loads(output.get(LOCK) or b"{}")
+        holder = json.loads(output.get(places.LOCK) or b"{}")
         if holder and not _abandoned(holder):
             rule = f"is being written by process {holder['pid']} on {holder['host']}"
             raise BadInput(f"[output] path = {output.path!r}", rule, "Wait for it to end, or stop it")
-        output.delete(LOCK)
+        output.delete(places.LOCK)
     stop = threading.Event()
 
     def renew() -> None:
         while not stop.wait(HEARTBEAT_S):
-            output.put(LOCK, text())
+            output.put(places.LOCK, text())
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
@@ -178,7 +174,7 @@ def locked(output: Output) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        output.delete(LOCK)
+        output.delete(places.LOCK)
 
 
 def _abandoned(holder: dict[str, Any]) -> bool:
@@ -194,11 +190,11 @@ def _abandoned(holder: dict[str, Any]) -> bool:
 
 def _load(output: Output) -> dict[str, Record]:
     records = {}
-    table = output.get(TABLE)
+    table = output.get(places.LEDGER)
     if table is not None:
         for row in pq.read_table(io.BytesIO(table)).to_pylist():
             records[row["task"]] = _record(row)
-    for key in output.list(RECORDS):
+    for key in output.list(places.RECORDS):
         data = output.get(key)
         if data is not None:
             record = _record(json.loads(data))

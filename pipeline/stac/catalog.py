@@ -32,7 +32,8 @@ from requests.adapters import HTTPAdapter
 from shapely.geometry.base import BaseGeometry
 from urllib3.util import Retry
 
-from groundbreak.pipeline.access import hrefs, remote
+from groundbreak.pipeline.access import hrefs
+from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core.config import Source, parse_span
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import Json, RawItem
@@ -110,10 +111,13 @@ class _Reader:
     source: Source
     root: str | None = field(init=False)
     session: _Session = field(init=False)
+    access: Access = field(init=False)
 
     def __post_init__(self) -> None:
         self.href = hrefs.resolve(self.href, "/")
         self.root = None if hrefs.is_url(self.href) else str(Path(self.href).parent)
+        s = self.source
+        self.access = Access(s.s3_endpoint, s.s3_region, s.requester_pays)
         # The user named this host: reading the catalogue from it needs no further leave. Assets do.
         own = urlsplit(self.href).hostname if self.root is None else None
         self.session = _Session((*self.source.allow_hosts, *([own] if own else [])))
@@ -208,7 +212,7 @@ class _Reader:
         try:
             if not href.lower().startswith(("http://", "https://")):
                 prefix, _, name = href.rpartition("/")
-                return bytes(obstore.get(remote.open_store(prefix, self.source), name).bytes())
+                return bytes(obstore.get(self.access.open_prefix(prefix), name).bytes())
             response = self.session.get(href, timeout=TIMEOUT)
             response.raise_for_status()
             return response.content

@@ -23,16 +23,9 @@ from zarr.codecs import ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 
 from groundbreak.kernels import LAYERS, LayerSpec, Quality, Status
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
-from groundbreak.pipeline.core.types import (
-    REFLECTANCE_FILL,
-    REFLECTANCE_SCALE,
-    BadInput,
-    Frame,
-    Grid,
-    Mask,
-    Observation,
-)
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, BadInput, Grid, Mask, Observation
 from groundbreak.pipeline.stores.shards import shard_of
 
 STORE_SCHEMA = 1

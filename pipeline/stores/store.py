@@ -9,7 +9,8 @@ import zarr
 from zarr.abc.store import Store
 
 from groundbreak.kernels import LAYERS, Layers
-from groundbreak.pipeline.core.types import Frame, Grid, Mask, Region, Slab
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Grid, Mask, Region, Slab
 from groundbreak.pipeline.stores import shards
 from groundbreak.pipeline.stores.layout import band_path
 from groundbreak.pipeline.stores.shards import Encoder, Shard, shard_of

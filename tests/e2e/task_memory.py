@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from groundbreak.pipeline.core.config import parse
+from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import Record
 from groundbreak.pipeline.planning import planner
@@ -62,7 +62,7 @@ def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str
         "cube": {"region": side},
         "detect": {"indices": ["ndvi", "swir"]},
     }
-    config = parse(settings, folder)
+    config = Config.from_dict(settings, folder)
     if way == "general":
 
         async def forced(store: object, path: str) -> NotByBlocks:

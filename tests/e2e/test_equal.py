@@ -18,7 +18,7 @@ from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.config import Area, Config
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning.planner import GridPlan
-from groundbreak.pipeline.planning.regions import owned
+from groundbreak.pipeline.planning.regions import Ownership
 from tests.cubes import APPLIED, USUAL, Built, assert_three_ways, read_items
 from tests.world import SIDES, Pixels, Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif
 
@@ -75,9 +75,10 @@ def test_regions_are_whole_pixels_of_every_band(tmp_path: Path) -> None:
 def owned_pixels(built: Built, planned: GridPlan) -> Iterator[tuple[float, float]]:
     """(x, y) of the centres of the pixels that a grid owns."""
     area = areas.project(built.plan.area, planned.grid.frame.epsg)
+    ownership = Ownership(planned.grid, planned.others, area)
     for region in planned.regions:
         x, y = np.meshgrid(*region.frame.centres())
-        mine = owned(planned.grid, region.frame, planned.others, area)
+        mine = ownership.of(region.frame)
         yield from zip(x[mine], y[mine], strict=True)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from groundbreak.pipeline.core.config import Config
-from groundbreak.pipeline.core.types import Frame
+from groundbreak.pipeline.core.frame import Frame
 from tests.cubes import USUAL, Meaning, assert_three_ways, read_items
 from tests.world import Tile, configure, item, lonlat_box, write_items, write_tif
 

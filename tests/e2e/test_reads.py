@@ -12,11 +12,9 @@ import numpy as np
 from distributed import Client
 
 from groundbreak.pipeline import api
-from groundbreak.pipeline.access.providers import PROVIDERS
-from groundbreak.pipeline.core.config import Source
-from groundbreak.pipeline.readers import blocks, gdal
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.readers import blocks
 from groundbreak.pipeline.readers.cog import HEADER_BYTES, Cog, read_cog
-from groundbreak.pipeline.readers.gdal import Access
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.world import SIDES, Tile, configure, days, lonlat_box, write_source
 
@@ -33,11 +31,11 @@ def noisy(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> A
 
 def spans(path: Path, frame_of: Any) -> dict[int, tuple[int, int]]:
     """Block -> (first byte, bytes) of the blocks of a file that meet a frame."""
-    cog = read_cog(*Access(Source(), PROVIDERS[0]).store(str(path)))
+    cog = read_cog(*Access().locate(str(path)))
     assert isinstance(cog, Cog)
-    inside = gdal.overlap(cog.frame, frame_of(cog.frame.resolution))
-    assert inside is not None
-    wanted = blocks.block_parts(cog.blocks, cog.frame, *inside[2].toslices())
+    met = cog.frame.overlap(frame_of(cog.frame.resolution))
+    assert met is not None
+    wanted = blocks.block_parts(cog.blocks, cog.frame, met.source_rows, met.source_cols)
     return {p.block: cog.blocks.span(p.block) for p in wanted}
 
 

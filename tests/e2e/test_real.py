@@ -23,7 +23,7 @@ from distributed import Client
 
 from groundbreak.kernels import Status
 from groundbreak.pipeline import cli
-from groundbreak.pipeline.core.types import Frame
+from groundbreak.pipeline.core.frame import Frame
 from tests.commands import write_config
 from tests.shared import SHARED, needs_shared
 from tests.world import Tile, item, write_items, write_tif

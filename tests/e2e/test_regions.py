@@ -59,7 +59,7 @@ def shards(out: Path) -> list[Path]:
 def test_regions_in_memory_leave_the_same_bytes(
     folder: Path, kept: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[runner.Task] = []
+    seen: list[tasks.Task] = []
     whole = runner._queue
     monkeypatch.setattr(runner, "_queue", lambda *given: iter(seen.extend(whole(*given)) or seen))
     result = api.run(config(folder, "memory"), client)

@@ -21,7 +21,7 @@ import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from distributed import Client
 
-from groundbreak import pipeline
+import groundbreak
 from groundbreak.pipeline import api, upkeep
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
@@ -202,13 +202,13 @@ def test_python_detection_on_ones_own_cube(whole: Path) -> None:
         part = cube.isel(x=slice(60, 110), y=slice(40, 90)).load()
     clear = [i for i in range(len(DATES)) if i % 4 != 3]
     ndvi = ((part.nir - part.red) / (part.nir + part.red)).isel(time=clear).astype("float32")
-    layers = pipeline.detect(ndvi)
-    lazy = pipeline.detect(ndvi.chunk({"y": 20, "x": 25}))
+    layers = groundbreak.detect(ndvi)
+    lazy = groundbreak.detect(ndvi.chunk({"y": 20, "x": 25}))
     xr.testing.assert_equal(layers, lazy.compute())
     changed = layers.onset.values[layers.onset.values > -32768]
     assert abs(np.median(changed) - np.datetime64(ONSET).astype(int)) <= 20
     with pytest.raises(BadInput, match="must be"):
-        pipeline.detect(ndvi.rename(x="longitude"))
+        groundbreak.detect(ndvi.rename(x="longitude"))
 
 
 def test_ctrl_c_and_again_equals_an_uninterrupted_run(world: Path, whole: Path, client: Client) -> None:

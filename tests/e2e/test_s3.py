@@ -13,10 +13,11 @@ from distributed import Client
 from obstore.store import S3Store
 
 from groundbreak.pipeline import api, upkeep
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Record
-from groundbreak.pipeline.running.ledger import LOCK, locked
+from groundbreak.pipeline.running.ledger import locked
 from groundbreak.pipeline.running.runner import Listener
 from tests.stores import output_bytes, zarr_bytes
 from tests.world import Tile, configure, days, lonlat_box, write_source
@@ -94,7 +95,7 @@ def test_an_interrupted_run_goes_on(endpoint: str, world: Path, on_disk: dict[st
     with pytest.raises(KeyboardInterrupt):
         api.run(settings, client, listener=Listener(lambda *figures: None, stop))
     output = api.output_of(settings)
-    assert output.get(LOCK) is None
+    assert output.get(places.LOCK) is None
     result = api.run(settings, client)
     assert result.outcome.skipped >= 2
     assert objects(output) == on_disk
@@ -111,18 +112,18 @@ def test_of_racing_runs_one_gets_the_lock(endpoint: str) -> None:
     output = Output("s3://results/raced")
 
     def take(number: int) -> bool:
-        return Output("s3://results/raced").create(LOCK, b'{"host": "elsewhere", "pid": 1, "renewed": 9e99}')
+        return Output("s3://results/raced").create(places.LOCK, b'{"host": "elsewhere", "pid": 1, "renewed": 9e99}')
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(take, range(8))) == [False] * 7 + [True]
     with pytest.raises(BadInput, match="process 1 on elsewhere"), locked(output):
         pass
-    output.delete(LOCK)
+    output.delete(places.LOCK)
     with locked(output):
-        assert output.get(LOCK) is not None
+        assert output.get(places.LOCK) is not None
         with pytest.raises(BadInput, match="is being written"), locked(output):
             pass
-    assert output.get(LOCK) is None
+    assert output.get(places.LOCK) is None
 
 
 def test_assets_on_s3(endpoint: str, world: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from distributed.scheduler import KilledWorker
 
 from groundbreak.kernels import Quality, Status
 from groundbreak.pipeline import api, cli
-from groundbreak.pipeline.access import remote
+from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput, Record
 from groundbreak.pipeline.running import prepared, tasks
@@ -44,8 +44,8 @@ KEYED = {"bands": {b: b for b in ("blue", "red", "nir", "swir16")}, "scale": 1e-
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """GDAL's own retries, without its waits."""
-    whole = remote.gdal_options
-    monkeypatch.setattr(remote, "gdal_options", lambda *given: {**whole(*given), "GDAL_HTTP_RETRY_DELAY": "0.01"})
+    whole = Access.gdal_options
+    monkeypatch.setattr(Access, "gdal_options", lambda self: {**whole(self), "GDAL_HTTP_RETRY_DELAY": "0.01"})
 
 
 @pytest.fixture(scope="module")

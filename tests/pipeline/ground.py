@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from groundbreak.kernels import Layers, Status, empty_layers
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Frame, Grid, Region
+from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.stores.layout import lay_out_layers
 from groundbreak.pipeline.stores.store import write_layers
 

@@ -102,7 +102,7 @@ def test_earth_search_offsets(declared: float | None, applied: bool | None, base
 
 
 def test_only_planetary_computer_signs() -> None:
-    urls = {p.name: p.token_url_for(Source()) for p in PROVIDERS}
+    urls = {p.name: p.access(Source(), 1).token_url for p in PROVIDERS}
     wanted = "https://planetarycomputer.microsoft.com/api/sas/v1/token/sentinel-2-l2a"
     assert {k: v for k, v in urls.items() if v} == {"planetary-computer": wanted}
 
@@ -121,7 +121,7 @@ def test_bit_flags_from_a_configuration() -> None:
     assert provider.mask.bits == (1, 2, 3)
     assert provider.bands == {"red": ("B04",), "nir": ("B8A",), "fmask": ("Fmask",)}
     assert provider.offset({}, -0.5, "05.10") == 0.0
-    assert provider.token_url_for(Source()) == "https://example.com/HLSS30_2.0"
+    assert provider.access(Source(), 1).token_url == "https://example.com/HLSS30_2.0"  # noqa: S105 - an address
     assert _travelled(provider).name == "HLSS30_2.0"
 
 
@@ -133,10 +133,10 @@ def test_what_a_configuration_leaves_out_the_item_says() -> None:
 
 
 def test_an_scl_asset_has_sentinel_2_classes_unless_told_otherwise() -> None:
-    default = from_spec(ProviderSpec(bands={"red": "r"}, mask=MaskSpec("SCL_20m")), "x")
+    default = from_spec(ProviderSpec(bands={"red": "r"}, mask=MaskSpec(asset="SCL_20m")), "x")
     assert default.mask.clear == (4, 5, 6, 7)
     assert default.bands["scl"] == ("SCL_20m",)
-    own = from_spec(ProviderSpec(bands={"red": "r"}, mask=MaskSpec("SCL", clear=(4,))), "x")
+    own = from_spec(ProviderSpec(bands={"red": "r"}, mask=MaskSpec(asset="SCL", clear=(4,))), "x")
     assert own.mask.clear == (4,)
 
 
@@ -144,9 +144,9 @@ def test_an_scl_asset_has_sentinel_2_classes_unless_told_otherwise() -> None:
     ("spec", "part"),
     [
         (ProviderSpec(), "at least one band"),
-        (ProviderSpec(bands={"red": "r"}, mask=MaskSpec("qa")), "clear"),
-        (ProviderSpec(bands={"red": "r"}, mask=MaskSpec("qa", (1,), bits=(1,))), "either"),
-        (ProviderSpec(bands={"red": "r", "qa": "x"}, mask=MaskSpec("qa", (1,))), "at once"),
+        (ProviderSpec(bands={"red": "r"}, mask=MaskSpec(asset="qa")), "clear"),
+        (ProviderSpec(bands={"red": "r"}, mask=MaskSpec(asset="qa", clear=(1,), bits=(1,))), "either"),
+        (ProviderSpec(bands={"red": "r", "qa": "x"}, mask=MaskSpec(asset="qa", clear=(1,))), "at once"),
         (ProviderSpec(bands={"red": "r"}, lattice="utm"), "zone"),
     ],
 )

@@ -12,11 +12,13 @@ import xarray as xr
 from distributed import Client
 
 from groundbreak.pipeline import api
-from groundbreak.pipeline.access.providers import from_spec
-from groundbreak.pipeline.core.config import ProviderSpec, Source
-from groundbreak.pipeline.core.types import Asset, Frame
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.access.retries import ReadError
+from groundbreak.pipeline.core.config import ProviderSpec
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Asset
 from groundbreak.pipeline.readers.assets import Window, fetch, harmonise
-from groundbreak.pipeline.readers.gdal import Access, ReadError, header, overlap, read
+from groundbreak.pipeline.readers.gdal import read, read_info
 from tests.world import Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
@@ -25,7 +27,7 @@ SPEC = ProviderSpec(bands={"red": "red"})
 
 
 def access(attempts: int = 1) -> Access:
-    return Access(Source(), from_spec(SPEC, "test"), attempts)
+    return Access(attempts=attempts)
 
 
 def asset(path: Path, frame: Frame | None, **changes: Any) -> Asset:
@@ -74,12 +76,11 @@ def test_a_frame_that_the_item_gets_wrong_is_still_placed_right(tmp_path: Path) 
 
 def test_overlap_is_exact_or_none() -> None:
     frame = Frame(32638, 0, 1000, 10, 100, 100)
-    assert overlap(frame, Frame(32638, 5, 1000, 10, 10, 10)) is None
-    assert overlap(frame, Frame(32639, 0, 1000, 10, 10, 10)) is None
-    assert overlap(frame, Frame(32638, 0, 1000, 20, 10, 10)) is None
-    rows, cols, window = overlap(frame, Frame(32638, -50, 1020, 10, 10, 10)) or (None, None, None)
-    assert (rows, cols) == (slice(2, 10), slice(5, 10))
-    assert (window.row_off, window.col_off, window.height, window.width) == (0, 0, 8, 5)
+    assert frame.overlap(Frame(32638, 5, 1000, 10, 10, 10)) is None
+    assert frame.overlap(Frame(32639, 0, 1000, 10, 10, 10)) is None
+    assert frame.overlap(Frame(32638, 0, 1000, 20, 10, 10)) is None
+    met = frame.overlap(Frame(32638, -50, 1020, 10, 10, 10))
+    assert met == (slice(2, 10), slice(5, 10), slice(0, 8), slice(0, 5))
 
 
 @pytest.mark.parametrize("content", [b"", b"II*\x00garbage", b'<VRTDataset rasterXSize="1" rasterYSize="1"/>'])
@@ -89,7 +90,7 @@ def test_what_is_no_raster_of_its_type_is_a_read_error(tmp_path: Path, content: 
         fetch(asset(tmp_path / "bad.tif", None), Window(Frame(32638, 0, 100, 10, 10, 10), None), access(2), None)
     assert caught.value.attempts == 2
     with pytest.raises(ReadError):
-        header(asset(tmp_path / "absent.tif", None), access())
+        read_info(asset(tmp_path / "absent.tif", None), access())
 
 
 def test_harmonised_numbers_are_reflectance_in_ten_thousandths() -> None:

@@ -14,15 +14,16 @@ from zarr.storage import MemoryStore
 from groundbreak import kernels
 from groundbreak.kernels import Layers
 from groundbreak.pipeline.compute import index_series
-from groundbreak.pipeline.compute.detection import Settings, detect_numbers, detect_region, from_cube
-from groundbreak.pipeline.compute.index_series import mask_tables, merge_days, read_numbers
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Frame, Grid, Mask, Observation, Region, Slab
+from groundbreak.pipeline.compute.detection import DetectionSettings, detect_numbers, detect_region, from_cube
+from groundbreak.pipeline.compute.index_series import CubeView, mask_tables, merge_days, read_numbers
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Grid, Mask, Observation, Region, Slab
 from groundbreak.pipeline.stores import store
 from groundbreak.pipeline.stores.layout import lay_out_cube
 from tests.stores import write_slab
 
-SCL = Mask("scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
-FMASK = Mask("fmask", bits=(1, 2, 3, 4), snow_bits=(4,), nodata=255)
+SCL = Mask(band="scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
+FMASK = Mask(band="fmask", bits=(1, 2, 3, 4), snow_bits=(4,), nodata=255)
 FRAME = Frame(32638, 600_000, 4_400_000, 10, 32, 32)
 SIDES = {"blue": 10, "nir": 10, "red": 10, "swir16": 20}
 INDICES = ("ndvi", "swir", "bsi")
@@ -115,10 +116,10 @@ def test_overpasses_of_a_day_are_averaged(offsets: list[int], seed: int) -> None
 def test_blocks_are_the_whole_window_bit_for_bit(mask: Mask, side: float, rows: slice, cols: slice, size: int) -> None:
     target, grid, times = make_cube(mask, side)
     days, values, snow = plainly(target, grid, mask, INDICES, times, rows, cols)
-    window = read_numbers(target, grid, mask, INDICES, times, rows, cols)
+    window = read_numbers(target, CubeView(grid, mask, INDICES, times), rows, cols)
     seen = np.zeros(window.shape, int)
     for block in window.blocks(size):
-        got = window.series(INDICES, *block)
+        got = window.series(*block)
         np.testing.assert_array_equal(got[0], days)
         np.testing.assert_array_equal(got[1].view(np.int32), values[(..., *block)].view(np.int32))
         np.testing.assert_array_equal(got[2], snow[(..., *block)])
@@ -136,7 +137,7 @@ def test_layers_of_the_owned_pixels_are_those_of_the_whole_window(mask: Mask, mo
     owned[20:24] = False
     days, values, snow = plainly(target, grid, mask, INDICES, times, every, every)
     expected = kernels.detect(values[:, :, owned], days, snow=snow[:, owned], screen=0)
-    asked = Settings("phases", INDICES, None, {"screen": 0})
+    asked = DetectionSettings("phases", None, {"screen": 0})
     computed = 0
     detect = kernels.detect
 
@@ -147,7 +148,7 @@ def test_layers_of_the_owned_pixels_are_those_of_the_whole_window(mask: Mask, mo
 
     monkeypatch.setattr(kernels, "detect", counted)
     monkeypatch.setattr(index_series.DigitalNumbers.blocks, "__defaults__", (100,))
-    got = detect_region(from_cube(target, grid, REGION, mask, asked.indices, times), owned, asked, 12, False)
+    got = detect_region(from_cube(target, CubeView(grid, mask, INDICES, times), REGION), owned, asked, 12, False)
     assert computed == owned.sum()
     assert len(np.unique(expected.n_valid)) > 9
     for name, fill, layer in zip(kernels.LAYERS, kernels.empty_layers((1,)), got, strict=True):
@@ -158,8 +159,8 @@ def test_layers_of_the_owned_pixels_are_those_of_the_whole_window(mask: Mask, mo
 @pytest.mark.parametrize("count", [1, 3])
 def test_few_observations_are_no_fault(count: int) -> None:
     target, grid, times = make_cube(SCL, 20, count)
-    window = read_numbers(target, grid, SCL, INDICES, times, slice(0, 32), slice(0, 32))
+    window = read_numbers(target, CubeView(grid, SCL, INDICES, times), slice(0, 32), slice(0, 32))
     out = kernels.empty_layers((32, 32))
-    detect_numbers(window, np.ones((32, 32), bool), Settings("phases", INDICES, None), out)
+    detect_numbers(window, np.ones((32, 32), bool), DetectionSettings("phases", None), out)
     assert (out.status == kernels.Status.TOO_FEW_OBSERVATIONS).all()
     assert out.n_valid.any()

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.products.geoparquet import SITES, read_sites, write_sites
+from groundbreak.pipeline.products.geoparquet import read_sites, write_sites
 from groundbreak.pipeline.products.mosaic import publish_mosaics
 from groundbreak.pipeline.products.sites import find_sites
 from tests.pipeline.ground import change, day, stable_grid, store_grids
@@ -36,7 +37,7 @@ def test_what_is_written_is_read(output, sites):
 def test_geopandas_reads_it(output, sites, tmp_path):
     geopandas = pytest.importorskip("geopandas")
     write_sites(output, sites)
-    frame = geopandas.read_parquet(tmp_path / SITES)
+    frame = geopandas.read_parquet(tmp_path / places.SITES)
     assert frame.crs == "OGC:CRS84"
     assert frame.geometry.is_valid.all() and frame.geometry.iloc[0].equals(sites[0].geometry)
     assert frame["id"].tolist() == ["site-0001", "site-0002"]
@@ -48,7 +49,7 @@ def test_geopandas_reads_it(output, sites, tmp_path):
 
 def test_metadata_is_geoparquet_1_1(output, sites, tmp_path):
     write_sites(output, sites)
-    schema = pq.read_schema(tmp_path / SITES)
+    schema = pq.read_schema(tmp_path / places.SITES)
     meta = json.loads(schema.metadata[b"geo"])
     assert meta["version"] == "1.1.0" and meta["primary_column"] == "geometry"
     column = meta["columns"]["geometry"]
@@ -61,19 +62,19 @@ def test_metadata_is_geoparquet_1_1(output, sites, tmp_path):
 
 def test_no_site_is_a_valid_file(output, sites, tmp_path):
     write_sites(output, sites)
-    full = pq.read_schema(tmp_path / SITES)
+    full = pq.read_schema(tmp_path / places.SITES)
     write_sites(output, [])
-    assert pq.read_schema(tmp_path / SITES).equals(full, check_metadata=False)
+    assert pq.read_schema(tmp_path / places.SITES).equals(full, check_metadata=False)
     assert read_sites(output) == []
     geopandas = pytest.importorskip("geopandas")
-    assert len(geopandas.read_parquet(tmp_path / SITES)) == 0
+    assert len(geopandas.read_parquet(tmp_path / places.SITES)) == 0
 
 
 def test_bytes_are_the_same_every_time(output, sites):
     write_sites(output, sites)
-    first = output.get(SITES)
+    first = output.get(places.SITES)
     write_sites(output, sites)
-    assert output.get(SITES) == first
+    assert output.get(places.SITES) == first
 
 
 def test_nothing_published_yet(output):

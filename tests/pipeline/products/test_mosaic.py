@@ -7,8 +7,9 @@ import pytest
 import zarr
 
 from groundbreak.kernels import LAYERS, OUTSIDE, Status
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.products.mosaic import mosaic_path, publish_mosaics
+from groundbreak.pipeline.products.mosaic import publish_mosaics
 from groundbreak.pipeline.stores.layout import layers_frame
 from groundbreak.pipeline.stores.store import read_layers
 from tests.pipeline.ground import NORTH, change, day, disown, regions_of, stable_grid, store_grids
@@ -20,7 +21,7 @@ def output(tmp_path):
 
 
 def _read(output, epsg):
-    store = output.zarr(mosaic_path(epsg))
+    store = output.zarr(places.mosaic(epsg))
     frame = layers_frame(store)
     return frame, read_layers(store, slice(0, frame.height), slice(0, frame.width))
 
@@ -43,7 +44,7 @@ def test_every_layer_of_every_owned_pixel_is_kept(output):
         expected[:300, :585] = west[1]._asdict()[name][:, :585]
         expected[40:, 585:] = east[1]._asdict()[name][:, 15:]
         np.testing.assert_array_equal(values, expected, name)
-    assert zarr.open_group(output.zarr(mosaic_path(32638)), mode="r").attrs["groundbreak"]["run"] == "x"
+    assert zarr.open_group(output.zarr(places.mosaic(32638)), mode="r").attrs["groundbreak"]["run"] == "x"
 
 
 def test_only_regions_are_read_and_only_owned_chunks_written(output):
@@ -51,7 +52,7 @@ def test_only_regions_are_read_and_only_owned_chunks_written(output):
     disown(grid[1], np.s_[:, 512:])
     grids, regions = store_grids(output, [grid])
     publish_mosaics(output, grids, {"A": [r for r in regions["A"] if r.row < 4 or r.row == 8]}, {})
-    keys = {key.split("/c/")[1] for key in output.list(f"{mosaic_path(32638)}/status") if "/c/" in key}
+    keys = {key.split("/c/")[1] for key in output.list(f"{places.mosaic(32638)}/status") if "/c/" in key}
     assert keys == {"0/0", "2/0"}
 
 

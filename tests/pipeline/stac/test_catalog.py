@@ -57,7 +57,7 @@ def test_a_feature_collection_relative_to_the_configuration(tmp_path: Path) -> N
     given[1]["links"] = [{"rel": "self", "href": "https://h.org/c/i.json"}]
     (tmp_path / "items.json").write_text(json.dumps(collection(*given)))
     source = Source(datetime=DATES, items="items.json")
-    config = Config(area=None, source=source, output=None, base=tmp_path)  # type: ignore[arg-type]
+    config = Config(area={"bbox": [0, 0, 1, 1]}, source=source, output={"path": "out"}, base=tmp_path)
     raws = list(read_items(source, AREA, config.path))
     assert [raw.item for raw in raws] == given
     assert [raw.base for raw in raws] == [str(tmp_path / "items.json"), "https://h.org/c/i.json"]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from groundbreak.pipeline.access.providers import from_spec, recognise
 from groundbreak.pipeline.core.config import MaskSpec, ProviderSpec, Source
-from groundbreak.pipeline.core.types import Asset, Frame, Rejection, Scene
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Asset, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import RawItem
 from groundbreak.pipeline.stac.scenes import normalise
@@ -289,7 +290,7 @@ def test_several_bands_in_one_file_are_not_guessed_at() -> None:
         assert reason(item) == "several_bands"
 
 
-HLS = ProviderSpec(bands={"red": "B04", "nir": "B08"}, mask=MaskSpec("SCL", bits=(1, 2), nodata=255))
+HLS = ProviderSpec(bands={"red": "B04", "nir": "B08"}, mask=MaskSpec(asset="SCL", bits=(1, 2), nodata=255))
 
 
 def test_a_configured_provider_takes_what_the_item_declares() -> None:

@@ -106,7 +106,9 @@ def _nameless(time: str, west: float, name: str, platform: str = "landsat-8") ->
     return item | {"id": name, "properties": properties, "collection": "any"}
 
 
-SPEC = ProviderSpec(bands={"red": "B04", "nir": "B08"}, mask=MaskSpec("SCL", bits=(1, 3), snow_bits=(4,)), scale=1e-4)
+SPEC = ProviderSpec(
+    bands={"red": "B04", "nir": "B08"}, mask=MaskSpec(asset="SCL", bits=(1, 3), snow_bits=(4,)), scale=1e-4
+)
 
 
 def test_where_only_time_tells_items_of_one_pass_share_a_key() -> None:

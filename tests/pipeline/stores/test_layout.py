@@ -14,7 +14,8 @@ from zarr.storage import MemoryStore, WrapperStore
 
 from groundbreak.kernels import LAYERS
 from groundbreak.pipeline.access.providers import SCL
-from groundbreak.pipeline.core.types import Frame, Grid, Observation
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Grid, Observation
 from groundbreak.pipeline.stores.layout import lay_out_cube, lay_out_layers, layers_frame, read_meta
 
 FRAME = Frame(32638, 500_000, 4_400_000, 10, 768, 640)

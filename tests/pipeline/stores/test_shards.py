@@ -9,7 +9,8 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, StorePath
 
 from groundbreak.pipeline.access.providers import SCL
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Frame, Grid, Observation, Region, Slab
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Grid, Observation, Region, Slab
 from groundbreak.pipeline.stores.layout import band_path, lay_out_cube
 from groundbreak.pipeline.stores.shards import Encoder, shard_of
 from groundbreak.pipeline.stores.store import encode_slab, read_band
