@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundbreak.pipeline.access.remote import Access
-from groundbreak.pipeline.core.config import ProviderSpec, Source
+from groundbreak.pipeline.core.config import ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput, Mask, MaskRule
 
 SCL = Mask(band="scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
@@ -62,7 +62,7 @@ class Provider:
     """Where signatures come from; {collection} stands for the collection's id."""
     s3_endpoint: str | None = None
 
-    def access(self, source: Source, attempts: int) -> Access:
+    def access(self, source: SourceConfig, attempts: int) -> Access:
         """Return how this provider's assets are reached: the configuration's word comes before the provider's own.
 
         Parameters
@@ -170,7 +170,7 @@ PROVIDERS: tuple[Provider, ...] = (
 """In the order in which they are tried: of look-alikes, the one that asks more comes first."""
 
 
-def recognise(item: Mapping[str, Any], spec: ProviderSpec | None = None) -> Provider:
+def recognise(item: Mapping[str, Any], spec: ProviderConfig | None = None) -> Provider:
     """The provider of an item.
 
     Raises
@@ -192,7 +192,7 @@ def recognise(item: Mapping[str, Any], spec: ProviderSpec | None = None) -> Prov
     return found
 
 
-def from_spec(spec: ProviderSpec, collection: str) -> Provider:
+def from_spec(spec: ProviderConfig, collection: str) -> Provider:
     """The provider that ``[source.provider]`` describes; its name is the collection's.
 
     Raises
@@ -228,7 +228,7 @@ def from_spec(spec: ProviderSpec, collection: str) -> Provider:
     )
 
 
-def _mask(spec: ProviderSpec) -> Mask:
+def _mask(spec: ProviderConfig) -> Mask:
     """The configured mask; an asset named SCL has Sentinel-2's classes unless it says otherwise."""
     rule = spec.mask
     scl = "scl" in rule.asset.lower()

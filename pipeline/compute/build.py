@@ -6,7 +6,7 @@ is kept as the source gives it. What cannot be read is a fault, and its pixels a
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -98,18 +98,18 @@ class Prefetch:
     """Begins what will be wanted, a fixed number of observations ahead, across bands."""
 
     def __init__(self) -> None:
-        self._queued: list[tuple[Callable[[int], None], int]] = []
-        self._begun = 0
+        # What has begun is let go of: readers hold on to this, and must not be held by it once they are done with.
+        self._queued: deque[tuple[Callable[[int], None], int]] = deque()
 
     def queue(self, begin: Callable[[int], None], count: int) -> None:
         """Have ``begin`` called with 0 to ``count`` - 1, in turn, behind what is queued already."""
-        self._queued += [(begin, t) for t in range(count)]
+        self._queued.extend((begin, t) for t in range(count))
 
     def advance(self, count: int = 1) -> None:
         """Begin the next ``count`` observations, as far as there are any."""
-        for begin, t in self._queued[self._begun : self._begun + count]:
+        for _ in range(min(count, len(self._queued))):
+            begin, t = self._queued.popleft()
             begin(t)
-        self._begun += count
 
 
 class _Memory:

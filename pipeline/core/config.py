@@ -21,7 +21,7 @@ from groundbreak.pipeline.core.types import BadInput, MaskRule
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
+class AreaConfig:
     """Where: a lon/lat box (west > east crosses the antimeridian) or a GeoJSON file."""
 
     bbox: tuple[float, ...] | None = None
@@ -29,7 +29,7 @@ class Area:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MaskSpec(MaskRule):
+class MaskConfig(MaskRule):
     """A clear-pixel rule for a collection that the provider table does not know."""
 
     asset: str = "scl"
@@ -37,12 +37,12 @@ class MaskSpec(MaskRule):
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderSpec:
+class ProviderConfig:
     """A provider or sensor that the provider table does not know."""
 
     bands: Mapping[str, str] = field(default_factory=dict)
     """Canonical band name -> asset key."""
-    mask: MaskSpec = MaskSpec()
+    mask: MaskConfig = MaskConfig()
     scale: float | None = None
     """reflectance = scale x DN + offset; left out, the item's raster:bands say it."""
     offset: float | None = None
@@ -54,7 +54,7 @@ class ProviderSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceConfig:
     """Which items."""
 
     datetime: str = ""
@@ -62,7 +62,7 @@ class Source:
     catalog: str | None = None
     collection: str | None = None
     allow_hosts: tuple[str, ...] = ()
-    provider: ProviderSpec | None = None
+    provider: ProviderConfig | None = None
     s3_endpoint: str | None = None
     s3_region: str | None = None
     requester_pays: bool = False
@@ -71,7 +71,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Cube:
+class CubeConfig:
     """How cubes are laid out."""
 
     resolution: float | None = None
@@ -87,7 +87,7 @@ class Cube:
 
 
 @dataclass(frozen=True, slots=True)
-class Detect:
+class DetectConfig:
     """What is looked for."""
 
     detector: str = "phases"
@@ -100,7 +100,7 @@ class Detect:
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class ClusterConfig:
     """Where tasks run."""
 
     kind: str = "local"
@@ -113,7 +113,7 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunConfig:
     """How faults are met."""
 
     attempts: int = 3
@@ -123,18 +123,18 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class OutputConfig:
     path: str = ""
 
 
 SECTIONS: dict[str, type[Any]] = {
-    "area": Area,
-    "source": Source,
-    "output": Output,
-    "cube": Cube,
-    "detect": Detect,
-    "cluster": Cluster,
-    "run": Run,
+    "area": AreaConfig,
+    "source": SourceConfig,
+    "output": OutputConfig,
+    "cube": CubeConfig,
+    "detect": DetectConfig,
+    "cluster": ClusterConfig,
+    "run": RunConfig,
 }
 """Name of a section -> its dataclass."""
 
@@ -158,25 +158,25 @@ class Config:
         A key is unknown, or a value breaks a rule.
     """
 
-    area: Area
-    source: Source
-    output: Output
-    cube: Cube
-    detect: Detect
-    cluster: Cluster
-    run: Run
+    area: AreaConfig
+    source: SourceConfig
+    output: OutputConfig
+    cube: CubeConfig
+    detect: DetectConfig
+    cluster: ClusterConfig
+    run: RunConfig
     base: Path
 
     def __init__(
         self,
         *,
-        area: Mapping[str, Any] | Area,
-        source: Mapping[str, Any] | Source,
-        output: Mapping[str, Any] | Output,
-        cube: Mapping[str, Any] | Cube = MappingProxyType({}),
-        detect: Mapping[str, Any] | Detect = MappingProxyType({}),
-        cluster: Mapping[str, Any] | Cluster = MappingProxyType({}),
-        run: Mapping[str, Any] | Run = MappingProxyType({}),
+        area: Mapping[str, Any] | AreaConfig,
+        source: Mapping[str, Any] | SourceConfig,
+        output: Mapping[str, Any] | OutputConfig,
+        cube: Mapping[str, Any] | CubeConfig = MappingProxyType({}),
+        detect: Mapping[str, Any] | DetectConfig = MappingProxyType({}),
+        cluster: Mapping[str, Any] | ClusterConfig = MappingProxyType({}),
+        run: Mapping[str, Any] | RunConfig = MappingProxyType({}),
         base: str | Path | None = None,
     ) -> None:
         given = locals()
@@ -278,7 +278,7 @@ def check(config: Config) -> None:
     _need(0 <= run.fault_threshold <= 1, "[run] fault_threshold", "must lie between 0 and 1")
 
 
-def _check_where(area: Area, source: Source) -> None:
+def _check_where(area: AreaConfig, source: SourceConfig) -> None:
     _need((area.bbox is None) != (area.geometry is None), "[area]", "needs either bbox or geometry")
     if area.bbox is not None:
         w, s, e, n = area.bbox if len(area.bbox) == 4 else (0, 0, 0, 0)
@@ -290,7 +290,7 @@ def _check_where(area: Area, source: Source) -> None:
     parse_span(source.datetime)
 
 
-def _check_detect(detect: Detect) -> None:
+def _check_detect(detect: DetectConfig) -> None:
     what = f"[detect] detector = {detect.detector!r}"
     _need(detect.detector in DETECTORS, what, f"must be one of {sorted(DETECTORS)}")
     _need(bool(detect.indices), "[detect] indices", "must name at least one index")

@@ -34,7 +34,7 @@ from urllib3.util import Retry
 
 from groundbreak.pipeline.access import hrefs
 from groundbreak.pipeline.access.remote import Access
-from groundbreak.pipeline.core.config import Source, parse_span
+from groundbreak.pipeline.core.config import SourceConfig, parse_span
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import Json, RawItem
 
@@ -48,7 +48,7 @@ VERTICES = 500
 """Corners of a polygon sent to an API; one with more is sent as its hull, and screening cuts."""
 
 
-def read_items(source: Source, area: BaseGeometry, path: Callable[[str], str]) -> Iterator[RawItem]:
+def read_items(source: SourceConfig, area: BaseGeometry, path: Callable[[str], str]) -> Iterator[RawItem]:
     """The items that a source lists; of an API, those that meet the area and the dates.
 
     Parameters
@@ -108,7 +108,7 @@ class _Reader:
 
     href: str
     what: str
-    source: Source
+    source: SourceConfig
     root: str | None = field(init=False)
     session: _Session = field(init=False)
     access: Access = field(init=False)

@@ -14,7 +14,7 @@ from distributed import Client
 from groundbreak.pipeline import api
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import ReadError
-from groundbreak.pipeline.core.config import ProviderSpec
+from groundbreak.pipeline.core.config import ProviderConfig
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Asset
 from groundbreak.pipeline.readers.assets import Window, fetch, harmonise
@@ -23,7 +23,7 @@ from tests.world import Tile, configure, days, item, lonlat_box, write_items, wr
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
 BOX = lonlat_box(32638, 600_300, 4_399_000, 600_900, 4_399_700)
-SPEC = ProviderSpec(bands={"red": "red"})
+SPEC = ProviderConfig(bands={"red": "red"})
 
 
 def access(attempts: int = 1) -> Access:

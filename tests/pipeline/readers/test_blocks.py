@@ -12,7 +12,7 @@ import pytest
 
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import ReadError
-from groundbreak.pipeline.core.config import ProviderSpec
+from groundbreak.pipeline.core.config import ProviderConfig
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Asset, Mask
 from groundbreak.pipeline.readers import gdal
@@ -22,7 +22,7 @@ from groundbreak.pipeline.readers.cog import Blocks, Cog, NotByBlocks, read_cog
 from groundbreak.pipeline.stores.tiles import Tiles
 from tests.world import write_raster
 
-SPEC = ProviderSpec(bands={"red": "red"})
+SPEC = ProviderConfig(bands={"red": "red"})
 ACCESS = Access(attempts=1)
 FRAME = Frame(32638, 600_000, 4_400_000, 10, 300, 250)
 WINDOWS = [

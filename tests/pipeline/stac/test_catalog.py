@@ -18,7 +18,7 @@ import requests
 import rustac
 import shapely
 
-from groundbreak.pipeline.core.config import Config, Source
+from groundbreak.pipeline.core.config import Config, SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac import catalog
 from groundbreak.pipeline.stac.catalog import read_items
@@ -34,12 +34,12 @@ def make_items(count: int) -> list[dict[str, Any]]:
 
 
 def read(href: Path | str, area: Any = AREA, **more: Any) -> list[RawItem]:
-    source = Source(datetime=DATES, items=str(href), **more)
+    source = SourceConfig(datetime=DATES, items=str(href), **more)
     return list(read_items(source, area, lambda text: text))
 
 
 def search(url: str, area: Any = AREA, **more: Any) -> list[RawItem]:
-    source = Source(datetime=DATES, catalog=url, **{"collection": "sentinel-2-l2a", **more})
+    source = SourceConfig(datetime=DATES, catalog=url, **{"collection": "sentinel-2-l2a", **more})
     return list(read_items(source, area, lambda text: text))
 
 
@@ -56,7 +56,7 @@ def test_a_feature_collection_relative_to_the_configuration(tmp_path: Path) -> N
     given = make_items(2)
     given[1]["links"] = [{"rel": "self", "href": "https://h.org/c/i.json"}]
     (tmp_path / "items.json").write_text(json.dumps(collection(*given)))
-    source = Source(datetime=DATES, items="items.json")
+    source = SourceConfig(datetime=DATES, items="items.json")
     config = Config(area={"bbox": [0, 0, 1, 1]}, source=source, output={"path": "out"}, base=tmp_path)
     raws = list(read_items(source, AREA, config.path))
     assert [raw.item for raw in raws] == given
