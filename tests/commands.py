@@ -28,6 +28,7 @@ def write_config(
         "cube": {"region": 64, "slab": 12},
     }
     if client is not None:
+        assert client.scheduler is not None
         data["cluster"] = {"kind": "address", "address": client.scheduler.address}
     for name, values in sections.items():
         data[name] = {**data.get(name, {}), **values}

@@ -14,6 +14,9 @@ from groundbreak.pipeline.stores.store import write_layers
 
 NORTH = 4_500_000.0
 Painted = tuple[Grid, Layers]
+"""A grid, and the layers (y, x) of its whole frame."""
+Pixels = tuple[slice, slice] | np.ndarray
+"""Which pixels of a grid: rows and columns, or a (y, x) boolean mask."""
 
 
 def day(text: str) -> int:
@@ -39,12 +42,12 @@ def stable_grid(
     layers.n_valid[:] = 100
     layers.last_observation[:] = day("2024-12-30")
     layers.confidence[:] = 0
-    return Grid(name, frame, None, {"red": resolution}, region), layers
+    return Grid(name, frame, frame, {"red": resolution}, region), layers
 
 
 def change(
     layers: Layers,
-    where: object,
+    where: Pixels,
     onset: int | np.ndarray,
     halt: int | np.ndarray | None = None,
     *,
@@ -65,7 +68,7 @@ def change(
     layers.n_changes[where] = 1
 
 
-def disown(layers: Layers, where: object) -> None:
+def disown(layers: Layers, where: Pixels) -> None:
     """Leave pixels to another grid: every layer at its fill."""
     for values, fill in zip(layers, empty_layers((1,)), strict=True):
         values[where] = fill[0]
