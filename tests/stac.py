@@ -155,7 +155,7 @@ def stac_api(path: Path) -> Iterator[str]:
     program = Path(sys.executable).with_name("rustac")
     if not program.exists():
         pytest.skip("rustac's server is not here")
-    command = [program, "serve", path, "-a", address, "--create-collections", "--use-duckdb", "false"]
+    command = [str(program), "serve", str(path), "-a", address, "--create-collections", "--use-duckdb", "false"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             for _ in range(400):

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pyproj
@@ -22,6 +23,18 @@ SIDES = {"blue": 10, "red": 10, "nir": 10, "swir16": 20, "scl": 20}
 CLEAR = 5
 Pixels = Callable[[str, "Tile", int, np.ndarray, np.ndarray], Any]
 """(band, tile, number of the date, x, y of the pixel centres) -> digital numbers."""
+
+
+class Sections(TypedDict, total=False):
+    """Sections of a configuration, each with the keys that a test sets."""
+
+    area: Mapping[str, Any]
+    source: Mapping[str, Any]
+    output: Mapping[str, Any]
+    cube: Mapping[str, Any]
+    detect: Mapping[str, Any]
+    cluster: Mapping[str, Any]
+    run: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ def write_raster(
 
 
 def write_tif(
-    path: Path, values: np.ndarray, frame: Frame, *, block: int = 64, nodata: int | None = 0, **options: Any
+    path: Path, values: np.ndarray, frame: Frame, *, block: int = 64, nodata: float | None = 0, **options: Any
 ) -> None:
     """A tiled, deflated GeoTIFF with predictor 2."""
     usual = {"tiled": True, "blockxsize": block, "blockysize": block, "compress": "deflate", "predictor": 2}
@@ -102,9 +115,14 @@ def write_tif(
 
 
 def item(
-    tile: Tile, date: str, *, suffix: str = "0", baseline: str = "05.00", datatake: str | None = None, **properties: Any
+    tile: Tile,
+    date: str,
+    *,
+    suffix: str = "0",
+    baseline: str = "05.00",
+    properties: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """An item as Earth Search writes them, with relative hrefs."""
+    """Return an item as Earth Search writes them, with relative hrefs, and these properties beside the usual ones."""
     day = date.replace("-", "")
     name = f"S2A_{tile.code}_{day}_{suffix}_L2A"
     box = tile.footprint.bounds
@@ -124,7 +142,7 @@ def item(
             "proj:epsg": tile.epsg,
             "grid:code": f"MGRS-{tile.code}",
             "s2:processing_baseline": baseline,
-            "s2:datatake_id": f"GS2A_{datatake or day + 'T074700'}_012345_N{baseline}",
+            "s2:datatake_id": f"GS2A_{day}T074700_012345_N{baseline}",
             "s2:datastrip_id": f"S2A_OPER_MSI_L2A_DS_X_{day}T090000_S{day}T074700_N{baseline}",
             "s2:generation_time": f"{date}T12:00:00Z",
             "s2:nodata_pixel_percentage": 0.0,
@@ -189,18 +207,27 @@ def configure(
     datetime: str,
     *,
     items: str = "source/items.json",
-    **sections: Mapping[str, Any],
+    out: str = "out",
+    **sections: Unpack[Sections],
 ) -> Config:
-    """A configuration over `folder`, with further sections as given."""
-    data: dict[str, Any] = {
+    """Return a configuration whose paths are relative to `folder`, with further sections as given."""
+    return parse(settings(bbox, datetime, items, out, sections), folder)
+
+
+def settings(
+    bbox: Sequence[float], datetime: str, items: str, out: str, sections: Sections
+) -> dict[str, dict[str, Any]]:
+    """Return the sections of a configuration with small regions and slabs; the keys of `sections` win."""
+    found: dict[str, dict[str, Any]] = {
         "area": {"bbox": list(bbox)},
         "source": {"items": items, "datetime": datetime},
-        "output": {"path": "out"},
+        "output": {"path": out},
         "cube": {"region": 64, "slab": 12},
     }
     for name, values in sections.items():
-        data[name] = {**data.get(name, {}), **values}
-    return parse(data, folder)
+        assert isinstance(values, Mapping)
+        found[name] = {**found.get(name, {}), **values}
+    return found
 
 
 def lonlat_box(epsg: int, left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:

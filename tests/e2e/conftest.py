@@ -25,7 +25,7 @@ def endpoint() -> Iterator[str]:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     # A process of its own: it must answer while GDAL waits for it in this one.
-    command = [program, "-H", "127.0.0.1", "-p", str(port)]
+    command = [str(program), "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(300):
         with contextlib.suppress(OSError):

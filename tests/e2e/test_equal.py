@@ -64,7 +64,7 @@ def compare(folder: Path, tiles: Sequence[Tile], configured: Callable[[str], Con
 def over(folder: Path, box: tuple[float, ...], **cube: int) -> Callable[[str], Config]:
     """Output -> configuration of a box of the zone's metres."""
     lonlat = lonlat_box(32638, *box)
-    return lambda out: configure(folder, lonlat, SPAN, output={"path": out}, cube={"slab": 3, **cube})
+    return lambda out: configure(folder, lonlat, SPAN, out=out, cube={"slab": 3, **cube})
 
 
 def test_regions_are_whole_pixels_of_every_band(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def swath(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> n
 
 def split(folder: Path, features: list[dict[str, Any]]) -> list[pystac.Item]:
     """Make the second date one of two parts, which overlap; the items, those of a datatake in fusing order."""
-    south = item(WEST, DATES[1], suffix="1", **{"s2:nodata_pixel_percentage": 60.0, APPLIED: False})
+    south = item(WEST, DATES[1], suffix="1", properties={"s2:nodata_pixel_percentage": 60.0, APPLIED: False})
     south["properties"]["s2:datastrip_id"] = south["properties"]["s2:datastrip_id"].replace("_S2021", "_S2020")
     features[1]["properties"]["s2:nodata_pixel_percentage"] = 40.0
     for band, side in SIDES.items():

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,7 +21,7 @@ import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from distributed import Client
 
-from groundbreak import pipeline
+import groundbreak
 from groundbreak.pipeline import api, upkeep
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
@@ -29,7 +29,7 @@ from groundbreak.pipeline.core.types import BadInput, Record
 from groundbreak.pipeline.running.progress import silent
 from groundbreak.pipeline.running.runner import Listener
 from tests.stores import zarr_bytes
-from tests.world import Tile, configure, days, item, lonlat_box, works, write_items, write_source
+from tests.world import Sections, Tile, configure, days, item, lonlat_box, works, write_items, write_source
 
 WEST = Tile("38TPK", 32638, 600_000, 4_400_000)
 EAST = Tile("38TQK", 32638, 600_800, 4_400_200)
@@ -56,8 +56,8 @@ def whole(world: Path, client: Client) -> Path:
     return world / "whole"
 
 
-def config(world: Path, out: str, datetime: str = "2021-01-01/2023-12-31", **sections: dict[str, Any]) -> Config:
-    return configure(world, BOX, datetime, output={"path": out}, **sections)
+def config(world: Path, out: str, datetime: str = "2021-01-01/2023-12-31", **sections: Unpack[Sections]) -> Config:
+    return configure(world, BOX, datetime, out=out, **sections)
 
 
 def test_the_site_is_found_across_the_tiles_seam(whole: Path) -> None:
@@ -202,13 +202,13 @@ def test_python_detection_on_ones_own_cube(whole: Path) -> None:
         part = cube.isel(x=slice(60, 110), y=slice(40, 90)).load()
     clear = [i for i in range(len(DATES)) if i % 4 != 3]
     ndvi = ((part.nir - part.red) / (part.nir + part.red)).isel(time=clear).astype("float32")
-    layers = pipeline.detect(ndvi)
-    lazy = pipeline.detect(ndvi.chunk({"y": 20, "x": 25}))
+    layers = groundbreak.detect(ndvi)
+    lazy = groundbreak.detect(ndvi.chunk({"y": 20, "x": 25}))
     xr.testing.assert_equal(layers, lazy.compute())
     changed = layers.onset.values[layers.onset.values > -32768]
     assert abs(np.median(changed) - np.datetime64(ONSET).astype(int)) <= 20
     with pytest.raises(BadInput, match="must be"):
-        pipeline.detect(ndvi.rename(x="longitude"))
+        groundbreak.detect(ndvi.rename(x="longitude"))
 
 
 def test_ctrl_c_and_again_equals_an_uninterrupted_run(world: Path, whole: Path, client: Client) -> None:

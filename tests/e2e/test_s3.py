@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import obstore
 import pyarrow.parquet as pq
@@ -19,7 +19,7 @@ from groundbreak.pipeline.core.types import BadInput, Record
 from groundbreak.pipeline.running.ledger import LOCK, locked
 from groundbreak.pipeline.running.runner import Listener
 from tests.stores import output_bytes, zarr_bytes
-from tests.world import Tile, configure, days, lonlat_box, write_source
+from tests.world import Sections, Tile, configure, days, lonlat_box, write_source
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
 BOX = lonlat_box(32638, 600_500, 4_399_500, 600_800, 4_399_700)
@@ -41,8 +41,8 @@ def on_disk(world: Path, client: Client) -> dict[str, str]:
     return zarr_bytes(world / "disk")
 
 
-def config(world: Path, out: str, datetime: str = SPAN, **sections: Any) -> Config:
-    return configure(world, BOX, datetime, output={"path": out}, **sections)
+def config(world: Path, out: str, datetime: str = SPAN, **sections: Unpack[Sections]) -> Config:
+    return configure(world, BOX, datetime, out=out, **sections)
 
 
 def objects(output: Output) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from groundbreak.kernels import Layers, Status, empty_layers
+from groundbreak.kernels import LAYERS, Layers, Status, empty_layers
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import Frame, Grid, Region
 from groundbreak.pipeline.stores.layout import lay_out_layers
@@ -70,8 +70,8 @@ def change(
 
 def disown(layers: Layers, where: Pixels) -> None:
     """Leave pixels to another grid: every layer at its fill."""
-    for values, fill in zip(layers, empty_layers((1,)), strict=True):
-        values[where] = fill[0]
+    for name, values in layers._asdict().items():
+        values[where] = LAYERS[name].fill
 
 
 def regions_of(grid: Grid) -> list[Region]:

@@ -11,9 +11,7 @@ from scipy import ndimage
 from groundbreak.pipeline.products.labels import EIGHT, Components, label_blocks
 
 
-def _label(
-    raster: np.ndarray, side: int, blocks: list[tuple[int, int]] | None = None
-) -> tuple[Components, np.ndarray]:
+def _label(raster: np.ndarray, side: int, blocks: list[tuple[int, int]] | None = None) -> tuple[Components, np.ndarray]:
     """The components, and the whole raster of their numbers put together from blocks."""
     if blocks is None:
         blocks = [(r, c) for r in range(-(-raster.shape[0] // side)) for c in range(-(-raster.shape[1] // side))]

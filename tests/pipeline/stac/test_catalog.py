@@ -280,7 +280,7 @@ def test_an_api_that_breaks_off_or_leads_astray() -> None:
 
     def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         if path == "/":
-            link = {"rel": "search", "href": server.url + "/search", "type": "application/geo+json"}
+            link: dict[str, Any] = {"rel": "search", "href": server.url + "/search", "type": "application/geo+json"}
             return reply({**root, "links": [link]})
         if path == "/collections":
             return reply({}, 404)
