@@ -56,7 +56,7 @@ class Tile:
         return geo.to_lonlat(shapely.box(*self.frame().bounds), self.epsg)
 
 
-def plain(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
+def plain(band: str, _tile: Tile, number: int, _x: np.ndarray, _y: np.ndarray) -> Any:
     """Clear, and the same everywhere: each band its own level, a little noise by date."""
     if band == "scl":
         return CLEAR
@@ -68,7 +68,7 @@ def works(dates: Sequence[str], site: tuple[float, float, float, float], onset: 
     """Seasonal grass; a site (its centre, half its width and height) is cleared, worked on, and built."""
     days_in = (np.array(dates, "datetime64[D]") - np.datetime64(dates[0])).astype(int)
 
-    def pixels(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
+    def pixels(band: str, _tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
         if band == "scl":
             return np.where((number % 4 == 3) & (x + y > 0), 9, CLEAR)
         season = np.sin(2 * np.pi * days_in[number] / 365.25)

@@ -1,4 +1,4 @@
-"""What a contender is asked for, and the layout that all of them write: as pipeline.store lays a cube out.
+"""What a contender is asked for, and the layout that all of them write: that of our cubes.
 
 Runs in every contender's interpreter: numpy and zarr only.
 """

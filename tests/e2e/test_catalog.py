@@ -206,7 +206,7 @@ def test_a_site_over_two_zones_is_one(
 ESA = {"blue": "B02", "red": "B04", "nir": "B08", "swir16": "B11", "scl": "SCL"}
 
 
-def earth_search_applied(given: Item, new: bool) -> Item:
+def earth_search_applied(given: Item, _new: bool) -> Item:
     """The numbers are free of the offset, though raster:bands declare it."""
     return given
 
@@ -219,7 +219,7 @@ def earth_search_not_applied(given: Item, new: bool) -> Item:
     return given
 
 
-def planetary_computer(given: Item, new: bool) -> Item:
+def planetary_computer(given: Item, _new: bool) -> Item:
     """ESA's names, and not a word on scale and offset."""
     del given["properties"]["earthsearch:boa_offset_applied"]
     given["assets"] = {ESA[band]: asset for band, asset in given["assets"].items()}

@@ -101,7 +101,7 @@ def test_no_onset_comes_of_the_offset(
     flavour: tuple[Path, tuple[bool, bool]], in_memory: bool, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, said = flavour
-    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda stage, region: in_memory)
+    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: in_memory)
     monkeypatch.setattr("groundbreak.pipeline.running.runner.IDLE", 0.5)  # one region would leave a thread idle
     out = f"out-{in_memory}"
     config = configure(folder, BOX, "2020-01-01/2023-12-31", output={"path": out})

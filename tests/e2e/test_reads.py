@@ -25,7 +25,7 @@ EAST = Tile("38TQK", 32638, 605_400, 4_400_000, size=640)
 DATES = days("2021-01-03", 14, 10)
 
 
-def noisy(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
+def noisy(band: str, _tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
     """Nothing that could be packed well, so that bytes are counted in earnest."""
     shape = np.broadcast_shapes(x.shape, y.shape)
     return np.random.default_rng(number).integers(1, 9, shape) if band == "scl" else 2000 + 900 * np.sin(x * y + number)

@@ -42,7 +42,7 @@ def config(folder: Path, out: str, count: int = len(DATES), **sections: Unpack[S
 def kept(folder: Path, client: Client) -> Path:
     """An output that was built slab by slab, and keeps its cubes."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(prepared.PreparedGrid, "fits", lambda stage, region: False)
+        patched.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: False)
         api.run(config(folder, "kept"), client)
     return folder / "kept"
 
@@ -81,7 +81,7 @@ def test_regions_in_memory_leave_the_same_bytes(
 def test_a_cube_that_is_not_kept(
     in_memory: bool, folder: Path, kept: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda stage, region: in_memory)
+    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: in_memory)
     out = folder / f"dropped-{in_memory}"
     mine = config(folder, out.name, cube={"keep": False})
     api.run(mine, client)

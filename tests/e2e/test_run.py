@@ -108,7 +108,7 @@ def test_each_pixel_is_published_once(whole: Path) -> None:
 def test_other_detection_parameters_redo_detection_alone(world: Path, whole: Path, client: Client) -> None:
     shutil.copytree(whole, world / "copied")
     done: list[Record] = []
-    listener = Listener(lambda total, skipped, dashboard: None, done.append)
+    listener = Listener(lambda _total, _skipped, _dashboard: None, done.append)
     api.run(
         config(world, "copied", cube={"bands": ["blue"]}, detect={"indices": ["ndvi", "swir"]}),
         client,
@@ -191,7 +191,7 @@ def test_damage_is_found_and_mended(world: Path, whole: Path, client: Client, tm
 def test_too_little_disk_is_refused_before_anything_is_written(
     world: Path, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Output, "free_bytes", lambda self: 1000)
+    monkeypatch.setattr(Output, "free_bytes", lambda _self: 1000)
     with pytest.raises(BadInput, match="are free"):
         api.run(config(world, str(tmp_path / "new")), client)
     assert not list((tmp_path / "new").rglob("*.zarr"))

@@ -50,7 +50,8 @@ def objects(output: Output) -> dict[str, str]:
     return {key: digest for key, digest in output_bytes(output).items() if ".zarr" in key}
 
 
-def test_a_run_on_s3_leaves_the_same_bytes(endpoint: str, world: Path, on_disk: dict[str, str], client: Client) -> None:
+@pytest.mark.usefixtures("endpoint")
+def test_a_run_on_s3_leaves_the_same_bytes(world: Path, on_disk: dict[str, str], client: Client) -> None:
     settings = config(world, "s3://results/a/run")
     result = api.run(settings, client)
     assert not result.outcome.failed
@@ -82,7 +83,8 @@ def test_a_run_on_s3_leaves_the_same_bytes(endpoint: str, world: Path, on_disk: 
     assert len(api.republish(settings).sites) == len(result.sites)
 
 
-def test_an_interrupted_run_goes_on(endpoint: str, world: Path, on_disk: dict[str, str], client: Client) -> None:
+@pytest.mark.usefixtures("endpoint")
+def test_an_interrupted_run_goes_on(world: Path, on_disk: dict[str, str], client: Client) -> None:
     seen: list[Record] = []
 
     def stop(record: Record) -> None:
@@ -92,7 +94,7 @@ def test_an_interrupted_run_goes_on(endpoint: str, world: Path, on_disk: dict[st
 
     settings = config(world, "s3://results/stopped")
     with pytest.raises(KeyboardInterrupt):
-        api.run(settings, client, listener=Listener(lambda *figures: None, stop))
+        api.run(settings, client, listener=Listener(lambda *_figures: None, stop))
     output = api.output_of(settings)
     assert output.get(LOCK) is None
     result = api.run(settings, client)
@@ -100,17 +102,19 @@ def test_an_interrupted_run_goes_on(endpoint: str, world: Path, on_disk: dict[st
     assert objects(output) == on_disk
 
 
-def test_a_longer_list_appends(endpoint: str, world: Path, on_disk: dict[str, str], client: Client) -> None:
+@pytest.mark.usefixtures("endpoint")
+def test_a_longer_list_appends(world: Path, on_disk: dict[str, str], client: Client) -> None:
     api.run(config(world, "s3://results/grown", f"2021-01-01/{DATES[14]}"), client)
     result = api.run(config(world, "s3://results/grown"), client)
     assert result.outcome.skipped > 0
     assert objects(result.output) == on_disk
 
 
-def test_of_racing_runs_one_gets_the_lock(endpoint: str) -> None:
+@pytest.mark.usefixtures("endpoint")
+def test_of_racing_runs_one_gets_the_lock() -> None:
     output = Output("s3://results/raced")
 
-    def take(number: int) -> bool:
+    def take(_number: int) -> bool:
         return Output("s3://results/raced").create(LOCK, b'{"host": "elsewhere", "pid": 1, "renewed": 9e99}')
 
     with ThreadPoolExecutor(8) as pool:
@@ -159,6 +163,7 @@ def test_assets_on_s3(endpoint: str, world: Path, client: Client, monkeypatch: p
     assert pq.read_table(world / "from_s3/faults.parquet").num_rows == 0
 
 
-def test_a_bucket_that_is_not_there_is_bad_input(endpoint: str, world: Path, client: Client) -> None:
+@pytest.mark.usefixtures("endpoint")
+def test_a_bucket_that_is_not_there_is_bad_input(world: Path, client: Client) -> None:
     with pytest.raises(BadInput, match="s3://nowhere/out"):
         api.run(config(world, "s3://nowhere/out"), client)

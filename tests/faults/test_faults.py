@@ -91,7 +91,7 @@ def layers(out: Path, grid: str) -> xr.Dataset:
 
 def between(call: Callable[[], Any]) -> Listener:
     """Do something after the plan and before the first task."""
-    return Listener(lambda *figures: call(), lambda record: None)
+    return Listener(lambda *_figures: call(), lambda _record: None)
 
 
 def test_a_missing_asset_is_one_fault_by_name(
@@ -224,9 +224,7 @@ def test_an_archive_that_answers_nothing_is_bad_input(server: ArchiveServer, tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_signatures_expire_between_plan_and_read(
-    server: ArchiveServer, clean: Path, tmp_path: Path, client: Client
-) -> None:
+def test_signatures_expire_between_plan_and_read(server: ArchiveServer, tmp_path: Path, client: Client) -> None:
     ttl = 2.0
     server.require_signature(ttl_s=ttl)
     server.fail(ONE, status=404)
@@ -273,7 +271,7 @@ def test_a_worker_that_dies_takes_its_region_alone(
     path = command(tmp_path, server, client)
     with monkeypatch.context() as patched:
         patched.setattr(tasks, "run", dies)
-        patched.setattr(prepared.PreparedGrid, "fits", lambda stage, region: kind is tasks.RegionTask)
+        patched.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: kind is tasks.RegionTask)
         assert cli.main(["run", path]) == 1
     west, east = layers(tmp_path / "out", "38TPK"), layers(tmp_path / "out", "38TQK")
     assert set(np.unique(west.status.values)) == {255, Status.FAILED}

@@ -29,7 +29,8 @@ def test_a_wrapped_ring_covers_what_the_box_covers(west: float, width: float, so
     ring = shapely.Polygon([(west, south), (wrapped, south), (wrapped, south + 1), (west, south + 1)])
     fixed = geo.fix_antimeridian(ring)
     assert fixed.is_valid
-    assert fixed.bounds[0] >= -180 and fixed.bounds[2] <= 180
+    assert fixed.bounds[0] >= -180
+    assert fixed.bounds[2] <= 180
     assert fixed.area == pytest.approx(width, rel=1e-6)
     assert fixed.symmetric_difference(geo.split_bbox(west, south, wrapped, south + 1)).area < 1e-6
 
@@ -88,8 +89,10 @@ def test_to_lonlat_bends_long_edges() -> None:
 def test_to_lonlat_splits_at_the_antimeridian() -> None:
     # 180 degrees on the equator lies at x = 833,978.557 in zone 60.
     lonlat = geo.to_lonlat(shapely.box(833_000, 1000, 835_000, 2000), 32660)
-    assert lonlat.geom_type == "MultiPolygon" and lonlat.is_valid
-    assert lonlat.bounds[0] == -180 and lonlat.bounds[2] == 180
+    assert lonlat.geom_type == "MultiPolygon"
+    assert lonlat.is_valid
+    assert lonlat.bounds[0] == -180
+    assert lonlat.bounds[2] == 180
     assert geo.ground_area(lonlat) == pytest.approx(2e6, rel=0.01)
 
 

@@ -41,7 +41,8 @@ def test_geopandas_reads_it(output: Output, sites: list[Site], tmp_path: Path) -
     write_sites(output, sites)
     frame = geopandas.read_parquet(tmp_path / SITES)
     assert frame.crs == "OGC:CRS84"
-    assert frame.geometry.is_valid.all() and frame.geometry.iloc[0].equals(sites[0].geometry)
+    assert frame.geometry.is_valid.all()
+    assert frame.geometry.iloc[0].equals(sites[0].geometry)
     assert frame["id"].tolist() == ["site-0001", "site-0002"]
     assert frame["onset"].tolist() == [dt.date(2022, 7, 1), dt.date(2021, 7, 1)]
     assert frame["halt"].tolist() == [dt.date(2023, 9, 1), None]
@@ -53,9 +54,11 @@ def test_metadata_is_geoparquet_1_1(output: Output, sites: list[Site], tmp_path:
     write_sites(output, sites)
     schema = pq.read_schema(tmp_path / SITES)
     meta = json.loads(schema.metadata[b"geo"])
-    assert meta["version"] == "1.1.0" and meta["primary_column"] == "geometry"
+    assert meta["version"] == "1.1.0"
+    assert meta["primary_column"] == "geometry"
     column = meta["columns"]["geometry"]
-    assert column["encoding"] == "WKB" and column["geometry_types"] == ["Polygon"]
+    assert column["encoding"] == "WKB"
+    assert column["geometry_types"] == ["Polygon"]
     assert column["bbox"] == pytest.approx(list(shapely.total_bounds([s.geometry for s in sites])))
     # No crs means OGC:CRS84.
     assert "crs" not in column

@@ -55,7 +55,7 @@ def test_absent_blocks_are_background() -> None:
 
 
 def test_no_block_is_no_component() -> None:
-    components = label_blocks([], 512, lambda block: np.ones((512, 512), np.uint8))
+    components = label_blocks([], 512, lambda _block: np.ones((512, 512), np.uint8))
     assert len(components) == 0
 
 

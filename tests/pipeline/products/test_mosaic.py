@@ -99,7 +99,8 @@ def test_bytes_are_the_same_every_time(output: Output) -> None:
         return {key: digest for key, digest in output_bytes(output).items() if key.startswith("change/")}
 
     first = state()
-    assert len(first) > len(LAYERS) and state() == first
+    assert len(first) > len(LAYERS)
+    assert state() == first
 
 
 def test_regions_helper_covers_the_grid() -> None:

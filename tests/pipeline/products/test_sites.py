@@ -49,7 +49,10 @@ def test_a_rectangle(find: Find) -> None:
     (site,) = find(grid)
     assert (site.id, site.status, site.epsg) == ("site-0001", "halted", 32638)
     assert site.area_m2 == 15 * 31 * 100 == 46_500
-    assert site.n_pixels == 465 and site.confidence == 87 and site.n_changes == 1 and site.quality == ()
+    assert site.n_pixels == 465
+    assert site.confidence == 87
+    assert site.n_changes == 1
+    assert site.quality == ()
     assert (site.onset, site.halt) == (dt.date(2022, 7, 1), dt.date(2023, 9, 1))
     assert (site.onset_earliest, site.onset_latest) == (dt.date(2022, 6, 26), dt.date(2022, 7, 6))
     assert (site.halt_earliest, site.halt_latest) == (dt.date(2023, 8, 27), dt.date(2023, 9, 6))
@@ -199,7 +202,8 @@ def test_missing_interval_ends_are_the_date(find: Find) -> None:
     grid[1].onset_earliest[:] = grid[1].halt_latest[:] = -32768
     (site,) = find(grid)
     assert site.onset_earliest == site.onset < site.onset_latest
-    assert site.halt_earliest is not None and site.halt is not None
+    assert site.halt_earliest is not None
+    assert site.halt is not None
     assert site.halt_earliest < site.halt == site.halt_latest
 
 
@@ -220,12 +224,16 @@ def test_the_sample_is_spread_over_the_changed_pixels(find: Find) -> None:
     change(grid[1], np.s_[480:540, 440:640], ONSET, HALT)
     (site,) = find(grid)
     sample = np.array(site.sample)
-    assert sample.shape == (200, 2) and len({*site.sample}) == 200
+    assert sample.shape == (200, 2)
+    assert len({*site.sample}) == 200
     rows, cols = (NORTH - sample[:, 1]) / 10 - 0.5, (sample[:, 0] - 500_000) / 10 - 0.5
-    assert (rows == rows.round()).all() and (cols == cols.round()).all()
+    assert (rows == rows.round()).all()
+    assert (cols == cols.round()).all()
     # All of it lies in the site, and each twelfth of the site holds about a twelfth of it.
     counts, _, _ = np.histogram2d(rows, cols, bins=[3, 4], range=[[480, 540], [440, 640]])
-    assert counts.sum() == 200 and counts.min() >= 13 and counts.max() <= 20
+    assert counts.sum() == 200
+    assert counts.min() >= 13
+    assert counts.max() <= 20
 
 
 def _across(epsg_west: int, epsg_east: int, lon: float, lat: float, half: float = 30) -> list[Painted]:
@@ -272,7 +280,9 @@ def test_pieces_far_apart_in_two_zones_stay_two(find: Find) -> None:
 
 def test_a_site_on_the_antimeridian(find: Find) -> None:
     (site,) = find(*_across(32660, 32601, 180.0, -17.0 + 34.0))
-    assert site.geometry.geom_type == "MultiPolygon" and site.geometry.is_valid
-    assert site.geometry.bounds[0] >= -180 and site.geometry.bounds[2] <= 180
+    assert site.geometry.geom_type == "MultiPolygon"
+    assert site.geometry.is_valid
+    assert site.geometry.bounds[0] >= -180
+    assert site.geometry.bounds[2] <= 180
     assert geo.ground_area(site.geometry) == pytest.approx(600 * 600, rel=0.02)
     assert site.area_m2 == pytest.approx(600 * 600, rel=0.02)

@@ -125,7 +125,8 @@ def test_internal_masks(tmp_path: Path, dtype: str) -> None:
     mask = (np.random.default_rng(2).random(values.shape) < 0.8) * np.uint8(255)
     path = write(tmp_path / "a.tif", values, mask=mask, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
     cog = read_cog(*ACCESS.store(str(path)))
-    assert isinstance(cog, Cog) and cog.mask is not None
+    assert isinstance(cog, Cog)
+    assert cog.mask is not None
     out = both_ways(asset(path), Window(FRAME, None))
     np.testing.assert_array_equal(out == Window(FRAME, None).fill, mask == 0)
     both_ways(asset(path), Window(WINDOWS[3], None))
@@ -138,7 +139,8 @@ def test_blocks_that_were_never_written(tmp_path: Path, nodata: int | None) -> N
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate", "predictor": 2}
     path = write(tmp_path / "a.tif", values, nodata=nodata, sparse_ok=True, **layout)
     cog = read_cog(*ACCESS.store(str(path)))
-    assert isinstance(cog, Cog) and (cog.blocks.lengths == 0).any()
+    assert isinstance(cog, Cog)
+    assert (cog.blocks.lengths == 0).any()
     both_ways(asset(path), Window(FRAME, None))
 
 

@@ -74,18 +74,22 @@ def test_it_holds_what_was_found(published: Published) -> None:
     page = _write(published)
     assert "<title>Compound</title>" in page
     assert "2 sites of changed ground: 1 halted, 1 still active." in page
-    assert "1,234" in page and "90,000 m²" in page
+    assert "1,234" in page
+    assert "90,000 m²" in page
     assert page.count('<article id="card-') == 2
-    assert '<time datetime="2023-09-01">' in page and "2023-08-27 \N{EN DASH} 2023-09-06" in page
+    assert '<time datetime="2023-09-01">' in page
+    assert "2023-08-27 \N{EN DASH} 2023-09-06" in page
     assert "a date falls in the snow season" in page
-    assert "EPSG:32638" in page and "EPSG:32639" in page
+    assert "EPSG:32638" in page
+    assert "EPSG:32639" in page
     assert "None: every image" in page
 
 
 def test_zero_sites_reads_well(published: Published) -> None:
     page = _write(published, sites=[])
     assert "No site of changed ground was found." in page
-    assert "<article" not in page and 'id="sites"' not in page
+    assert "<article" not in page
+    assert 'id="sites"' not in page
 
 
 def test_nothing_published_at_all(tmp_path: Path) -> None:
@@ -98,7 +102,8 @@ def test_only_the_largest_sites_get_cards(published: Published) -> None:
     many = [replace(published[2][0], id=f"site-{n:04d}") for n in range(1, 61)]
     page = _write(published, sites=many, series={})
     assert page.count('<article id="card-') == 50
-    assert "The 50 largest of 60 sites." in page and "site-0060" in page
+    assert "The 50 largest of 60 sites." in page
+    assert "site-0060" in page
 
 
 def test_hostile_texts_are_escaped_and_signatures_dropped(published: Published) -> None:
@@ -113,16 +118,20 @@ def test_hostile_texts_are_escaped_and_signatures_dropped(published: Published) 
         summary={HOSTILE: HOSTILE},
         series={HOSTILE: SiteSeries(_series().dates, {HOSTILE: _series().values["ndvi"]})},
     )
-    assert "<script>alert" not in page and "<img" not in page
-    assert "&lt;script&gt;alert" in page and "{{7*7}}" in page
-    assert "SECRET" not in page and "https://x.example/a.tif" in page
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;alert" in page
+    assert "{{7*7}}" in page
+    assert "SECRET" not in page
+    assert "https://x.example/a.tif" in page
 
 
 def test_the_policy_names_no_origin(published: Published) -> None:
     page = _write(published)
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
-    assert "unsafe" not in policy and "http" not in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
     # Whatever is named by an address stands in the page.
     assert {m[:5] for m in re.findall(r'(?:href|src)="([^#"][^"]*)"', page)} == {"data:"}
 
@@ -155,7 +164,8 @@ def test_in_a_browser(published: Published, hostile: bool) -> None:
         # Styles are allowed by their hash, so a broken policy would show as an unstyled page.
         assert page.locator("article").first.evaluate("e => getComputedStyle(e).borderTopWidth") == "1px"
         sizes = page.locator("svg.map").evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")
-        assert len(sizes) == 8 and min(sizes) > 50
+        assert len(sizes) == 8
+        assert min(sizes) > 50
         first = "#sites tbody tr:first-child td:nth-child(2)"
         assert page.locator(first).inner_text() == "site-0001"
         page.locator("#sites th").nth(5).click()
@@ -175,7 +185,8 @@ def test_a_picture_is_a_png_of_its_palette() -> None:
     with rasterio.io.MemoryFile(figures.png(entries)) as file, file.open(driver="PNG") as image:
         np.testing.assert_array_equal(image.read(1), entries)
         table = image.colormap(1)
-    assert table[0][3] == 0 and table[255] == (241, 229, 29, 255)
+    assert table[0][3] == 0
+    assert table[255] == (241, 229, 29, 255)
 
 
 def test_the_ramp_grows_evenly_lighter() -> None:
@@ -183,7 +194,8 @@ def test_the_ramp_grows_evenly_lighter() -> None:
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
     lightness = 116 * np.cbrt(linear) - 16
     steps = np.diff(lightness[::24])
-    assert steps.min() > 0 and steps.max() < 2.5 * steps.min()
+    assert steps.min() > 0
+    assert steps.max() < 2.5 * steps.min()
 
 
 def test_an_overview_is_thinned_by_nearest_and_cropped_to_what_is_owned(tmp_path: Path) -> None:
@@ -195,7 +207,8 @@ def test_an_overview_is_thinned_by_nearest_and_cropped_to_what_is_owned(tmp_path
     publish_mosaics(output, *store_grids(output, [(grid, layers)]), {})
     view = figures.overview(output, 32638)
     assert view is not None
-    assert view.frame.resolution == 30 and view.status.shape == (33, 667)
+    assert view.frame.resolution == 30
+    assert view.status.shape == (33, 667)
     np.testing.assert_array_equal(view.onset[0, :3], [1, 4, 7])
 
 

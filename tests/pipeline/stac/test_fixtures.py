@@ -214,7 +214,7 @@ def test_recorded_apis(name: str, host: str, scenes: int, rejected: int, searche
     # One recording starts at the search: its root is not in it.
     answers.setdefault(("GET", ""), [json.dumps({**root, "links": links}).encode()])
 
-    def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer(method: str, path: str, _body: bytes) -> tuple[int, dict[str, str], bytes]:
         content = answers[method, path.strip("/")].pop(0)
         return 200, {"Content-Type": "application/json"}, content.replace(host.encode(), server.url.encode())
 

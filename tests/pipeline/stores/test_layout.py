@@ -36,6 +36,7 @@ def lay_out(target: Store, count: int) -> None:
 def documents(target: MemoryStore, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """(an array's metadata as Zarr reads them, as Zarr writes them for an array of the same kind)."""
     array = zarr.open_array(target, path=path, mode="r")
+    metadata: Any = array.metadata  # of version 3, which names dimensions
     codec = {"int16": BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=2), "uint8": ZstdCodec(level=1)}
     theirs = zarr.create_array(
         MemoryStore(),
@@ -45,7 +46,7 @@ def documents(target: MemoryStore, path: str) -> tuple[dict[str, Any], dict[str,
         dtype=array.dtype,
         fill_value=array.fill_value,
         compressors=codec[array.dtype.name] if array.shards else ZstdCodec(level=3) if "/" not in path else None,
-        dimension_names=array.metadata.dimension_names,  # type: ignore[union-attr]
+        dimension_names=metadata.dimension_names,
         attributes=array.attrs.asdict(),
     )
     return array.metadata.to_dict(), theirs.metadata.to_dict()
