@@ -29,7 +29,7 @@ from groundbreak.pipeline.stores import layout
 from tests.world import SIDES
 
 BLOCKS = "blocks, as they lie in the file"
-"""The way of an asset that the block reader reads."""
+"""How a plan names the way of an asset that the block reader reads."""
 APPLIED = "earthsearch:boa_offset_applied"
 """Property of an item: whether its pixels are free of ESA's offset."""
 
@@ -44,7 +44,7 @@ class Meaning(NamedTuple):
 
 
 USUAL = {band: Meaning("uint8" if band == "scl" else "uint16", 0) for band in SIDES}
-"""Of the bands of tests.world."""
+"""What the bands of tests.world mean."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def build(config: Config, *, general: bool = False) -> Built:
 
 
 def read_items(path: Path, unused: Collection[str] = ()) -> list[pystac.Item]:
-    """The items of an items.json, but those named."""
+    """Read the items of an items.json, without those whose ids are in ``unused``."""
     items = [pystac.Item.from_dict(feature) for feature in json.loads(path.read_text())["features"]]
     for item in items:
         item.set_self_href(str(path))
@@ -104,7 +104,7 @@ def by_odc(items: list[pystac.Item], asset: str, frame: Frame, meaning: Meaning)
 
 
 def reflectance(numbers: np.ndarray, meaning: Meaning, offsets: np.ndarray) -> np.ndarray:
-    """What a cube stores of digital numbers, (time, y, x) int16; ``offsets`` (time,) are added to the band's own."""
+    """Return what a cube stores of digital numbers, (time, y, x) int16; ``offsets`` (time,) add to the band's own."""
     scaled = np.rint((meaning.scale * numbers.astype("f8") + meaning.offset + offsets[:, None, None]) * 1e4)
     missing = np.isnan(numbers) | (numbers == meaning.nodata)
     return np.where(missing, REFLECTANCE_FILL, np.clip(scaled, -32767, 32767)).astype("i2")

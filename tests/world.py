@@ -14,6 +14,7 @@ import pyproj
 import rasterio
 import shapely
 from affine import Affine
+from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.config import Config, parse
@@ -51,13 +52,13 @@ class Tile:
         return Frame(self.epsg, self.x0, self.y0, side, self.size * 10 // side, self.size * 10 // side)
 
     @property
-    def footprint(self) -> Any:
-        """Lon/lat polygon."""
+    def footprint(self) -> BaseGeometry:
+        """Polygon of the tile in lon/lat."""
         return geo.to_lonlat(shapely.box(*self.frame().bounds), self.epsg)
 
 
 def plain(band: str, _tile: Tile, number: int, _x: np.ndarray, _y: np.ndarray) -> Any:
-    """Clear, and the same everywhere: each band its own level, a little noise by date."""
+    """Pixels that are clear, and the same everywhere: each band its own level, a little noise by date."""
     if band == "scl":
         return CLEAR
     level = {"blue": 600, "red": 800, "nir": 2500, "swir16": 2200}[band]
@@ -65,7 +66,7 @@ def plain(band: str, _tile: Tile, number: int, _x: np.ndarray, _y: np.ndarray) -
 
 
 def works(dates: Sequence[str], site: tuple[float, float, float, float], onset: str, halt: str) -> Pixels:
-    """Seasonal grass; a site (its centre, half its width and height) is cleared, worked on, and built."""
+    """Return seasonal grass; a site (its centre, half its width and height) is cleared, worked on, and built."""
     days_in = (np.array(dates, "datetime64[D]") - np.datetime64(dates[0])).astype(int)
 
     def pixels(band: str, _tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
@@ -87,7 +88,7 @@ def works(dates: Sequence[str], site: tuple[float, float, float, float], onset: 
 def write_raster(
     path: Path, values: np.ndarray, frame: Frame, *, mask: np.ndarray | None = None, **creation: Any
 ) -> None:
-    """A GeoTIFF of (rows, columns) or (band, rows, columns), with an internal mask if one is given."""
+    """Write a GeoTIFF of (rows, columns) or (band, rows, columns), with an internal mask if one is given."""
     path.parent.mkdir(parents=True, exist_ok=True)
     bands = values if values.ndim == 3 else values[None]
     profile = {
@@ -109,9 +110,27 @@ def write_raster(
 def write_tif(
     path: Path, values: np.ndarray, frame: Frame, *, block: int = 64, nodata: float | None = 0, **options: Any
 ) -> None:
-    """A tiled, deflated GeoTIFF with predictor 2."""
+    """Write a tiled, deflated GeoTIFF with predictor 2."""
     usual = {"tiled": True, "blockxsize": block, "blockysize": block, "compress": "deflate", "predictor": 2}
     write_raster(path, values, frame, **{"nodata": nodata, **usual, **options})
+
+
+def feature(
+    name: str, footprint: BaseGeometry, properties: Mapping[str, Any], assets: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a STAC 1.0 item of Sentinel-2."""
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "stac_extensions": [],
+        "id": name,
+        "collection": "sentinel-2-l2a",
+        "geometry": json.loads(shapely.to_geojson(footprint)),
+        "bbox": list(footprint.bounds),
+        "links": [],
+        "properties": dict(properties),
+        "assets": dict(assets),
+    }
 
 
 def item(
@@ -124,18 +143,10 @@ def item(
 ) -> dict[str, Any]:
     """Return an item as Earth Search writes them, with relative hrefs, and these properties beside the usual ones."""
     day = date.replace("-", "")
-    name = f"S2A_{tile.code}_{day}_{suffix}_L2A"
-    box = tile.footprint.bounds
-    return {
-        "type": "Feature",
-        "stac_version": "1.0.0",
-        "stac_extensions": [],
-        "id": name,
-        "collection": "sentinel-2-l2a",
-        "geometry": json.loads(shapely.to_geojson(tile.footprint)),
-        "bbox": list(box),
-        "links": [],
-        "properties": {
+    return feature(
+        f"S2A_{tile.code}_{day}_{suffix}_L2A",
+        tile.footprint,
+        properties={
             "datetime": f"{date}T07:47:00.000Z",
             "platform": "sentinel-2a",
             "constellation": "sentinel-2",
@@ -149,7 +160,7 @@ def item(
             "earthsearch:boa_offset_applied": True,
             **properties,
         },
-        "assets": {
+        assets={
             band: {
                 "href": f"./{tile.code}/{date}_{suffix}/{band}.tif",
                 "type": "image/tiff; application=geotiff; profile=cloud-optimized",
@@ -166,7 +177,7 @@ def item(
             }
             for band, side in SIDES.items()
         },
-    }
+    )
 
 
 def write_source(
@@ -231,12 +242,12 @@ def settings(
 
 
 def lonlat_box(epsg: int, left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:
-    """The lon/lat box (west, south, east, north) inside a box of a CRS; west > east over the antimeridian."""
+    """Return the lon/lat box (west, south, east, north) inside a box of a CRS; west > east over the antimeridian."""
     move = pyproj.Transformer.from_crs(epsg, "OGC:CRS84", always_xy=True)
     lons, lats = move.transform([left, right, left, right], [bottom, bottom, top, top])
     return max(lons[0], lons[2]), max(lats[0], lats[1]), min(lons[1], lons[3]), min(lats[2], lats[3])
 
 
 def days(start: str, count: int, step: int) -> list[str]:
-    """ISO dates, `step` days apart."""
+    """Return ISO dates, `step` days apart."""
     return [str(np.datetime64(start) + np.timedelta64(i * step, "D")) for i in range(count)]

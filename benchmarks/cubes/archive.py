@@ -159,5 +159,5 @@ def _asset(base: str, tile: Tile, number: int, band: str) -> dict[str, Any]:
 
 
 def span(dates: int) -> str:
-    """The time that the first dates fill."""
+    """Return the time that the first dates fill, as start/end."""
     return f"{date(0)}/{date(dates - 1)}"

@@ -41,7 +41,7 @@ class Bench:
     dates: int
 
     def run(self, case: Case, contenders: Sequence[Contender], repeats: int) -> list[Row]:
-        """Rounds of laps; a contender that fails is not asked again."""
+        """Run rounds of laps, all contenders in turn; a contender that fails is not asked again."""
         rows: list[Row] = [
             {"name": c.name, "family": c.family, "fault": None, "laps": [], "differing": None, "traffic": None}
             for c in contenders
@@ -71,7 +71,7 @@ class Bench:
             shutil.rmtree(mine)
 
     def _answer(self, case: Case, contender: Contender, *, count: bool) -> Row | str:
-        """What a process says of its lap, or the last line of its complaint.
+        """Run a lap in a process of its own; return what it answers, or the last line of its complaint.
 
         Parameters
         ----------

@@ -64,7 +64,7 @@ class Server:
         self._pipe.recv()
 
     def traffic(self, warm: str) -> Traffic:
-        """What was asked for since then, but for a folder that served the warm-up."""
+        """Return what was asked for since `begin`, without what was asked of the tile of the warm-up."""
         self._pipe.send("log")
         log: list[Got] = [got for got in self._pipe.recv() if not got[1].startswith(f"{warm}/")]
         sent = sum(length for method, _, _, length in log if method != "HEAD")
@@ -113,7 +113,7 @@ def _serve(folder: Path, cpu: int, pipe: Connection) -> None:
 
 
 def _got(folder: Path, request: Any) -> Got:
-    """What a line of the log sent."""
+    """Return which bytes a request in the log was sent."""
     file = folder / request.path
     size = file.stat().st_size if file.is_file() and request.outcome in ("200", "206") else 0
     first, last = 0, size - 1

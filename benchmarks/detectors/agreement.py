@@ -97,6 +97,7 @@ def compare_paths(name: str, values: Floats, dates: np.ndarray, n_history: int) 
 
 
 def main() -> None:
+    """Compare dates and processes, and print a line for every length of the history."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pixels", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=1)

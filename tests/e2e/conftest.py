@@ -16,7 +16,7 @@ import requests
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    """A server with the buckets "results" and "archive", and an environment that leads to it."""
+    """Start a server with the buckets "results" and "archive", and an environment that leads to it."""
     program = Path(sys.executable).with_name("moto_server")
     if not program.exists():
         pytest.skip("moto's server is not here")

@@ -41,14 +41,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(source: Path, client: Client) -> Path:
-    """The configuration of a finished run."""
+    """Run once, and return the path of the configuration."""
     path = write_config(source / "run.toml", client, BOX, SPAN)
     assert cli.main(["run", str(path), "--log", "json"]) == 0
     return path
 
 
 def _features(folder: Path, change: Callable[[dict[str, Any]], None]) -> str:
-    """A copy of the items, each changed; its path."""
+    """Write a copy of the items, each changed; return its path."""
     document = json.loads((folder / "source/items.json").read_text())
     for feature in document["features"]:
         change(feature)

@@ -45,7 +45,7 @@ def noise(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> n
 def write(
     folder: Path, tiles: Sequence[Tile], pixels: Pixels = noise, dates: Sequence[str] = DATES, **creation: Any
 ) -> list[dict[str, Any]]:
-    """A source of which every other date's pixels still hold ESA's offset; its items."""
+    """Write a source of which every other date's pixels still hold ESA's offset; return its items."""
     path = write_source(folder / "source", tiles, dates, pixels, **creation)
     features: list[dict[str, Any]] = json.loads(path.read_text())["features"]
     for feature in features:

@@ -31,7 +31,7 @@ KINDS = [
 
 
 def files() -> list[tuple[Meaning, dict[str, Any]]]:
-    """What the numbers mean and how GDAL writes them; tiles and strips, TIFF and BigTIFF take turns."""
+    """List what the numbers of a file mean and how GDAL writes it; tiles and strips, TIFF and BigTIFF take turns."""
     found: list[tuple[Meaning, dict[str, Any]]] = []
     for kind, coding, order in product(KINDS, ("deflate", "lzw", "zstd"), ("LITTLE", "BIG")):
         for predictor in (1, 2, 3) if kind.dtype == "float32" else (1, 2):

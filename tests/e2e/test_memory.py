@@ -20,7 +20,7 @@ FILES = 12
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tile of one region, whose pixels deflate as Sentinel-2's do; 600 dates have the files of twelve."""
+    """Write a tile of one region, whose pixels deflate as Sentinel-2's do; 600 dates have the files of twelve."""
     folder = tmp_path_factory.mktemp("memory")
     rng = np.random.default_rng(0)
     rows, cols = np.mgrid[:1024, :1024]

@@ -48,7 +48,7 @@ def classes(number: int) -> np.ndarray:
 
 
 def write(folder: Path, *, applied: bool, flagged: bool) -> None:
-    """An archive whose pixels and flags say the same or not; items as Earth Search answered, moved to our dates."""
+    """Write an archive whose pixels and flags agree or do not; its items are Earth Search's, moved to our dates."""
     newer, older = json.loads(REAL.read_text())["features"][:2]
     assert (newer["properties"]["s2:processing_baseline"], older["properties"]["s2:processing_baseline"]) == (
         "05.00",

@@ -40,7 +40,7 @@ def config(folder: Path, out: str, count: int = len(DATES), **sections: Unpack[S
 
 @pytest.fixture(scope="module")
 def kept(folder: Path, client: Client) -> Path:
-    """An output that was built slab by slab, and keeps its cubes."""
+    """Build an output slab by slab, and keep its cubes."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: False)
         api.run(config(folder, "kept"), client)

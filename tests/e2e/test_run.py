@@ -49,7 +49,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(world: Path, client: Client) -> Path:
-    """The output of one uninterrupted run."""
+    """Run without interruption, and return the output."""
     result = api.run(config(world, "whole"), client)
     assert not result.outcome.failed
     assert not result.faults

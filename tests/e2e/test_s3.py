@@ -46,7 +46,7 @@ def config(world: Path, out: str, datetime: str = SPAN, **sections: Unpack[Secti
 
 
 def objects(output: Output) -> dict[str, str]:
-    """As zarr_bytes, of an object store."""
+    """Key -> sha256 of every object of every Zarr store of an output."""
     return {key: digest for key, digest in output_bytes(output).items() if ".zarr" in key}
 
 

@@ -63,7 +63,7 @@ def server(source: Path) -> Iterator[ArchiveServer]:
 
 @pytest.fixture(scope="module")
 def clean(source: Path, tmp_path_factory: pytest.TempPathFactory, client: Client) -> Path:
-    """The output of a run without faults."""
+    """Run without faults, and return the output."""
     folder = tmp_path_factory.mktemp("clean")
     with ArchiveServer(source) as running:
         result = api.run(config(folder, running), client)

@@ -35,7 +35,7 @@ def stable_grid(
     resolution: float = 10.0,
     region: int = 128,
 ) -> Painted:
-    """A grid all of whose pixels are owned and stable."""
+    """Return a grid all of whose pixels are owned and stable."""
     frame = Frame(epsg, x0, y0, resolution, height, width)
     layers = empty_layers((height, width))
     layers.status[:] = Status.STABLE

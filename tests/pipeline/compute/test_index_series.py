@@ -31,7 +31,7 @@ REGION = Region("t", 0, 0, FRAME, 1024, FRAME)
 
 
 def make_cube(mask: Mask, mask_side: float, count: int = 30) -> tuple[Store, Grid, np.ndarray]:
-    """A cube with a texture, cloud, snow and nodata; every seventh overpass on the day of the one before."""
+    """Write a cube with a texture, cloud, snow and nodata; every seventh overpass is on the day of the one before."""
     rng = np.random.default_rng(1)
     day = np.arange(count) - np.arange(count) // 7
     times = np.datetime64("2022-01-01", "ms") + day * np.timedelta64(864_000_000, "ms")
@@ -55,7 +55,7 @@ def make_cube(mask: Mask, mask_side: float, count: int = 30) -> tuple[Store, Gri
 def plainly(
     target: Store, grid: Grid, mask: Mask, indices: Sequence[str], times: np.ndarray, rows: slice, cols: slice
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the series must be: every band of the whole cube made fine, masked, and cut to the window."""
+    """Return what the series must be: every band of the whole cube made fine, masked, and cut to the window."""
 
     def fine(band: str) -> np.ndarray:
         factor = round(grid.bands[band] / 10)

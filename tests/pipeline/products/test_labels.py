@@ -12,7 +12,7 @@ from groundbreak.pipeline.products.labels import EIGHT, Components, label_blocks
 
 
 def _label(raster: np.ndarray, side: int, blocks: list[tuple[int, int]] | None = None) -> tuple[Components, np.ndarray]:
-    """The components, and the whole raster of their numbers put together from blocks."""
+    """Label a raster block by block; return the components, and the whole raster of their numbers."""
     if blocks is None:
         blocks = [(r, c) for r in range(-(-raster.shape[0] // side)) for c in range(-(-raster.shape[1] // side))]
 

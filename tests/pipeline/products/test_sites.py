@@ -237,7 +237,7 @@ def test_the_sample_is_spread_over_the_changed_pixels(find: Find) -> None:
 
 
 def _across(epsg_west: int, epsg_east: int, lon: float, lat: float, half: float = 30) -> list[Painted]:
-    """A square of changed ground on the border of two zones, each of which owns its side of a meridian."""
+    """Paint a square of changed ground on the border of two zones, each of which owns its side of a meridian."""
     painted = []
     for name, epsg, side in (("W", epsg_west, -1), ("E", epsg_east, 1)):
         x, y = (round(v, -1) for v in pyproj.Proj(epsg)(lon, lat))

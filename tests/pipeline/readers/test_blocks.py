@@ -45,7 +45,7 @@ def asset(path: Path, **changes: Any) -> Asset:
 
 
 def write(path: Path, values: np.ndarray, **creation: Any) -> Path:
-    """A GeoTIFF by GDAL."""
+    """Write a GeoTIFF with GDAL."""
     write_raster(path, values, FRAME, **creation)
     return path
 
@@ -72,7 +72,7 @@ def tiles_of(window: Window) -> Tiles:
 
 
 def both_ways(one: Asset, window: Window) -> np.ndarray:
-    """What the block reader gives, after checking that it is what the general way gives, and that it was used."""
+    """Read with the block reader; check that it was used, and that it gives what the general way gives."""
     fetched = fetch_once(one, window, ACCESS, None, refresh=False)
     assert isinstance(fetched, Coded)
     out = tiles_of(window)

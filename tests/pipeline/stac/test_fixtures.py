@@ -187,7 +187,7 @@ def test_one_product_listed_twice(tmp_path: Path) -> None:
 
 
 def _replay(name: str) -> dict[tuple[str, str], list[bytes]]:
-    """The recorded answers of a VCR cassette, by method and path below the API's root, in order."""
+    """Read the recorded answers of a VCR cassette, by method and path below the API's root, in order."""
     text = (FIXTURES / f"cassette_{name}.yaml").read_text()
     answers: dict[tuple[str, str], list[bytes]] = defaultdict(list)
     for exchange in yaml.safe_load(text)["interactions"]:

@@ -23,18 +23,18 @@ STEP = np.timedelta64(1, "D")
 
 
 def observations(count: int) -> list[Observation]:
-    """One a day."""
+    """Return one observation a day."""
     return [Observation(str(t), t, ()) for t in np.datetime64("2022-01-01", "ms") + np.arange(count) * STEP]
 
 
 def lay_out(target: Store, count: int) -> None:
-    """A cube of so many observations, in slabs of 24."""
+    """Lay out a cube of so many observations, in slabs of 24."""
     listed = observations(count)
     lay_out_cube(target, GRID, SCL, 24, listed, {"cube": "x", "observations": [o.id for o in listed]})
 
 
 def documents(target: MemoryStore, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(an array's metadata as Zarr reads them, as Zarr writes them for an array of the same kind)."""
+    """Return an array's metadata as Zarr reads them, and as Zarr writes them for an array of the same kind."""
     array = zarr.open_array(target, path=path, mode="r")
     metadata: Any = array.metadata  # of version 3, which names dimensions
     codec = {"int16": BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=2), "uint8": ZstdCodec(level=1)}
