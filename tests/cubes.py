@@ -60,7 +60,7 @@ class Built:
         return [f for r in self.records for f in r.faults]
 
     def stored(self, grid: str, band: str, resolution: float) -> np.ndarray:
-        """(time, y, x) of a band, as stored."""
+        """Return a band as it is stored, (time, y, x)."""
         path = f"{layout.group_name(resolution)}/{band}"
         return np.asarray(zarr.open_array(self.output.zarr(prepared.cube_key(grid)), path=path, mode="r")[:])
 
@@ -88,7 +88,7 @@ def read_items(path: Path, unused: Collection[str] = ()) -> list[pystac.Item]:
 
 
 def by_odc(items: list[pystac.Item], asset: str, frame: Frame, meaning: Meaning) -> np.ndarray:
-    """(time, y, x) digital numbers on a frame: an observation a datatake, of whose items the first given wins."""
+    """Load digital numbers on a frame with odc-stac, (time, y, x); of the items of a datatake the first given wins."""
     loaded = odc.stac.load(
         items,
         bands=[asset],
@@ -111,7 +111,7 @@ def reflectance(numbers: np.ndarray, meaning: Meaning, offsets: np.ndarray) -> n
 
 
 def inside(planned: GridPlan, resolution: float) -> np.ndarray:
-    """(y, x) pixels of a grid's frame that the cube holds."""
+    """Return which pixels (y, x) of a grid's frame the cube holds."""
     frame = planned.grid.frame.at(resolution)
     found = np.zeros((frame.height, frame.width), bool)
     for region in planned.regions:

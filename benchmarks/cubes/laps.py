@@ -31,10 +31,10 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """Where laps are run."""
+    """A core, folders and a server on which laps are run."""
 
     folder: Path
-    """The archive's."""
+    """The folder of the archive."""
     scratch: Path
     server: Server
     cpu: int

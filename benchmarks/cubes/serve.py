@@ -38,7 +38,7 @@ class Traffic(NamedTuple):
     methods: dict[str, int]
     mib: float
     blocks: int
-    """Of the bands of 10 m, at full resolution."""
+    """Blocks of the 10 m bands at full resolution that were fetched whole."""
 
 
 class Server:
@@ -72,7 +72,7 @@ class Server:
 
 
 def blocks_read(folder: Path, log: Iterable[Got]) -> int:
-    """How many blocks' bytes were fetched, each as often as all of them were."""
+    """Count the blocks that were fetched, each as often as all of its bytes were."""
     ranges: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for method, path, first, length in log:
         if method == "GET" and path.endswith(BANDS_TIF) and length:

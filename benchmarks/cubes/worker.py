@@ -19,7 +19,7 @@ from benchmarks.cubes.job import Job
 from benchmarks.machine import PeakMemory
 
 TOUCHED = 2 << 30
-"""Bytes: more than any lap holds; a quarter of it in files, more than any writes."""
+"""Bytes that are touched before a lap: more than any lap holds. A quarter of it goes to files, more than any writes."""
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def _touch(folder: Path) -> None:
 
 
 def _cpu() -> tuple[float, float]:
-    """Seconds of the processor, user and system, of this process and of its children that have ended."""
+    """Return processor seconds, user and system, of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime for u in used), sum(u.ru_stime for u in used)
 

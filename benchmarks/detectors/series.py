@@ -14,7 +14,7 @@ Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 JOINT = ("ndvi", "swir")
-"""What detectors that read indices jointly get, but where said otherwise: the method's own table is of these two."""
+"""Indices that detectors of several indices get unless said otherwise: the table of docs/method.md is of these two."""
 
 EPOCH_ORDINAL = 719163
 """Python's ordinal day of 1970-01-01."""

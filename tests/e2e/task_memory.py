@@ -26,13 +26,13 @@ from groundbreak.pipeline.running.ledger import Ledger
 
 
 def resident(key: str) -> int:
-    """Bytes that Linux says of this process."""
+    """Return a size from the status that Linux keeps of this process, bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
 
 
 def taken[T](call: Callable[[], T]) -> tuple[int, T]:
-    """Bytes at the peak of a call above those before it, and what it gives."""
+    """Return the peak of the memory during a call above that before it, bytes, and what the call returns."""
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
     result = call()

@@ -37,7 +37,7 @@ BOX = lonlat_box(32638, 600_300, 4_399_000, 601_700, 4_399_700)
 DATES = days("2021-01-03", 75, 10)
 ONSET, HALT = "2022-01-18", "2022-05-18"
 SITE = 600_950, 4_399_350, 150, 100
-"""Over the tiles' seam."""
+"""Centre x and y, half the width and half the height of the works, over the tiles' seam; metres."""
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from tests.world import Sections, Tile, configure, days, lonlat_box, write_sourc
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
 BOX = lonlat_box(32638, 600_500, 4_399_500, 600_800, 4_399_700)
-"""In two regions."""
+"""An area in two regions."""
 DATES = days("2021-01-03", 18, 10)
 SPAN = "2021-01-01/2021-12-31"
 
@@ -46,7 +46,7 @@ def config(world: Path, out: str, datetime: str = SPAN, **sections: Unpack[Secti
 
 
 def objects(output: Output) -> dict[str, str]:
-    """Key -> sha256 of every object of every Zarr store of an output."""
+    """Return key -> sha256 of every object of every Zarr store of an output."""
     return {key: digest for key, digest in output_bytes(output).items() if ".zarr" in key}
 
 

@@ -20,9 +20,9 @@ EAST = Tile("38TQK", 32638, 600_400, 4_400_000, size=64)
 BOX = lonlat_box(32638, 600_200, 4_399_500, 600_900, 4_399_800)
 DATES = days("2021-01-03", 42, 16)
 SITE = 600_520, 4_399_650, 160, 100
-"""Over the tiles' seam."""
+"""Centre x and y, half the width and half the height of the works, over the tiles' seam; metres."""
 OWN = {"headers.parquet", "plan.json", "run.json", "ledger/ledger.parquet"}
-"""What tells of hrefs and how they are read, of when the run was and how long it took."""
+"""Objects that differ: they tell of hrefs and how they are read, of when the run was and how long it took."""
 
 
 def run(folder: Path, client: Client, out: str, **settings: Any) -> tuple[dict[str, str], Any]:

@@ -20,7 +20,7 @@ Pixels = tuple[slice, slice] | np.ndarray
 
 
 def day(text: str) -> int:
-    """Days since 1970-01-01."""
+    """Return days since 1970-01-01."""
     return int(np.datetime64(text, "D").astype(int))
 
 
@@ -69,13 +69,13 @@ def change(
 
 
 def disown(layers: Layers, where: Pixels) -> None:
-    """Leave pixels to another grid: every layer at its fill."""
+    """Set every layer of some pixels to its fill, so that they are left to another grid."""
     for name, values in layers._asdict().items():
         values[where] = LAYERS[name].fill
 
 
 def regions_of(grid: Grid) -> list[Region]:
-    """All regions of a grid."""
+    """Return all regions of a grid."""
     frame, side = grid.frame, grid.region
     found = []
     for row in range(-(-frame.height // side)):
@@ -87,7 +87,7 @@ def regions_of(grid: Grid) -> list[Region]:
 
 
 def store_grids(output: Output, painted: Sequence[Painted]) -> tuple[list[Grid], Mapping[str, list[Region]]]:
-    """Write each grid's change.zarr; what publish_mosaics takes."""
+    """Write each grid's change.zarr; return the grids and their regions, as publish_mosaics takes them."""
     for grid, layers in painted:
         store = output.zarr(f"{grid.name}/change.zarr")
         lay_out_layers(store, grid.frame, grid.region, {})

@@ -157,7 +157,7 @@ def test_warped_onto_another_lattice(tmp_path: Path, client: Client) -> None:
 
 
 def test_bit_flags_and_another_sensor(tmp_path: Path, client: Client) -> None:
-    """As HLS: int16 reflectance with nodata -9999, Fmask bits, band numbers for names."""
+    """Read what HLS writes: int16 reflectance with nodata -9999, Fmask bits, band numbers for names."""
     frame = TILE.frame(10)
     features = []
     for number, date in enumerate(days("2023-01-01", 3, 5)):

@@ -92,7 +92,7 @@ def test_files_that_are_absent_or_not_toml(tmp_path: Path) -> None:
 
 
 def test_the_examples_load() -> None:
-    folder = Path(__file__).parents[2] / "examples"
+    folder = Path(__file__).parents[3] / "examples"
     files = sorted(folder.glob("*.toml"))
     assert len(files) >= 2
     for file in files:
