@@ -20,7 +20,7 @@ import xarray as xr
 from distributed import Client
 
 from groundbreak.pipeline import api
-from groundbreak.pipeline.core.config import Source
+from groundbreak.pipeline.core.config import SourceConfig
 from groundbreak.pipeline.core.geo import ground_area
 from groundbreak.pipeline.stac import catalog
 from groundbreak.pipeline.testing import ArchiveServer
@@ -120,7 +120,7 @@ def test_a_served_api_page_by_page(
     monkeypatch.setattr(catalog, "PAGE", 7)
     write_items(tmp_path, absolute(listed, archive.url))
     with stac_api(tmp_path / "items.json") as url:
-        source = Source(SPAN, catalog=url, collection="sentinel-2-l2a", allow_hosts=("127.0.0.1",))
+        source = SourceConfig(SPAN, catalog=url, collection="sentinel-2-l2a", allow_hosts=("127.0.0.1",))
         result = api.run(dataclasses.replace(configure(tmp_path, BOX, SPAN), source=source), client)
     assert not result.faults
     assert zarr_bytes(tmp_path / "out") == expected

@@ -15,7 +15,7 @@ import pytest
 import shapely
 
 from groundbreak.pipeline.core import geo
-from groundbreak.pipeline.core.config import Area, Config
+from groundbreak.pipeline.core.config import AreaConfig, Config
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning.planner import GridPlan
 from groundbreak.pipeline.planning.regions import owned
@@ -86,7 +86,7 @@ def test_an_area_of_whole_blocks(tmp_path: Path) -> None:
     box = shapely.box(600_000, 4_398_720, 600_640, 4_400_000)
     (tmp_path / "area.json").write_text(shapely.to_geojson(geo.to_lonlat(box, 32638)))
     usual = over(tmp_path, box.bounds, region=1)
-    area = Area(geometry=str(tmp_path / "area.json"))
+    area = AreaConfig(geometry=str(tmp_path / "area.json"))
     built = compare(tmp_path, [WEST], lambda out: dataclasses.replace(usual(out), area=area))
     (planned,) = built.plan.grids
     # A block of 64 pixels of 20 m is four of 10 m.

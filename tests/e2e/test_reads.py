@@ -13,7 +13,7 @@ from distributed import Client
 
 from groundbreak.pipeline import api
 from groundbreak.pipeline.access.providers import PROVIDERS
-from groundbreak.pipeline.core.config import Source
+from groundbreak.pipeline.core.config import SourceConfig
 from groundbreak.pipeline.readers import blocks, gdal
 from groundbreak.pipeline.readers.cog import HEADER_BYTES, Cog, read_cog
 from groundbreak.pipeline.readers.gdal import Access
@@ -33,7 +33,7 @@ def noisy(band: str, _tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> 
 
 def spans(path: Path, frame_of: Any) -> dict[int, tuple[int, int]]:
     """Block -> (first byte, bytes) of the blocks of a file that meet a frame."""
-    cog = read_cog(*Access(Source(), PROVIDERS[0]).store(str(path)))
+    cog = read_cog(*Access(SourceConfig(), PROVIDERS[0]).store(str(path)))
     assert isinstance(cog, Cog)
     inside = gdal.overlap(cog.frame, frame_of(cog.frame.resolution))
     assert inside is not None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from groundbreak.pipeline.access.hrefs import Signer, check, redact, resolve
 from groundbreak.pipeline.access.providers import PROVIDERS
 from groundbreak.pipeline.access.remote import gdal_options, gdal_path, s3
-from groundbreak.pipeline.core.config import Source
+from groundbreak.pipeline.core.config import SourceConfig
 from tests.stac import Loopback, reply, serve
 
 BY_NAME = {p.name: p for p in PROVIDERS}
@@ -205,21 +205,21 @@ def test_gdal_options_by_provider_configuration_and_environment(
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
-    cdse = gdal_options(Source(), BY_NAME["cdse"])
+    cdse = gdal_options(SourceConfig(), BY_NAME["cdse"])
     assert cdse["AWS_S3_ENDPOINT"] == "eodata.dataspace.copernicus.eu"
     assert (cdse["AWS_HTTPS"], cdse["AWS_VIRTUAL_HOSTING"]) == ("YES", "FALSE")
     assert cdse["AWS_NO_SIGN_REQUEST"] == "YES"
     assert cdse["GDAL_DISABLE_READDIR_ON_OPEN"] == "EMPTY_DIR"
-    own = Source(s3_endpoint="http://127.0.0.1:9000/", s3_region="r1", requester_pays=True)
+    own = SourceConfig(s3_endpoint="http://127.0.0.1:9000/", s3_region="r1", requester_pays=True)
     options = gdal_options(own, BY_NAME["cdse"])
     assert options["AWS_S3_ENDPOINT"] == "127.0.0.1:9000"
     assert (options["AWS_HTTPS"], options["AWS_REGION"]) == ("NO", "r1")
     assert options["AWS_REQUEST_PAYER"] == "requester"
     assert "AWS_NO_SIGN_REQUEST" not in options
-    assert "AWS_S3_ENDPOINT" not in gdal_options(Source(), BY_NAME["earth-search"])
+    assert "AWS_S3_ENDPOINT" not in gdal_options(SourceConfig(), BY_NAME["earth-search"])
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
-    assert "AWS_NO_SIGN_REQUEST" not in gdal_options(Source(), BY_NAME["cdse"])
-    assert not s3(Source()).anonymous
+    assert "AWS_NO_SIGN_REQUEST" not in gdal_options(SourceConfig(), BY_NAME["cdse"])
+    assert not s3(SourceConfig()).anonymous
 
 
 class Tokens:

@@ -13,7 +13,7 @@ from distributed import Client
 
 from groundbreak.pipeline import api
 from groundbreak.pipeline.access.providers import from_spec
-from groundbreak.pipeline.core.config import ProviderSpec, Source
+from groundbreak.pipeline.core.config import ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import Asset, Frame
 from groundbreak.pipeline.readers.assets import Window, fetch, harmonise
 from groundbreak.pipeline.readers.gdal import Access, ReadError, overlap, read, read_info
@@ -21,11 +21,11 @@ from tests.world import Tile, configure, days, item, lonlat_box, write_items, wr
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
 BOX = lonlat_box(32638, 600_300, 4_399_000, 600_900, 4_399_700)
-SPEC = ProviderSpec(bands={"red": "red"})
+SPEC = ProviderConfig(bands={"red": "red"})
 
 
 def access(attempts: int = 1) -> Access:
-    return Access(Source(), from_spec(SPEC, "test"), attempts)
+    return Access(SourceConfig(), from_spec(SPEC, "test"), attempts)
 
 
 def asset(path: Path, frame: Frame | None, **changes: Any) -> Asset:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from groundbreak.pipeline.access.providers import from_spec
-from groundbreak.pipeline.core.config import ProviderSpec, Source
+from groundbreak.pipeline.core.config import ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import Asset, Frame, Mask
 from groundbreak.pipeline.readers import gdal
 from groundbreak.pipeline.readers.assets import Coded, Window, fetch, fetch_once, place
@@ -21,8 +21,8 @@ from groundbreak.pipeline.readers.gdal import Access, ReadError
 from groundbreak.pipeline.stores.tiles import Tiles
 from tests.world import write_raster
 
-SPEC = ProviderSpec(bands={"red": "red"})
-ACCESS = Access(Source(), from_spec(SPEC, "test"), 1)
+SPEC = ProviderConfig(bands={"red": "red"})
+ACCESS = Access(SourceConfig(), from_spec(SPEC, "test"), 1)
 FRAME = Frame(32638, 600_000, 4_400_000, 10, 300, 250)
 WINDOWS = [
     FRAME,
@@ -247,7 +247,7 @@ def test_a_block_that_ends_or_breaks_before_the_last_row_wanted() -> None:
 
 
 def test_an_absent_file_is_not_tried_again(tmp_path: Path) -> None:
-    patient = Access(Source(), from_spec(SPEC, "test"), 3)
+    patient = Access(SourceConfig(), from_spec(SPEC, "test"), 3)
     with pytest.raises(ReadError) as caught:
         fetch(asset(tmp_path / "absent.tif"), Window(FRAME, None), patient, None)
     assert caught.value.attempts == 1

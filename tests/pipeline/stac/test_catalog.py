@@ -18,7 +18,7 @@ import requests
 import rustac
 import shapely
 
-from groundbreak.pipeline.core.config import Source
+from groundbreak.pipeline.core.config import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac import catalog
 from groundbreak.pipeline.stac.catalog import read_items
@@ -35,12 +35,12 @@ def make_items(count: int) -> list[dict[str, Any]]:
 
 
 def read(href: Path | str, area: Any = AREA, **more: Any) -> list[RawItem]:
-    source = Source(datetime=DATES, items=str(href), **more)
+    source = SourceConfig(datetime=DATES, items=str(href), **more)
     return list(read_items(source, area, lambda text: text))
 
 
 def search(url: str, area: Any = AREA, **more: Any) -> list[RawItem]:
-    source = Source(datetime=DATES, catalog=url, **{"collection": "sentinel-2-l2a", **more})
+    source = SourceConfig(datetime=DATES, catalog=url, **{"collection": "sentinel-2-l2a", **more})
     return list(read_items(source, area, lambda text: text))
 
 

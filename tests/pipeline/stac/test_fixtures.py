@@ -12,7 +12,7 @@ import pytest
 import shapely
 import yaml
 
-from groundbreak.pipeline.core.config import Source, parse_span
+from groundbreak.pipeline.core.config import SourceConfig, parse_span
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.catalog import read_items
 from groundbreak.pipeline.stac.screening import ScreenedItems, screen_items
@@ -27,13 +27,13 @@ WORLD = shapely.box(-180, -90, 180, 90)
 BANDS = ("nir", "red", "swir16")
 
 
-def screened(source: Source, area: Any = WORLD) -> ScreenedItems:
+def screened(source: SourceConfig, area: Any = WORLD) -> ScreenedItems:
     raws = read_items(source, area, str)
     return screen_items(raws, area=area, span=parse_span(source.datetime), bands=BANDS, source=source)
 
 
 def of_file(path: Path, area: Any = WORLD, **more: Any) -> ScreenedItems:
-    return screened(Source(datetime="2015-01-01/2025-12-31", items=str(path), **more), area)
+    return screened(SourceConfig(datetime="2015-01-01/2025-12-31", items=str(path), **more), area)
 
 
 def offsets(got: ScreenedItems) -> set[float]:
@@ -219,7 +219,7 @@ def test_recorded_apis(name: str, host: str, scenes: int, rejected: int, searche
         return 200, {"Content-Type": "application/json"}, content.replace(host.encode(), server.url.encode())
 
     with serve(answer) as server:
-        source = Source(datetime="2015-01-01/2025-12-31", catalog=server.url, collection="sentinel-2-l2a")
+        source = SourceConfig(datetime="2015-01-01/2025-12-31", catalog=server.url, collection="sentinel-2-l2a")
         got = screened(source)
         assert len(got.scenes) == scenes
         assert len(got.rejections) == rejected

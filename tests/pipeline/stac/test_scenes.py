@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundbreak.pipeline.access.providers import from_spec, recognise
-from groundbreak.pipeline.core.config import MaskSpec, ProviderSpec, Source
+from groundbreak.pipeline.core.config import MaskConfig, ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import Asset, Frame, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import RawItem
@@ -24,7 +24,7 @@ Item = dict[str, Any]
 
 
 def outcome(item: Item, *, base: str = "https://h.org/i.json", **more: Any) -> Scene | Rejection:
-    source = Source(**more)
+    source = SourceConfig(**more)
     provider = recognise(item, source.provider)
     bands = (*BANDS[:3], provider.mask.band) if source.provider is None else tuple(provider.bands)
     return normalise(RawItem(item, base, None), provider, bands, source)
@@ -289,7 +289,7 @@ def test_several_bands_in_one_file_are_not_guessed_at() -> None:
         assert reason(item) == "several_bands"
 
 
-HLS = ProviderSpec(bands={"red": "B04", "nir": "B08"}, mask=MaskSpec("SCL", bits=(1, 2), nodata=255))
+HLS = ProviderConfig(bands={"red": "B04", "nir": "B08"}, mask=MaskConfig("SCL", bits=(1, 2), nodata=255))
 
 
 def test_a_configured_provider_takes_what_the_item_declares() -> None:
@@ -331,7 +331,7 @@ def test_whatever_stands_in_an_item_it_becomes_a_scene_or_a_rejection(path: tupl
     for key in path[:-1]:
         node = node[key]
     node[path[-1]] = junk
-    got = normalise(RawItem(item, "https://h.org/i", None), provider, BANDS, Source())
+    got = normalise(RawItem(item, "https://h.org/i", None), provider, BANDS, SourceConfig())
     assert isinstance(got, Scene | Rejection)
 
 
