@@ -1,4 +1,4 @@
-"""This project's detectors and their parts, as the pipeline runs them."""
+"""Our detectors and their parts, as the pipeline runs them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ ACROSS = 64
 
 
 def prefer(names: tuple[str, ...]) -> Callable[[Series], Series]:
-    """The indices ``names`` in the cube's own layout, which is what the kernels read."""
+    """Return a function that picks the indices ``names``, in the cube's own layout, which is what the kernels read."""
     return lambda series: series.pick(names)
 
 
 def screen_alone(series: Series) -> Found:
-    """What `phases` runs on every pixel: no dates, only whether to look closer."""
+    """Run the part of `phases` that sees every pixel: it gives no dates, only whether to look closer."""
     settings = model.Settings(**kernels.DETECTORS["phases"].defaults)
     n_pixel = series.indices.shape[2]
     flagged, _ = screen_pixels(series.indices, series.days, settings, empty_layers((n_pixel,)))
@@ -46,17 +46,17 @@ def screen_alone(series: Series) -> Found:
 
 
 def phases(series: Series) -> Found:
-    """With its defaults; it is not told where the history ends."""
+    """Run `phases` with its defaults; it is not told where the history ends."""
     return read(kernels.detect(series.indices, series.dates, snow=series.snow))
 
 
 def phases_confirmed(series: Series) -> Found:
-    """`phases`, provisional onsets left out."""
+    """Run `phases`, and leave provisional onsets out."""
     return read(kernels.detect(series.indices, series.dates, snow=series.snow), CONFIRMED)
 
 
 def monitoring(name: str) -> Callable[[Series], Found]:
-    """`cusum` or `mosum`, told where the history ends as nrt is."""
+    """Return a function that runs `cusum` or `mosum`, which are told where the history ends, as nrt is."""
     return lambda series: read(kernels.detect(series.indices, series.dates, name, history_end=series.history_end))
 
 
@@ -69,7 +69,7 @@ class Window(NamedTuple):
 
 
 def digital(series: Series) -> Window:
-    """The bands as a cube holds them: int16 and classes, 10 m and 20 m; four 10 m pixels for every pixel."""
+    """Return the bands as a cube holds them: int16 and classes, 10 m and 20 m; four 10 m pixels for every pixel."""
     assert series.bands is not None
     size = series.bands.shape[2]
     at = np.arange(-(-size // ACROSS) * ACROSS) % size
@@ -91,7 +91,7 @@ def digital(series: Series) -> Window:
 
 
 def phases_from_numbers(window: Window) -> Found:
-    """As a detection task runs it, once its strip is read; the first of each four 10 m pixels is what was found."""
+    """Run `phases` as a detection task does once its strip is read; return the first of each four 10 m pixels."""
     out = empty_layers(window.owned.shape)
     detect_numbers(window.numbers, window.owned, DetectionSettings("phases", None), out)
     some: list[Any] = [layer[::2, ::2].ravel()[: window.n_pixel] for layer in out]
@@ -99,7 +99,7 @@ def phases_from_numbers(window: Window) -> Found:
 
 
 def read(layers: Layers, reported: Collection[Status] = REPORTED) -> Found:
-    """Layers as the scores want them; a halt counts where the last activity has ended."""
+    """Turn layers into what the scores want; a halt counts where the last activity has ended."""
     detected = np.isin(layers.status, list(reported))
     halted = layers.status == Status.HALTED
 

@@ -45,7 +45,7 @@ def noise(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> n
 def write(
     folder: Path, tiles: Sequence[Tile], pixels: Pixels = noise, dates: Sequence[str] = DATES, **creation: Any
 ) -> list[dict[str, Any]]:
-    """A source of which every other date's pixels still hold ESA's offset; its items."""
+    """Write a source of which every other date's pixels still hold ESA's offset; return its items."""
     path = write_source(folder / "source", tiles, dates, pixels, **creation)
     features: list[dict[str, Any]] = json.loads(path.read_text())["features"]
     for feature in features:
@@ -64,7 +64,7 @@ def compare(folder: Path, tiles: Sequence[Tile], configured: Callable[[str], Con
 def over(folder: Path, box: tuple[float, ...], **cube: int) -> Callable[[str], Config]:
     """Output -> configuration of a box of the zone's metres."""
     lonlat = lonlat_box(32638, *box)
-    return lambda out: configure(folder, lonlat, SPAN, output={"path": out}, cube={"slab": 3, **cube})
+    return lambda out: configure(folder, lonlat, SPAN, out=out, cube={"slab": 3, **cube})
 
 
 def test_regions_are_whole_pixels_of_every_band(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def swath(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> n
 
 def split(folder: Path, features: list[dict[str, Any]]) -> list[pystac.Item]:
     """Make the second date one of two parts, which overlap; the items, those of a datatake in fusing order."""
-    south = item(WEST, DATES[1], suffix="1", **{"s2:nodata_pixel_percentage": 60.0, APPLIED: False})
+    south = item(WEST, DATES[1], suffix="1", properties={"s2:nodata_pixel_percentage": 60.0, APPLIED: False})
     south["properties"]["s2:datastrip_id"] = south["properties"]["s2:datastrip_id"].replace("_S2021", "_S2020")
     features[1]["properties"]["s2:nodata_pixel_percentage"] = 40.0
     for band, side in SIDES.items():

@@ -23,7 +23,7 @@ EAST = Tile("38TQK", 32638, 605_400, 4_400_000, size=640)
 DATES = days("2021-01-03", 14, 10)
 
 
-def noisy(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
+def noisy(band: str, _tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
     """Nothing that could be packed well, so that bytes are counted in earnest."""
     shape = np.broadcast_shapes(x.shape, y.shape)
     return np.random.default_rng(number).integers(1, 9, shape) if band == "scl" else 2000 + 900 * np.sin(x * y + number)
@@ -43,8 +43,14 @@ def test_every_header_and_every_block_once(tmp_path: Path, client: Client) -> No
     write_source(tmp_path / "source", [TILE, EAST], DATES, noisy, block=128)
     box = lonlat_box(32638, 604_000, 4_395_000, 607_900, 4_398_000)
     with ArchiveServer(tmp_path / "source") as server:
-        sections = {"source": {"allow_hosts": ["127.0.0.1"]}, "cube": {"region": 128, "slab": 12}}
-        settings = configure(tmp_path, box, "2021-01-01/2021-12-31", items=f"{server.url}/items.json", **sections)
+        settings = configure(
+            tmp_path,
+            box,
+            "2021-01-01/2021-12-31",
+            items=f"{server.url}/items.json",
+            source={"allow_hosts": ["127.0.0.1"]},
+            cube={"region": 128},
+        )
         result = api.run(settings, client)
         asked = [r for r in server.requests if r.path.endswith(".tif")]
         planned = api.plan(settings)

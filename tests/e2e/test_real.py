@@ -85,6 +85,7 @@ def make(case: Case, folder: Path) -> Made:
     engine = "scipy" if path.read_bytes()[:3] == b"CDF" else "h5netcdf"
     with xr.open_dataset(path, engine=engine, decode_coords=False) as data:
         epsg = pyproj.CRS.from_wkt(data.crs.attrs["crs_wkt"]).to_epsg()
+        assert epsg is not None
         named = {BANDS.get(str(k).split("-")[-1]): v for k, v in data.items()}
         values = {band: np.nan_to_num(v.values) for band, v in named.items() if band is not None}
         dates, x, y = data.t.values.astype("datetime64[D]"), data.x.values, data.y.values

@@ -228,7 +228,7 @@ class Tokens:
         self.life = life
         self.given = 0
 
-    def __call__(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def __call__(self, _method: str, path: str, _body: bytes) -> tuple[int, dict[str, str], bytes]:
         if path.endswith("/none"):
             return reply({"detail": "unknown"}, 404)
         if path.endswith("/odd"):

@@ -18,7 +18,7 @@ CANONICAL = {
 
 
 def _travelled(provider: Provider) -> Provider:
-    """As a task's worker gets it."""
+    """Send a value through pickle, as a worker gets it."""
     copy: Provider = pickle.loads(pickle.dumps(provider))  # noqa: S301 - its own
     return copy
 

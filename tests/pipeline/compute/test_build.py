@@ -125,7 +125,10 @@ def test_split_parts_fill_each_other_and_the_first_wins(tmp_path: Path, client: 
     dates = days("2023-01-01", 2, 5)
     source = tmp_path / "source"
     write_source(source, [TILE], dates)
-    first, second = item(TILE, dates[0]), item(TILE, dates[0], suffix="1", **{"s2:nodata_pixel_percentage": 40.0})
+    first, second = (
+        item(TILE, dates[0]),
+        item(TILE, dates[0], suffix="1", properties={"s2:nodata_pixel_percentage": 40.0}),
+    )
     second["properties"]["s2:datastrip_id"] = second["properties"]["s2:datastrip_id"].replace("_S2023", "_S2022")
     for band, side in (("red", 10), ("nir", 10), ("blue", 10), ("swir16", 20), ("scl", 20)):
         frame = TILE.frame(side)
@@ -153,7 +156,7 @@ def test_warped_onto_another_lattice(tmp_path: Path, client: Client) -> None:
 
 
 def test_bit_flags_and_another_sensor(tmp_path: Path, client: Client) -> None:
-    """As HLS: int16 reflectance with nodata -9999, Fmask bits, band numbers for names."""
+    """Read what HLS writes: int16 reflectance with nodata -9999, Fmask bits, band numbers for names."""
     frame = TILE.frame(10)
     features = []
     for number, date in enumerate(days("2023-01-01", 3, 5)):

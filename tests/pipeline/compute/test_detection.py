@@ -24,7 +24,7 @@ REGION = Region("t", 0, 0, FRAME, 1024, FRAME)
 
 @pytest.fixture(scope="module")
 def cube() -> tuple[MemoryStore, np.ndarray]:
-    """A cube of 30 dates with a texture, cloud and nodata."""
+    """Write a cube of 30 dates with a texture, cloud and nodata; return it and its times."""
     rng = np.random.default_rng(1)
     times = (np.datetime64("2022-01-01") + np.arange(30) * np.timedelta64(10, "D")).astype("datetime64[ms]")
     target = MemoryStore()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ REGION = Region("t", 0, 0, FRAME, 1024, FRAME)
 
 
 def make_cube(mask: Mask, mask_side: float, count: int = 30) -> tuple[Store, Grid, np.ndarray]:
-    """A cube with a texture, cloud, snow and nodata; every seventh overpass on the day of the one before."""
+    """Write a cube with a texture, cloud, snow and nodata; every seventh overpass is on the day of the one before."""
     rng = np.random.default_rng(1)
     day = np.arange(count) - np.arange(count) // 7
     times = np.datetime64("2022-01-01", "ms") + day * np.timedelta64(864_000_000, "ms")
@@ -55,7 +56,7 @@ def make_cube(mask: Mask, mask_side: float, count: int = 30) -> tuple[Store, Gri
 def plainly(
     target: Store, grid: Grid, mask: Mask, indices: Sequence[str], times: np.ndarray, rows: slice, cols: slice
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the series must be: every band of the whole cube made fine, masked, and cut to the window."""
+    """Return what the series must be: every band of the whole cube made fine, masked, and cut to the window."""
 
     def fine(band: str) -> np.ndarray:
         factor = round(grid.bands[band] / 10)
@@ -125,7 +126,9 @@ def test_blocks_are_the_whole_window_bit_for_bit(mask: Mask, side: float, rows: 
         np.testing.assert_array_equal(got[2], snow[(..., *block)])
         seen[block] += 1
     assert (seen == 1).all()
-    assert len(days) < len(times) and np.isnan(values).any() and snow.any()
+    assert len(days) < len(times)
+    assert np.isnan(values).any()
+    assert snow.any()
 
 
 @pytest.mark.parametrize("mask", [SCL, FMASK])
@@ -141,19 +144,19 @@ def test_layers_of_the_owned_pixels_are_those_of_the_whole_window(mask: Mask, mo
     computed = 0
     detect = kernels.detect
 
-    def counted(values: np.ndarray, *args: object, **kwargs: object) -> Layers:
+    def counted(values: np.ndarray, *args: Any, **kwargs: Any) -> Layers:
         nonlocal computed
         computed += values[0, 0].size
-        return detect(values, *args, **kwargs)  # type: ignore[arg-type]
+        return detect(values, *args, **kwargs)
 
     monkeypatch.setattr(kernels, "detect", counted)
     monkeypatch.setattr(index_series.DigitalNumbers.blocks, "__defaults__", (100,))
     got = detect_region(from_cube(target, CubeView(grid, mask, INDICES, times), REGION), owned, asked, 12, False)
     assert computed == owned.sum()
     assert len(np.unique(expected.n_valid)) > 9
-    for name, fill, layer in zip(kernels.LAYERS, kernels.empty_layers((1,)), got, strict=True):
+    for name, layer in got._asdict().items():
         np.testing.assert_array_equal(layer[owned], getattr(expected, name), name)
-        assert (layer[~owned] == fill).all()
+        assert (layer[~owned] == kernels.LAYERS[name].fill).all()
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -19,7 +19,7 @@ SMALLEST: dict[str, Any] = {
 
 
 def changed(section: str, **keys: Any) -> dict[str, Any]:
-    """The smallest configuration with keys of one section set, or removed where None."""
+    """Return the smallest configuration with keys of one section set, or removed where None."""
     merged = {**SMALLEST.get(section, {}), **keys}
     return {**SMALLEST, section: {k: v for k, v in merged.items() if v is not None}}
 

@@ -46,7 +46,7 @@ def asset(path: Path, **changes: Any) -> Asset:
 
 
 def write(path: Path, values: np.ndarray, **creation: Any) -> Path:
-    """A GeoTIFF by GDAL."""
+    """Write a GeoTIFF with GDAL."""
     write_raster(path, values, FRAME, **creation)
     return path
 
@@ -73,7 +73,7 @@ def tiles_of(window: Window) -> Tiles:
 
 
 def both_ways(one: Asset, window: Window) -> np.ndarray:
-    """What the block reader gives, after checking that it is what the general way gives, and that it was used."""
+    """Read with the block reader; check that it was used, and that it gives what the general way gives."""
     fetched = fetch_once(one, window, ACCESS, None, refresh=False)
     assert isinstance(fetched, Coded)
     out = tiles_of(window)
@@ -126,7 +126,8 @@ def test_internal_masks(tmp_path: Path, dtype: str) -> None:
     mask = (np.random.default_rng(2).random(values.shape) < 0.8) * np.uint8(255)
     path = write(tmp_path / "a.tif", values, mask=mask, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
     cog = read_cog(*ACCESS.locate(str(path)))
-    assert isinstance(cog, Cog) and cog.mask is not None
+    assert isinstance(cog, Cog)
+    assert cog.mask is not None
     out = both_ways(asset(path), Window(FRAME, None))
     np.testing.assert_array_equal(out == Window(FRAME, None).fill, mask == 0)
     both_ways(asset(path), Window(WINDOWS[3], None))
@@ -139,7 +140,8 @@ def test_blocks_that_were_never_written(tmp_path: Path, nodata: int | None) -> N
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate", "predictor": 2}
     path = write(tmp_path / "a.tif", values, nodata=nodata, sparse_ok=True, **layout)
     cog = read_cog(*ACCESS.locate(str(path)))
-    assert isinstance(cog, Cog) and (cog.blocks.lengths == 0).any()
+    assert isinstance(cog, Cog)
+    assert (cog.blocks.lengths == 0).any()
     both_ways(asset(path), Window(FRAME, None))
 
 

@@ -187,7 +187,7 @@ def test_one_product_listed_twice(tmp_path: Path) -> None:
 
 
 def _replay(name: str) -> dict[tuple[str, str], list[bytes]]:
-    """The recorded answers of a VCR cassette, by method and path below the API's root, in order."""
+    """Read the recorded answers of a VCR cassette, by method and path below the API's root, in order."""
     text = (FIXTURES / f"cassette_{name}.yaml").read_text()
     answers: dict[tuple[str, str], list[bytes]] = defaultdict(list)
     for exchange in yaml.safe_load(text)["interactions"]:
@@ -214,7 +214,7 @@ def test_recorded_apis(name: str, host: str, scenes: int, rejected: int, searche
     # One recording starts at the search: its root is not in it.
     answers.setdefault(("GET", ""), [json.dumps({**root, "links": links}).encode()])
 
-    def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer(method: str, path: str, _body: bytes) -> tuple[int, dict[str, str], bytes]:
         content = answers[method, path.strip("/")].pop(0)
         return 200, {"Content-Type": "application/json"}, content.replace(host.encode(), server.url.encode())
 

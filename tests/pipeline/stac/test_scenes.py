@@ -44,7 +44,7 @@ def reason(item: Item, **more: Any) -> str:
 
 
 def to_1_1(item: Item, level: str) -> Item:
-    """The same item in STAC 1.1, its raster fields on the band, the asset or the item."""
+    """Turn an item into STAC 1.1, its raster fields on the band, the asset or the item."""
     new = copy.deepcopy(item)
     new["stac_version"] = "1.1.0"
     new["properties"]["proj:code"] = f"EPSG:{new['properties'].pop('proj:epsg')}"

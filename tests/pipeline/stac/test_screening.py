@@ -98,7 +98,7 @@ def test_overpasses_come_in_time_whatever_the_order_of_the_items() -> None:
 
 
 def _nameless(time: str, west: float, name: str, platform: str = "landsat-8") -> Item:
-    """An item that neither tile nor datatake names, as of Landsat."""
+    """Return an item that neither tile nor datatake names, as Landsat's are."""
     item = pc_item(box=(west, 39.0, west + 1.0, 39.7))
     properties = {"datetime": time, "platform": platform, "proj:epsg": 32613}
     for asset in item["assets"].values():
