@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import dask
 from distributed import Client, LocalCluster
 
+LOG = logging.getLogger(__name__)
+
 LOOPBACK = "127.0.0.1"
 
 SETTINGS = {
@@ -25,7 +27,7 @@ SETTINGS = {
 def connect(
     kind: str, *, address: str | None = None, workers: int | None = None, memory: str | None = None
 ) -> Iterator[Client]:
-    """A connected client; a local cluster ends with it.
+    """Yield a connected client; a local cluster ends with it.
 
     Parameters
     ----------
@@ -44,6 +46,7 @@ def connect(
     """
     with dask.config.set(SETTINGS):
         if kind == "address":
+            LOG.info("connecting to %s", address)
             with Client(address, timeout="20s") as client:
                 yield client
             return
@@ -55,7 +58,7 @@ def connect(
             host=LOOPBACK,
             memory_limit=memory or "auto",
             dashboard_address=f"{LOOPBACK}:0",
-            silence_logs=logging.CRITICAL,
         )
+        LOG.info("a local cluster of %d workers; dashboard at %s", count, cluster.dashboard_link)
         with cluster, Client(cluster) as client:
             yield client

@@ -17,6 +17,7 @@ from distributed import Client
 from groundbreak import cluster, kernels, pipeline
 from groundbreak.cluster.connect import connect
 from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
+from groundbreak.pipeline import logs
 from groundbreak.pipeline.compute.offsets import Step
 from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
@@ -198,6 +199,7 @@ def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: 
 
 
 def output_of(config: Config) -> Output:
+    """Return where a configuration's results go."""
     return Output(config.path(config.output.path))
 
 
@@ -251,5 +253,6 @@ def _client(config: Config, client: Client | None) -> Iterator[Client]:
     if different:
         rule = f"run other code than this client: {', '.join(different)}"
         raise BadInput("[cluster] workers", rule, "Install the same version of groundbreak on all of them")
-    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector)))
+    level = logs.LOGGER.getEffectiveLevel()
+    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector), partial(logs.log_to_stderr, level)))
     yield client

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import logging
 import os
 import socket
 import threading
@@ -25,6 +26,8 @@ import pyarrow.parquet as pq
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Fault, Record
+
+LOG = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 STALE_S = 90.0
@@ -160,7 +163,9 @@ def locked(output: Output) -> Iterator[None]:
         if holder and not _abandoned(holder):
             rule = f"is being written by process {holder['pid']} on {holder['host']}"
             raise BadInput(f"[output] path = {output.path!r}", rule, "Wait for it to end, or stop it")
+        LOG.warning("taking over the lock of process %s on %s, which is gone", holder.get("pid"), holder.get("host"))
         output.delete(places.LOCK)
+    LOG.debug("locked %s", output.path)
     stop = threading.Event()
 
     def renew() -> None:
@@ -175,6 +180,7 @@ def locked(output: Output) -> Iterator[None]:
         stop.set()
         thread.join()
         output.delete(places.LOCK)
+        LOG.debug("unlocked %s", output.path)
 
 
 def _abandoned(holder: dict[str, Any]) -> bool:

@@ -50,9 +50,12 @@ def listener(mode: str = "auto") -> Iterator[Listener]:
 
     Parameters
     ----------
-    mode : {"auto", "plain", "json"}
-        auto: a bar on a terminal, plain lines elsewhere.
+    mode : {"auto", "plain", "json", "none"}
+        auto: a bar on a terminal, plain lines elsewhere; none: nothing at all.
     """
+    if mode == "none":
+        yield silent()
+        return
     tally = Tally()
     if mode == "auto" and sys.stderr.isatty():
         columns = (
