@@ -239,7 +239,7 @@ def _client(config: Config, client: Client | None) -> Iterator[Client]:
         c = config.cluster
         try:
             with (
-                connect(c.kind, address=c.address, workers=c.workers, memory=c.memory) as own,
+                connect(c.kind, **c.options) as own,
                 _client(config, own) as ready,
             ):
                 yield ready

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from groundbreak.cluster.connect import KINDS
 from groundbreak.kernels import DEFAULT_INDICES, DETECTORS, bands_of
 from groundbreak.pipeline.core.sections import check_known, read_section
 from groundbreak.pipeline.core.types import BadInput, MaskRule
@@ -104,12 +105,19 @@ class ClusterConfig:
     """Where tasks run."""
 
     kind: str = "local"
+    """An entry of `cluster.connect.KINDS`."""
     workers: int | None = None
     """Worker processes of a local cluster; left out, one for each core."""
     address: str | None = None
     """Scheduler of a running cluster, for kind = "address"."""
     memory: str | None = None
     """Memory limit of a local worker ("4GiB"); left out, its share of the machine's."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What was said beside the kind: option -> value."""
+        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kind"}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,10 +277,12 @@ def check(config: Config) -> None:
     _need(bool(config.output.path), "[output] path", "is required")
     _need(cube.resolution is None or cube.resolution > 0, "[cube] resolution", "must be positive")
     _need(cube.region > 0 and cube.slab > 0, "[cube]", "region and slab must be positive")
-    kinds = ("local", "address")
-    _need(cluster.kind in kinds, f"[cluster] kind = {cluster.kind!r}", f"must be one of {kinds}")
-    rule = 'goes with kind = "address", and that kind needs it'
-    _need((cluster.kind == "address") == (cluster.address is not None), "[cluster] address", rule)
+    _need(cluster.kind in KINDS, f"[cluster] kind = {cluster.kind!r}", f"must be one of {sorted(KINDS)}")
+    kind = KINDS[cluster.kind]
+    for name in kind.needs:
+        _need(name in cluster.options, f"[cluster] {name}", f"kind = {cluster.kind!r} needs it")
+    for name in cluster.options:
+        _need(name in (*kind.needs, *kind.takes), f"[cluster] {name}", f"kind = {cluster.kind!r} does not take it")
     _need(cluster.workers is None or cluster.workers > 0, "[cluster] workers", "must be positive")
     _need(run.attempts > 0, "[run] attempts", "must be positive")
     _need(0 <= run.fault_threshold <= 1, "[run] fault_threshold", "must lie between 0 and 1")

@@ -148,7 +148,8 @@ class Observation:
     @property
     def version(self) -> str:
         """Digest of what was observed, how it was processed, and what its numbers are taken to mean; hrefs and
-        signatures play no part."""
+        signatures play no part.
+        """
         scenes = [
             [s.id, s.baseline, s.version, sorted({(a.scale, a.offset) for a in s.assets.values()})] for s in self.scenes
         ]

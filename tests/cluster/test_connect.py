@@ -101,7 +101,7 @@ def test_the_digest_is_of_names_and_bytes(tmp_path: Path, client: Client) -> Non
 
 
 def test_workers_are_prepared_when_they_join(client: Client, tmp_path: Path) -> None:
-    plugin = Prepare(functools.partial(Path.touch, tmp_path / "warm"))
+    plugin = Prepare(functools.partial(Path.touch, tmp_path / "warm"), lambda: None)
     plugin.name = "test-prepare"  # beside the one that earlier runs have left
     client.register_plugin(plugin)
     deadline = time.monotonic() + 10

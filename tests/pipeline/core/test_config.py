@@ -70,6 +70,8 @@ def test_a_day_stands_for_all_of_it() -> None:
         (changed("cube", slab=1.5), ["slab", "whole number"]),
         (changed("cluster", kind="cloud"), ["cloud", "local"]),
         (changed("cluster", kind="address"), ["address", "needs it"]),
+        (changed("cluster", kind="local", address="tcp://x:1"), ["[cluster] address", "does not take it"]),
+        (changed("cluster", kind="address", address="tcp://x:1", workers=2), ["[cluster] workers", "does not take it"]),
         (changed("run", attempts=0), ["attempts", "positive"]),
         (changed("run", fault_threshold=2), ["fault_threshold", "between 0 and 1"]),
         (changed("source", allow_hosts="127.0.0.1"), ["allow_hosts", "a list"]),
