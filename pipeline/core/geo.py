@@ -47,7 +47,7 @@ def to_lonlat(geometry: BaseGeometry, epsg: int) -> BaseGeometry:
 
 
 def from_lonlat(geometry: BaseGeometry, epsg: int) -> BaseGeometry:
-    """Transform a lon/lat geometry, vertex by vertex, to a projected CRS; halves at the antimeridian meet again there."""
+    """Transform a lon/lat geometry, vertex by vertex, to a projected CRS; there halves at the antimeridian meet."""
     return _transform(geometry, "OGC:CRS84", epsg)
 
 
