@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundbreak.pipeline.access.remote import Access
-from groundbreak.pipeline.core.config import ProviderConfig, SourceConfig
+from groundbreak.pipeline.core.sections import ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput, Mask, MaskRule
 
 SCL = Mask(band="scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)

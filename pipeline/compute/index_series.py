@@ -105,7 +105,8 @@ class DigitalNumbers:
 
     def blocks(self, size: int = PIXELS_TOGETHER) -> Iterator[tuple[slice, slice]]:
         """(rows, columns) of blocks of about ``size`` pixels that cover the window: whole coarse pixels of whole rows,
-        or a run of them."""
+        or a run of them.
+        """
         coarse = max(self.factors.values())
         height = max(size // self.shape[1] // coarse, 1) * coarse
         width = max(size // height // coarse, 1) * coarse

@@ -1,14 +1,13 @@
-"""The configuration: TOML or Python in, frozen values out, every mistake one clear error.
+"""The configuration of a run: TOML or Python values go in, frozen values come out, and a mistake is one clear error.
 
-A section is a dataclass and a key is a field; the field's type is the rule that its value is checked against. To add a
-key, add a field here; a rule that the type cannot tell goes into `Config._check`.
+The keys are in `pipeline.core.sections`. Here are the rules that the type of a key cannot express.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,135 +15,19 @@ from typing import Any
 import numpy as np
 
 from groundbreak.cluster.connect import KINDS
-from groundbreak.kernels import DEFAULT_INDICES, DETECTORS, bands_of
-from groundbreak.pipeline.core.sections import check_known, read_section
-from groundbreak.pipeline.core.types import BadInput, MaskRule
-
-
-@dataclass(frozen=True, slots=True)
-class AreaConfig:
-    """Where: a lon/lat box (west > east crosses the antimeridian) or a GeoJSON file."""
-
-    bbox: tuple[float, ...] | None = None
-    geometry: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MaskConfig(MaskRule):
-    """A clear-pixel rule for a collection that the provider table does not know."""
-
-    asset: str = "scl"
-    """Key of the item's asset that holds the mask."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderConfig:
-    """A provider or sensor that the provider table does not know."""
-
-    bands: Mapping[str, str] = field(default_factory=dict)
-    """Canonical band name -> asset key."""
-    mask: MaskConfig = MaskConfig()
-    scale: float | None = None
-    """reflectance = scale x DN + offset; left out, the item's raster:bands say it."""
-    offset: float | None = None
-    nodata: float | None = None
-    lattice: str = "source"
-    """source: items lie on fixed tiles; zone: they do not, and are warped onto the zone's UTM lattice."""
-    token_url: str | None = None
-    """Where a signature for the collection's hrefs is fetched at read time (Planetary Computer's scheme)."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceConfig:
-    """Which items."""
-
-    datetime: str = ""
-    items: str | None = None
-    catalog: str | None = None
-    collection: str | None = None
-    allow_hosts: tuple[str, ...] = ()
-    provider: ProviderConfig | None = None
-    s3_endpoint: str | None = None
-    s3_region: str | None = None
-    requester_pays: bool = False
-    accept_offset_step: bool = False
-    """Go on where dark pixels contradict the offsets that the provider table tells."""
-
-
-@dataclass(frozen=True, slots=True)
-class CubeConfig:
-    """How cubes are laid out."""
-
-    resolution: float | None = None
-    """Metres; left out, the source's own lattice, without resampling."""
-    bands: tuple[str, ...] = ()
-    """Beyond those that the indices need."""
-    region: int = 512
-    """Side of a region in the finest pixels, at least; rounded up to whole source blocks."""
-    slab: int = 60
-    """Observations of a slab."""
-    keep: bool = True
-    """Whether a region's cube is kept once its layers are done."""
-
-
-@dataclass(frozen=True, slots=True)
-class DetectConfig:
-    """What is looked for."""
-
-    detector: str = "phases"
-    indices: tuple[str, ...] = DEFAULT_INDICES
-    history_end: str | None = None
-    """No onset is looked for before this date."""
-    min_area_m2: float = 2000.0
-    params: Mapping[str, Any] = field(default_factory=dict)
-    """The detector's own, as kernels.DETECTORS lists them."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterConfig:
-    """Where tasks run."""
-
-    kind: str = "local"
-    """An entry of `cluster.connect.KINDS`."""
-    workers: int | None = None
-    """Worker processes of a local cluster; left out, one for each core."""
-    address: str | None = None
-    """Scheduler of a running cluster, for kind = "address"."""
-    memory: str | None = None
-    """Memory limit of a local worker ("4GiB"); left out, its share of the machine's."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What was said beside the kind: option -> value."""
-        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kind"}
-        return {name: value for name, value in said.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class RunConfig:
-    """How faults are met."""
-
-    attempts: int = 3
-    """Reads of an asset before it is a fault."""
-    fault_threshold: float = 0.1
-    """A region fails where faults touch more than this share of its observations."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutputConfig:
-    path: str = ""
-
-
-SECTIONS: dict[str, type[Any]] = {
-    "area": AreaConfig,
-    "source": SourceConfig,
-    "output": OutputConfig,
-    "cube": CubeConfig,
-    "detect": DetectConfig,
-    "cluster": ClusterConfig,
-    "run": RunConfig,
-}
-"""Name of a section -> its dataclass."""
+from groundbreak.kernels import DETECTORS, bands_of
+from groundbreak.pipeline.core.section_reader import check_known, read_section
+from groundbreak.pipeline.core.sections import (
+    SECTIONS,
+    AreaConfig,
+    ClusterConfig,
+    CubeConfig,
+    DetectConfig,
+    OutputConfig,
+    RunConfig,
+    SourceConfig,
+)
+from groundbreak.pipeline.core.types import BadInput
 
 
 @dataclass(frozen=True, init=False)
@@ -195,12 +78,12 @@ class Config:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], base: str | Path | None = None) -> Config:
-        """Make a configuration from plain values, as tomllib gives them.
+        """Make a configuration from plain values, as `tomllib` returns them.
 
         Parameters
         ----------
         data : mapping
-            Section -> its keys.
+            Name of a section -> its keys and their values.
         base : Path, optional
             The folder that relative paths start from; the current one, if left out.
 
@@ -235,22 +118,34 @@ class Config:
         return cls.from_dict(data, file.resolve().parent)
 
     def path(self, text: str) -> str:
-        """Return a user's path or URL, made absolute against the configuration's folder."""
+        """Return a user's path or URL as it is absolute: relative paths start from the configuration's folder."""
         return text if "://" in text else str((self.base / text).resolve())
 
     @property
     def span(self) -> tuple[np.datetime64, np.datetime64]:
-        """First and last instant (UTC, ms), both inclusive."""
+        """First and last instant of the record, datetime64[ms] in UTC, both inclusive."""
         return parse_span(self.source.datetime)
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Reflectance bands of the cube: what the indices need and what the user adds, sorted."""
+        """Reflectance bands of the cube, sorted: those that the indices need and those that the user adds."""
         return tuple(sorted({*bands_of(self.detect.indices), *self.cube.bands}))
 
 
 def parse_span(text: str) -> tuple[np.datetime64, np.datetime64]:
-    """Both ends of "2020-01-01/2024-12-31": a day alone stands for all of it."""
+    """Return the first and the last instant of a text such as "2020-01-01/2024-12-31".
+
+    A date without a time stands for the whole day, so the last instant of an end date is its last millisecond.
+
+    Returns
+    -------
+    (first, last) datetime64[ms], UTC, both inclusive.
+
+    Raises
+    ------
+    BadInput
+        The text is not "start/end" in ISO dates or UTC times, or its start comes after its end.
+    """
     rule = 'must be "start/end" in ISO dates or UTC times, start first'
     remedy = 'Write for instance datetime = "2020-01-01/2024-12-31"'
     parts = text.split("/")
@@ -270,8 +165,8 @@ def parse_span(text: str) -> tuple[np.datetime64, np.datetime64]:
 
 
 def check(config: Config) -> None:
-    """Raise BadInput where a rule is broken that the type of a key cannot tell."""
-    _check_where(config.area, config.source)
+    """Raise BadInput where a configuration breaks a rule that the type of a key cannot express."""
+    _check_source(config.area, config.source)
     _check_detect(config.detect)
     cube, cluster, run = config.cube, config.cluster, config.run
     _need(bool(config.output.path), "[output] path", "is required")
@@ -288,7 +183,8 @@ def check(config: Config) -> None:
     _need(0 <= run.fault_threshold <= 1, "[run] fault_threshold", "must lie between 0 and 1")
 
 
-def _check_where(area: AreaConfig, source: SourceConfig) -> None:
+def _check_source(area: AreaConfig, source: SourceConfig) -> None:
+    """Check which area is looked at, and which items are read."""
     _need((area.bbox is None) != (area.geometry is None), "[area]", "needs either bbox or geometry")
     if area.bbox is not None:
         w, s, e, n = area.bbox if len(area.bbox) == 4 else (0, 0, 0, 0)
@@ -301,6 +197,7 @@ def _check_where(area: AreaConfig, source: SourceConfig) -> None:
 
 
 def _check_detect(detect: DetectConfig) -> None:
+    """Check what is looked for: detector, indices, parameters."""
     what = f"[detect] detector = {detect.detector!r}"
     _need(detect.detector in DETECTORS, what, f"must be one of {sorted(DETECTORS)}")
     _need(bool(detect.indices), "[detect] indices", "must name at least one index")
@@ -321,5 +218,6 @@ def _check_detect(detect: DetectConfig) -> None:
 
 
 def _need(good: bool, what: str, rule: str) -> None:
+    """Raise BadInput about the input ``what`` unless it is good."""
     if not good:
         raise BadInput(what, rule, "Correct the configuration")

@@ -1,4 +1,4 @@
-"""The pixel lattice of a raster: where it lies on the ground, its windows, and where two rasters meet."""
+"""The frame of a raster: where its pixels lie on the ground, its windows, and where two rasters meet."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 PHASE_TOLERANCE = 1e-6
-"""Pixels by which two lattices may lie apart and still be one."""
+"""Pixels by which two lattices may be displaced and still count as one."""
 
 
 class Overlap(NamedTuple):
-    """Where a raster meets a target on the same lattice; slices of pixels, empty where they do not meet."""
+    """The pixels that a raster and a target on its lattice share; the slices are empty where they share none."""
 
     rows: slice
-    """Rows of the target."""
+    """The shared rows, counted in the target."""
     cols: slice
-    """Columns of the target."""
+    """The shared columns, counted in the target."""
     source_rows: slice
-    """The same pixels' rows in the raster."""
+    """The shared rows, counted in the raster."""
     source_cols: slice
-    """The same pixels' columns in the raster."""
+    """The shared columns, counted in the raster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The pixel lattice of one raster, north up."""
+    """Where the pixels of one raster lie: its lattice, north up, and its size."""
 
     epsg: int
+    """EPSG code of the CRS."""
     x0: float
-    """Left edge of the first column, metres (or the CRS's unit)."""
+    """Left edge of the first column, in the CRS's unit (metres where it is projected)."""
     y0: float
-    """Top edge of the first row."""
+    """Top edge of the first row, in the CRS's unit."""
     resolution: float
-    """Pixel side; pixels are square."""
+    """Side of a pixel, in the CRS's unit; pixels are square."""
     height: int
+    """Rows of pixels."""
     width: int
+    """Columns of pixels."""
 
     def __post_init__(self) -> None:
+        """Raise ValueError where a size is not positive."""
         if self.resolution <= 0 or self.height <= 0 or self.width <= 0:
             raise ValueError(f"{self}: resolution, height and width must be positive")
 
@@ -52,20 +56,30 @@ class Frame:
 
     @property
     def transform(self) -> tuple[float, float, float, float, float, float]:
-        """Affine coefficients (a, b, c, d, e, f), as rasterio's and STAC's proj:transform."""
+        """Affine coefficients (a, b, c, d, e, f), in the order of rasterio and of STAC's proj:transform."""
         return self.resolution, 0.0, self.x0, 0.0, -self.resolution, self.y0
 
     def window(self, row: int, col: int, height: int, width: int) -> Frame:
-        """The part of this lattice that starts at (row, col), in pixels; it may reach beyond the frame."""
+        """Return the frame of a window on this lattice; the window may reach beyond this frame.
+
+        Parameters
+        ----------
+        row, col : int
+            The window's first row and column, counted in this frame.
+        height, width : int
+            The window's size, pixels.
+        """
         x0 = self.x0 + col * self.resolution
         y0 = self.y0 - row * self.resolution
         return Frame(self.epsg, x0, y0, self.resolution, height, width)
 
     def overlap(self, target: Frame) -> Overlap | None:
-        """Return where this raster's pixels meet a target that lies on the same lattice.
+        """Return which pixels of this raster a target on the same lattice takes.
 
-        None where the target lies on another lattice (other CRS, pixel size or phase), so that this raster must be
-        warped onto it.
+        Returns
+        -------
+        Overlap, or None where the target lies on another lattice (other CRS, pixel size or phase), so that this raster
+        must be warped onto it.
         """
         if self.epsg != target.epsg or self.resolution != target.resolution:
             return None
@@ -81,13 +95,25 @@ class Frame:
         )
 
     def at(self, resolution: float) -> Frame:
-        """The same ground in pixels of another size, growing outwards to whole pixels."""
+        """Return the frame of this ground in pixels of another size; it grows to the right and down to whole pixels.
+
+        Parameters
+        ----------
+        resolution : float
+            Side of a pixel, metres.
+        """
         height = -(-round(self.height * self.resolution) // round(resolution))
         width = -(-round(self.width * self.resolution) // round(resolution))
         return Frame(self.epsg, self.x0, self.y0, resolution, height, width)
 
     def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(x of each column, y of each row), float64, of the pixel centres."""
+        """Return where the pixel centres lie.
+
+        Returns
+        -------
+        x : (width,) float64, of each column, in the CRS's unit
+        y : (height,) float64, of each row
+        """
         x = self.x0 + (np.arange(self.width, dtype=np.float64) + 0.5) * self.resolution
         y = self.y0 - (np.arange(self.height, dtype=np.float64) + 0.5) * self.resolution
         return np.asarray(x), np.asarray(y)

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-ROWS = 20
+LISTED_ROWS = 20
 """Rows of a list that are shown; the files hold all of them."""
 
 
@@ -41,8 +41,8 @@ def listing(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     every = list(rows)
     if not every:
         return ""
-    more = f"<p>... and {len(every) - ROWS} more</p>" if len(every) > ROWS else ""
-    return _table(columns, every[:ROWS]) + more
+    more = f"<p>... and {len(every) - LISTED_ROWS} more</p>" if len(every) > LISTED_ROWS else ""
+    return _table(columns, every[:LISTED_ROWS]) + more
 
 
 def _table(columns: Sequence[str] | None, rows: Iterable[Sequence[Any]]) -> str:

@@ -177,7 +177,8 @@ def warm_up() -> None:
 
 def _block(cog: Cog, pixels: BlockSet, piece: blocks.BlockPart, number: int) -> tuple[np.ndarray, bool]:
     """A block's numbers, until this thread decodes the next window's of that ``number``, and whether they are still
-    predicted; one that was never written holds nodata, or zero."""
+    predicted; one that was never written holds nodata, or zero.
+    """
     data = pixels.data.get(piece.block)
     if data is not None:
         scratch = thread_scratch(number, piece.rows * cog.blocks.shape[1] * np.dtype(cog.blocks.dtype).itemsize)

@@ -78,7 +78,8 @@ class Ledger:
 
     def drop(self, names: Sequence[str]) -> None:
         """Delete what builds wrote. They count as dropped before the first object goes, and what a crash leaves is
-        deleted by the next call."""
+        deleted by the next call.
+        """
         for name in names:
             record = dataclasses.replace(self.records[name], state="dropped")
             if self.records[name].state != "dropped":

@@ -33,7 +33,8 @@ class Reconciled:
 
 def slab_identity(cube: str, region: Region, start: int, versions: Sequence[str]) -> str:
     """Digest of what a slab's pixels depend on: the cube's identity, the part of the region that it holds, and the
-    slab's own observations."""
+    slab's own observations.
+    """
     return digest([cube, astuple(region.window), start, list(versions)])
 
 

@@ -34,7 +34,8 @@ from urllib3.util import Retry
 
 from groundbreak.pipeline.access import hrefs
 from groundbreak.pipeline.access.remote import Access
-from groundbreak.pipeline.core.config import SourceConfig, parse_span
+from groundbreak.pipeline.core.config import parse_span
+from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import Json, RawItem
 

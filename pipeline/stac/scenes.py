@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from groundbreak.pipeline.access import hrefs
 from groundbreak.pipeline.access.providers import Provider, Unusable
-from groundbreak.pipeline.core.config import SourceConfig
 from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import Asset, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import Json, RawItem, number

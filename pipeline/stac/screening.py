@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.access.providers import Provider, recognise
-from groundbreak.pipeline.core.config import SourceConfig
+from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput, Mask, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import RawItem

@@ -85,7 +85,8 @@ async def _write(
     store: Store, objects: Mapping[str, bytes], root: bytes, *, anew: bool, gone: Sequence[str] = ()
 ) -> None:
     """Objects, then the root's document, then without the folders that it no longer speaks of; ``anew``: on empty
-    ground. Who dies before the last step leaves folders that no reader looks into; a longer list replaces them."""
+    ground. Who dies before the last step leaves folders that no reader looks into; a longer list replaces them.
+    """
     scratch = default_buffer_prototype().buffer
     if anew:
         await store.delete_dir("")

@@ -20,8 +20,8 @@ import xarray as xr
 from distributed import Client
 
 from groundbreak.pipeline import api
-from groundbreak.pipeline.core.config import SourceConfig
 from groundbreak.pipeline.core.geo import ground_area
+from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.stac import catalog
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.stac import ESA as WITHOUT_BLUE

@@ -15,7 +15,8 @@ import pytest
 import shapely
 
 from groundbreak.pipeline.core import geo
-from groundbreak.pipeline.core.config import AreaConfig, Config
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.sections import AreaConfig
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning.planner import GridPlan
 from groundbreak.pipeline.planning.regions import Ownership

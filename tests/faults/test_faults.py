@@ -24,6 +24,7 @@ from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput, Record
 from groundbreak.pipeline.running import prepared, tasks
+from groundbreak.pipeline.running.runner import Listener
 from groundbreak.pipeline.running.tasks import Task
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.commands import write_config

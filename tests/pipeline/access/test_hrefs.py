@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from groundbreak.pipeline.access.hrefs import Signer, check, redact, resolve
 from groundbreak.pipeline.access.providers import PROVIDERS
 from groundbreak.pipeline.access.remote import Access
-from groundbreak.pipeline.core.config import SourceConfig
+from groundbreak.pipeline.core.sections import SourceConfig
 from tests.stac import Loopback, reply, serve
 
 BY_NAME = {p.name: p for p in PROVIDERS}

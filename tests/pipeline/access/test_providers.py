@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from groundbreak.pipeline.access.providers import PROVIDERS, Provider, Unusable, baseline_offset, from_spec, recognise
-from groundbreak.pipeline.core.config import MaskConfig, ProviderConfig, SourceConfig
+from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from tests.stac import earth_search_item, pc_item
 

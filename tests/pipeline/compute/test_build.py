@@ -14,8 +14,8 @@ from distributed import Client
 from groundbreak.pipeline import api
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import ReadError
-from groundbreak.pipeline.core.config import ProviderConfig
 from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.sections import ProviderConfig
 from groundbreak.pipeline.core.types import Asset
 from groundbreak.pipeline.readers.assets import Window, fetch, harmonise
 from groundbreak.pipeline.readers.gdal import read, read_info

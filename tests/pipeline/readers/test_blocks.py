@@ -12,8 +12,8 @@ import pytest
 
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import ReadError
-from groundbreak.pipeline.core.config import ProviderConfig
 from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.sections import ProviderConfig
 from groundbreak.pipeline.core.types import Asset, Mask
 from groundbreak.pipeline.readers import gdal
 from groundbreak.pipeline.readers.assets import Coded, Window, fetch, fetch_once, place

@@ -18,7 +18,7 @@ import requests
 import rustac
 import shapely
 
-from groundbreak.pipeline.core.config import SourceConfig
+from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac import catalog
 from groundbreak.pipeline.stac.catalog import read_items

@@ -12,7 +12,8 @@ import pytest
 import shapely
 import yaml
 
-from groundbreak.pipeline.core.config import SourceConfig, parse_span
+from groundbreak.pipeline.core.config import parse_span
+from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.catalog import read_items
 from groundbreak.pipeline.stac.screening import ScreenedItems, screen_items

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundbreak.pipeline.access.providers import from_spec, recognise
-from groundbreak.pipeline.core.config import MaskConfig, ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import Asset, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import RawItem

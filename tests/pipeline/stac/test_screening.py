@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import shapely
 
-from groundbreak.pipeline.core.config import MaskConfig, ProviderConfig, SourceConfig, parse_span
+from groundbreak.pipeline.core.config import parse_span
+from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import RawItem
 from groundbreak.pipeline.stac.screening import REASONS, ScreenedItems, screen_items
