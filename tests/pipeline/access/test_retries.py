@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 import pytest
 
-from groundbreak.pipeline.access import retries
 from groundbreak.pipeline.access.retries import ReadError, with_retries
 
 
@@ -15,7 +15,7 @@ from groundbreak.pipeline.access.retries import ReadError, with_retries
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Collect the waits between attempts instead of waiting."""
     found: list[float] = []
-    monkeypatch.setattr(retries.time, "sleep", found.append)
+    monkeypatch.setattr(time, "sleep", found.append)
     return found
 
 
