@@ -1,7 +1,10 @@
-# make demo: the main job on a simulated archive with known truth.   make test: the tests.   make check: lint, types, imports.
-.PHONY: setup demo test check bench-kernels bench-cube format lock clean
+# make demo: the main job on a simulated archive with known truth.   make test: the tests.
+# make check: all that is checked without running the program.        make docs: the documentation, in site/.
+.PHONY: setup demo test test-lowest coverage check check-code check-docs docs floors format lock bench-kernels bench-cube clean
 
 BIN := .venv/bin
+# The interpreter of .venv: a version or a path.
+PYTHON ?= $(shell cat .python-version)
 # uv where there is one, else one of our own in a local venv.
 UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 # Kernels run one thread a task: dask supplies the parallelism.
@@ -9,16 +12,17 @@ export NUMBA_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 export GDAL_NUM_THREADS ?= 1
 
-setup: .venv/.done
+setup: .venv/.done-$(notdir $(PYTHON))
 
 .venv-uv/bin/uv:
 	python3 -m venv .venv-uv
 	.venv-uv/bin/pip install --quiet uv
 
-.venv/.done: requirements/dev.txt pyproject.toml | $(filter .venv-uv/bin/uv,$(UV))
-	$(UV) venv --quiet --allow-existing .venv
+.venv/.done-$(notdir $(PYTHON)): requirements/dev.txt pyproject.toml | $(filter .venv-uv/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	rm -f .venv/.done*
 	touch $@
 
 demo: setup
@@ -27,12 +31,44 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: setup
+# The tests with the lowest versions that pyproject.toml allows. pyenv's 3.12 is found whatever .python-version says.
+.venv-lowest/.done: requirements/lowest.txt pyproject.toml | $(filter .venv-uv/bin/uv,$(UV))
+	PYENV_VERSION=3.12 $(UV) venv --quiet --allow-existing --python 3.12 .venv-lowest
+	$(UV) pip sync --quiet --python .venv-lowest/bin/python --require-hashes requirements/lowest.txt
+	$(UV) pip install --quiet --python .venv-lowest/bin/python --no-deps --editable .
+	touch $@
+
+test-lowest: .venv-lowest/.done
+	.venv-lowest/bin/python -m pytest -n 2 --dist loadfile
+
+# Which lines the tests run. Numba compiles kernels to machine code, whose lines are not seen; their twins are.
+coverage: setup
+	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+
+check: check-code check-docs
+
+check-code: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tests/check_sizes.py
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/pre-commit validate-config
+
+# A link that leads nowhere, a public name without its page, a picture of other floors, a change note of no known kind.
+check-docs: setup
+	$(BIN)/python docs/floors.py --check
+	$(BIN)/towncrier build --draft --version next >/dev/null
+	$(MAKE) docs
+
+# Not --quiet: warnings that are not shown are not counted either. The variable silences an advertisement.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The picture of the floors, from the import contracts in pyproject.toml.
+floors: setup
+	$(BIN)/python docs/floors.py
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -63,6 +99,11 @@ lock: | $(filter .venv-uv/bin/uv,$(UV))
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
 	  --custom-compile-command "make lock" --group dev pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
+	  --custom-compile-command "make lock" --group test pyproject.toml --resolution lowest-direct \
+	  -o requirements/lowest.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 --no-deps \
+	  --custom-compile-command "make lock" requirements/namesakes.in -o requirements/namesakes.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
 	  --custom-compile-command "make lock" pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
 	  --custom-compile-command "make lock" pyproject.toml requirements/bench.in -c requirements/dev.txt \
@@ -71,4 +112,4 @@ lock: | $(filter .venv-uv/bin/uv,$(UV))
 	  --custom-compile-command "make lock" requirements/bench-lazycogs.in -o requirements/bench-lazycogs.txt
 
 clean:
-	rm -rf .venv .venv-uv .venv-bench .venv-lazycogs demo
+	rm -rf .venv .venv-lowest .venv-uv .venv-bench .venv-lazycogs demo site
