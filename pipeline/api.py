@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from distributed import Client
+from numpy.typing import NDArray
 
 from groundbreak import cluster, kernels, pipeline
 from groundbreak.cluster.connect import connect
@@ -73,11 +74,16 @@ class Result:
 
 
 def plan(config: Config | str | Path) -> Plan:
-    """Plan a run without reading a pixel.
+    """Plan a run without reading a pixel; headers of files are read.
+
+    Parameters
+    ----------
+    config : Config or path of a configuration file
 
     Raises
     ------
     BadInput
+        The configuration, the items or the area cannot be used.
     """
     return planner.plan(_config(config))
 
@@ -104,10 +110,15 @@ def run(
     listener : Listener, optional
         Told of each finished task.
 
+    Returns
+    -------
+    Result
+
     Raises
     ------
     BadInput
-        Before anything has been written.
+        The configuration, the items or the output cannot be used; nothing has been written then. Or dark pixels
+        contradict the metadata: what was built stays, and nothing is dated.
     """
     config = _config(config)
     output = output_of(config)
@@ -145,7 +156,13 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
 
 
 def republish(config: Config | str | Path) -> Result:
-    """Publish again from the layers that are there."""
+    """Publish again from the layers that are there.
+
+    Raises
+    ------
+    BadInput
+        Nothing has been run there, or a run is writing.
+    """
     config = _config(config)
     output = output_of(config)
     planned = plan_file.load(config, output)
@@ -156,19 +173,30 @@ def republish(config: Config | str | Path) -> Result:
 
 
 def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: Any) -> xr.Dataset:
-    """Detection on a cube of one's own.
+    """Detect on a cube of your own.
 
     Parameters
     ----------
     cube : DataArray (time, y, x) or (index, time, y, x), or Dataset of (time, y, x) indices
         Floating point, NaN = not clear; `time` must be strictly increasing days. Dask-backed cubes stay lazy; each
         block then holds the whole series.
-    detector, **params
-        As kernels.detect.
+    detector : str
+        An entry of ``kernels.DETECTORS``.
+    **params
+        The detector's parameters, where they are not to be its defaults.
 
     Returns
     -------
-    Dataset of the layers, (y, x).
+    Dataset
+        The layers, (y, x) each, as ``kernels.LAYERS`` describes them; lazy where the cube is.
+
+    Raises
+    ------
+    BadInput
+        The cube's dimensions are none of those.
+    ValueError
+        The values are not floating point, the dates do not increase day by day, or the detector or a parameter is
+        unknown.
     """
     stack = cube.to_dataarray("index") if isinstance(cube, xr.Dataset) else cube
     if "index" not in stack.dims:
@@ -183,7 +211,7 @@ def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: 
         stack = stack.chunk({"index": -1, "time": -1})
     dates = stack["time"].values.astype("datetime64[D]")
 
-    def block(values: np.ndarray) -> tuple[np.ndarray, ...]:
+    def block(values: NDArray[np.floating[Any]]) -> tuple[NDArray[Any], ...]:
         return tuple(kernels.detect(np.moveaxis(values, (2, 3), (0, 1)).astype(np.float32), dates, detector, **params))
 
     layers = xr.apply_ufunc(
@@ -204,7 +232,7 @@ def output_of(config: Config) -> Output:
 
 
 def source_digest() -> str:
-    """Digest of the code that this process runs."""
+    """Return the digest of the code that this process runs."""
     return code_digest([str(Path(str(package.__file__)).parent) for package in (kernels, pipeline, cluster)])
 
 
@@ -234,7 +262,7 @@ def _execute(
 
 @contextmanager
 def _client(config: Config, client: Client | None) -> Iterator[Client]:
-    """A client whose workers are ready and run this very code."""
+    """Yield a client whose workers are ready and run this very code."""
     if client is None:
         c = config.cluster
         try:

@@ -145,7 +145,7 @@ def _publish(options: argparse.Namespace) -> int:
 
 
 def _report(result: Any) -> int:
-    """What a run did, in a few lines."""
+    """Print what a run did, in a few lines, and return the exit code."""
     outcome = result.outcome
     print(
         f"{outcome.done} tasks done, {outcome.skipped} done before, {len(outcome.failed)} regions failed, "

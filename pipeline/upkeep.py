@@ -15,12 +15,13 @@ from groundbreak.pipeline.running.ledger import Ledger, locked
 
 
 def status(config: Config, output: Output) -> dict[str, Any]:
-    """How far an output is, from its records alone.
+    """Tell how far an output is, from its records alone.
 
     Returns
     -------
-    dict of "tasks" (kind -> state -> count), "faults", "failed" (task -> error), "pixels" (by status), "seconds",
-    "bytes_written".
+    dict
+        "tasks" (kind -> state -> count), "faults", "failed" (task -> error), "pixels" (status -> count), "seconds" and
+        "bytes_written".
 
     Raises
     ------
@@ -53,7 +54,8 @@ def verify(config: Config, output: Output) -> dict[str, list[str]]:
 
     Returns
     -------
-    dict: task -> objects of it that are missing or differ; empty where all is well.
+    dict
+        Task -> objects of it that are missing or differ; empty where all is well.
 
     Raises
     ------

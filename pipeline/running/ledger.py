@@ -67,12 +67,12 @@ class Ledger:
         self.records = _load(output)
 
     def finished(self, task: str, identity: str) -> bool:
-        """Whether a task is done, with the very output that the plan asks for."""
+        """Tell whether a task is done, with the very output that the plan asks for."""
         record = self.records.get(task)
         return record is not None and record.state == "done" and record.identity == identity
 
     def built(self, task: str, identity: str) -> bool:
-        """Whether a build is done, or was and has served: its cube was not to be kept."""
+        """Tell whether a build is done, or was done and has served, its cube not being kept."""
         record = self.records.get(task)
         return record is not None and record.state in ("done", "dropped") and record.identity == identity
 
@@ -108,7 +108,7 @@ class Ledger:
             self.begin(task, "")
 
     def faults(self, tasks: set[str]) -> list[Fault]:
-        """Faults of the tasks named, in order."""
+        """Return the faults of the tasks named, in the order of their names."""
         return [f for name in sorted(tasks & self.records.keys()) for f in self.records[name].faults]
 
     def compact(self) -> None:
@@ -132,6 +132,7 @@ def write_record(output: Output, record: Record) -> None:
 
 
 def now() -> str:
+    """Return the time as a record holds it: UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 

@@ -39,7 +39,7 @@ def slab_identity(cube: str, region: Region, start: int, versions: Sequence[str]
 
 
 def stored_list(versions: Sequence[Observation]) -> list[dict[str, Any]]:
-    """What the cube's metadata keep of its observations."""
+    """List what the cube's metadata keep of its observations: id, time, version and items of each."""
     return [
         {"id": o.id, "time": str(o.time), "version": o.version, "items": [s.id for s in o.scenes]} for o in versions
     ]
