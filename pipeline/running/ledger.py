@@ -77,8 +77,9 @@ class Ledger:
         return record is not None and record.state in ("done", "dropped") and record.identity == identity
 
     def drop(self, names: Sequence[str]) -> None:
-        """Delete what builds wrote. They count as dropped before the first object goes, and what a crash leaves is
-        deleted by the next call.
+        """Delete what some builds wrote.
+
+        They count as dropped before the first object goes, and what a crash leaves is deleted by the next call.
         """
         for name in names:
             record = dataclasses.replace(self.records[name], state="dropped")
