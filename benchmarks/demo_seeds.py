@@ -11,7 +11,7 @@ from pathlib import Path
 
 from groundbreak.cluster.connect import connect
 from groundbreak.pipeline import api
-from groundbreak.pipeline.core.config import load
+from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.testing.archive import write_archive
 from groundbreak.pipeline.testing.demo import CONFIG, over_http
 from groundbreak.pipeline.testing.server import ArchiveServer
@@ -33,7 +33,7 @@ def main() -> None:
             file.write_text(CONFIG.format(bbox=list(truth.bbox), start=truth.start, end=truth.end))
             begun = time.monotonic()
             with ArchiveServer(folder / "archive") as server:
-                result = api.run(over_http(load(file), server.url), client)
+                result = api.run(over_http(Config.from_toml(file), server.url), client)
             rows = score(truth, result.sites)
             print(f"\nseed {seed}: run in {time.monotonic() - begun:.0f} s, {len(result.faults)} faults")
             print(render(rows))

@@ -21,7 +21,7 @@ def write(result: Row, folder: Path, name: str, text: str, draw: Callable[[Row, 
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table whose columns line up: the first to the left, the others to the right."""
+    """Return a Markdown table whose columns line up: the first to the left, the others to the right."""
     width = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
 
     def line(row: Sequence[str]) -> str:

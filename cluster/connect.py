@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
+
+LOG = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 
@@ -22,40 +26,66 @@ SETTINGS = {
 
 
 @contextmanager
-def connect(
-    kind: str, *, address: str | None = None, workers: int | None = None, memory: str | None = None
-) -> Iterator[Client]:
-    """A connected client; a local cluster ends with it.
+def _local(workers: int | None = None, memory: str | None = None) -> Iterator[Client]:
+    """Start worker processes of one thread each on this machine, one for each core if not told; they end with it."""
+    count = workers or len(os.sched_getaffinity(0))
+    cluster = LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,
+        processes=True,
+        host=LOOPBACK,
+        memory_limit=memory or "auto",
+        dashboard_address=f"{LOOPBACK}:0",
+    )
+    LOG.info("a local cluster of %d workers; dashboard at %s", count, cluster.dashboard_link)
+    with cluster, Client(cluster) as client:
+        yield client
+
+
+@contextmanager
+def _at_address(address: str) -> Iterator[Client]:
+    """Connect to a scheduler that runs already, and outlives its client."""
+    LOG.info("connecting to %s", address)
+    with Client(address, timeout="20s") as client:
+        yield client
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to get a cluster."""
+
+    open: Callable[..., AbstractContextManager[Client]]
+    """Gives a connected client for the options of the kind, and ends what it has started."""
+    needs: tuple[str, ...] = ()
+    """Options that must be given."""
+    takes: tuple[str, ...] = ()
+    """Options that may be given."""
+
+
+KINDS: dict[str, Kind] = {
+    "local": Kind(_local, takes=("workers", "memory")),
+    "address": Kind(_at_address, needs=("address",)),
+}
+"""Name, as ``[cluster] kind`` gives it -> the kind."""
+
+
+@contextmanager
+def connect(kind: str, **options: Any) -> Iterator[Client]:
+    """Yield a connected client of a cluster; what was started for it ends with it.
 
     Parameters
     ----------
-    kind : {"local", "address"}
-    address : str, optional
-        The scheduler's, for "address".
-    workers : int, optional
-        Local worker processes, one thread each; by default one for each core.
-    memory : str, optional
-        Limit of a local worker ("4GiB"); by default its share of the machine's.
+    kind : str
+        An entry of `KINDS`.
+    **options
+        Those that the kind needs, and of those that it takes the ones that are not None:
+        ``address`` is the scheduler's; ``workers`` are local processes of one thread each, by default one for each
+        core; ``memory`` limits each of them ("4GiB"), by default to its share of the machine's.
 
     Raises
     ------
     OSError
-        The address does not answer.
+        The cluster does not answer.
     """
-    with dask.config.set(SETTINGS):
-        if kind == "address":
-            with Client(address, timeout="20s") as client:
-                yield client
-            return
-        count = workers or len(os.sched_getaffinity(0))
-        cluster = LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            processes=True,
-            host=LOOPBACK,
-            memory_limit=memory or "auto",
-            dashboard_address=f"{LOOPBACK}:0",
-            silence_logs=logging.CRITICAL,
-        )
-        with cluster, Client(cluster) as client:
-            yield client
+    with dask.config.set(SETTINGS), KINDS[kind].open(**options) as client:
+        yield client

@@ -19,16 +19,20 @@ class Prepare(WorkerPlugin):
     Parameters
     ----------
     warm_up : callable
-        Called once in the worker, in a thread of its own.
+        Called once in every worker, in a thread of its own.
+    begin : callable
+        Called first in every worker that is a process of its own; sets up its log.
     """
 
     name = "groundbreak-prepare"
 
-    def __init__(self, warm_up: Callable[[], Any]) -> None:
-        self.warm_up = warm_up
+    def __init__(self, warm_up: Callable[[], Any], begin: Callable[[], Any]) -> None:
+        self.warm_up, self.begin = warm_up, begin
 
-    def setup(self, worker: Worker) -> None:
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002 - dask calls it so
+        """Make a worker ready; dask calls this when the worker joins."""
         if threading.current_thread() is threading.main_thread():
+            self.begin()
             # Ctrl-C reaches the whole process group of a terminal; the client decides what becomes of the workers.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         # In a thread: the worker reads and writes meanwhile, and a task that needs a kernel waits for the compiler's
@@ -37,7 +41,7 @@ class Prepare(WorkerPlugin):
 
 
 def code_digest(folders: list[str]) -> str:
-    """sha256 over the Python sources below some folders, names and bytes."""
+    """Return the sha256 over the Python sources below some folders, names and bytes."""
     total = hashlib.sha256()
     for folder in folders:
         root = Path(folder)
@@ -48,6 +52,13 @@ def code_digest(folders: list[str]) -> str:
 
 
 def differing_workers(client: Client, digest: Callable[[], str]) -> list[str]:
-    """Addresses of the workers whose code is not the client's."""
+    """Return the addresses of the workers whose code is not the client's.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    digest : callable
+        Gives the digest of the code that the process runs which calls it.
+    """
     mine = digest()
     return sorted(address for address, theirs in client.run(digest, on_error="return").items() if theirs != mine)

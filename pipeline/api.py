@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from distributed import Client
+from numpy.typing import NDArray
 
 from groundbreak import cluster, kernels, pipeline
 from groundbreak.cluster.connect import connect
 from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
+from groundbreak.pipeline import logs
 from groundbreak.pipeline.compute.offsets import Step
-from groundbreak.pipeline.core.config import Config, load
+from groundbreak.pipeline.core import places, show
+from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Fault
 from groundbreak.pipeline.planning import plan_file, planner
@@ -30,25 +34,56 @@ from groundbreak.pipeline.running.ledger import Ledger, locked
 from groundbreak.pipeline.running.progress import silent
 from groundbreak.pipeline.running.runner import Listener, Outcome
 
+LOG = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a run left behind."""
 
     output: Output
+    """Where it wrote."""
     outcome: Outcome
+    """Which tasks were done, done before, or failed."""
     sites: list[Site]
+    """The sites, largest first."""
     faults: list[Fault]
+    """What could not be read, by name."""
     steps: dict[str, list[Step]]
     """Region -> steps on dark pixels that contradict the provider table, and were accepted."""
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What it came to: label -> figure."""
+        outcome = self.outcome
+        return {
+            "output": self.output.path,
+            "tasks done": outcome.done,
+            "tasks done before": outcome.skipped,
+            "regions failed": len(outcome.failed),
+            "faults": len(self.faults),
+            "sites": len(self.sites),
+        }
+
+    def __repr__(self) -> str:
+        return show.line("Result", self.figures)
+
+    def _repr_html_(self) -> str:
+        rows = ((s.id, s.status, s.onset, s.halt or "-", f"{s.area_m2:,.0f}") for s in self.sites)
+        return show.table("Result", self.figures) + show.listing(("site", "status", "onset", "halt", "m²"), rows)
+
 
 def plan(config: Config | str | Path) -> Plan:
-    """Plan a run without reading a pixel.
+    """Plan a run without reading a pixel; headers of files are read.
+
+    Parameters
+    ----------
+    config : Config or path of a configuration file
 
     Raises
     ------
     BadInput
+        The configuration, the items or the area cannot be used.
     """
     return planner.plan(_config(config))
 
@@ -75,14 +110,20 @@ def run(
     listener : Listener, optional
         Told of each finished task.
 
+    Returns
+    -------
+    Result
+
     Raises
     ------
     BadInput
-        Before anything has been written.
+        The configuration, the items or the output cannot be used; nothing has been written then. Or dark pixels
+        contradict the metadata: what was built stays, and nothing is dated.
     """
     config = _config(config)
     output = output_of(config)
     planned = planner.plan(config, headers.load(output))
+    LOG.info("%r", planned)
     with locked(output):
         ledger = Ledger(output)
         if retry:
@@ -108,37 +149,54 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
     with locked(output):
         ledger = Ledger(output)
         ready = prepared.reopen(planned, output, ledger)
-        for stage in ready:
-            for region in stage.planned.regions:
-                ledger.forget(prepared.detect_name(region))
+        for grid in ready:
+            for region in grid.planned.regions:
+                ledger.forget(places.detect_task(region.key))
         return _execute(config, output, ledger, ready, client, listener or silent())
 
 
 def republish(config: Config | str | Path) -> Result:
-    """Publish again from the layers that are there."""
+    """Publish again from the layers that are there.
+
+    Raises
+    ------
+    BadInput
+        Nothing has been run there, or a run is writing.
+    """
     config = _config(config)
     output = output_of(config)
     planned = plan_file.load(config, output)
     with locked(output):
         ledger = Ledger(output)
-        sites, steps = publish(planned, output, ledger, {})
-    return Result(output, Outcome(), sites, ledger.faults(set(ledger.records)), steps)
+        summary = publish(planned, output, ledger, {})
+    return Result(output, Outcome(), list(summary.sites), ledger.faults(set(ledger.records)), summary.contradicting)
 
 
 def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: Any) -> xr.Dataset:
-    """Detection on a cube of one's own.
+    """Detect on a cube of your own.
 
     Parameters
     ----------
     cube : DataArray (time, y, x) or (index, time, y, x), or Dataset of (time, y, x) indices
         Floating point, NaN = not clear; `time` must be strictly increasing days. Dask-backed cubes stay lazy; each
         block then holds the whole series.
-    detector, **params
-        As kernels.detect.
+    detector : str
+        An entry of ``kernels.DETECTORS``.
+    **params
+        The detector's parameters, where they are not to be its defaults.
 
     Returns
     -------
-    Dataset of the layers, (y, x).
+    Dataset
+        The layers, (y, x) each, as ``kernels.LAYERS`` describes them; lazy where the cube is.
+
+    Raises
+    ------
+    BadInput
+        The cube's dimensions are none of those.
+    ValueError
+        The values are not floating point, the dates do not increase day by day, or the detector or a parameter is
+        unknown.
     """
     stack = cube.to_dataarray("index") if isinstance(cube, xr.Dataset) else cube
     if "index" not in stack.dims:
@@ -153,7 +211,7 @@ def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: 
         stack = stack.chunk({"index": -1, "time": -1})
     dates = stack["time"].values.astype("datetime64[D]")
 
-    def block(values: np.ndarray) -> tuple[np.ndarray, ...]:
+    def block(values: NDArray[np.floating[Any]]) -> tuple[NDArray[Any], ...]:
         return tuple(kernels.detect(np.moveaxis(values, (2, 3), (0, 1)).astype(np.float32), dates, detector, **params))
 
     layers = xr.apply_ufunc(
@@ -169,16 +227,17 @@ def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: 
 
 
 def output_of(config: Config) -> Output:
+    """Return where a configuration's results go."""
     return Output(config.path(config.output.path))
 
 
 def source_digest() -> str:
-    """Digest of the code that this process runs."""
-    return code_digest([str(Path(str(p.__file__)).parent) for p in (kernels, pipeline, cluster)])
+    """Return the digest of the code that this process runs."""
+    return code_digest([str(Path(str(package.__file__)).parent) for package in (kernels, pipeline, cluster)])
 
 
 def _config(config: Config | str | Path) -> Config:
-    return config if isinstance(config, Config) else load(config)
+    return config if isinstance(config, Config) else Config.from_toml(config)
 
 
 def _execute(
@@ -191,24 +250,24 @@ def _execute(
 ) -> Result:
     work = runner.due(ready, ledger)
     try:
-        if work.parts:
+        if work.regions:
             with _client(config, client) as connected:
                 runner.execute(work, connected, ledger, listener)
     finally:
         ledger.compact()
     outcome = work.outcome
-    sites, steps = publish(prepared.settled_plan(ready), output, ledger, outcome.ignored)
-    return Result(output, outcome, sites, ledger.faults(outcome.tasks), steps)
+    summary = publish(prepared.settled_plan(ready), output, ledger, outcome.ignored)
+    return Result(output, outcome, list(summary.sites), ledger.faults(outcome.tasks), summary.contradicting)
 
 
 @contextmanager
 def _client(config: Config, client: Client | None) -> Iterator[Client]:
-    """A client whose workers are ready and run this very code."""
+    """Yield a client whose workers are ready and run this very code."""
     if client is None:
         c = config.cluster
         try:
             with (
-                connect(c.kind, address=c.address, workers=c.workers, memory=c.memory) as own,
+                connect(c.kind, **c.options) as own,
                 _client(config, own) as ready,
             ):
                 yield ready
@@ -222,5 +281,6 @@ def _client(config: Config, client: Client | None) -> Iterator[Client]:
     if different:
         rule = f"run other code than this client: {', '.join(different)}"
         raise BadInput("[cluster] workers", rule, "Install the same version of groundbreak on all of them")
-    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector)))
+    level = logs.LOGGER.getEffectiveLevel()
+    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector), partial(logs.log_to_stderr, level)))
     yield client

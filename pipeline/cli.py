@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from groundbreak.pipeline.core import show
 from groundbreak.pipeline.core.types import BadInput, Fault
+from groundbreak.pipeline.logs import log_to_stderr
 from groundbreak.pipeline.version import __version__
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -26,6 +29,8 @@ SHOWN = 20
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, do, and turn what happened into an exit code."""
     options = _parser().parse_args(arguments)
+    levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
+    log_to_stderr(levels.get(options.verbose - options.quiet, logging.DEBUG))
     try:
         command: Callable[[argparse.Namespace], int] = options.command
         return command(options)
@@ -55,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         if config:
             sub.add_argument("config", metavar="CONFIG.toml")
+        loud = sub.add_mutually_exclusive_group()
+        loud.add_argument(
+            "-v", "--verbose", action="count", default=0, help="log what the run decides; twice: every task"
+        )
+        loud.add_argument(
+            "-q", "--quiet", action="store_true", help="no progress and no warnings: the result and errors"
+        )
         return sub
 
     sub = add("plan", _plan, "show what a run would do, without reading a pixel")
@@ -86,7 +98,7 @@ def _plan(options: argparse.Namespace) -> int:
         print(planner.to_json(planned))
         return DONE
     for name, value in planned.summary().items():
-        print(f"{name:<28} {_size(value) if 'bytes' in name or 'memory' in name else value}")
+        print(f"{name:<28} {show.figure(name, value)}")
     for g in planned.grids:
         print(
             f"\ngrid {g.grid.name}: EPSG:{g.grid.frame.epsg}, {len(g.regions)} regions of {g.grid.region} px, "
@@ -121,7 +133,7 @@ def _job(options: argparse.Namespace, call: str, **arguments: Any) -> int:
     from groundbreak.pipeline import api
     from groundbreak.pipeline.running.progress import listener
 
-    with listener(options.log) as tell:
+    with listener("none" if options.quiet else options.log) as tell:
         result: api.Result = getattr(api, call)(options.config, listener=tell, **arguments)
     return _report(result)
 
@@ -133,7 +145,7 @@ def _publish(options: argparse.Namespace) -> int:
 
 
 def _report(result: Any) -> int:
-    """What a run did, in a few lines."""
+    """Print what a run did, in a few lines, and return the exit code."""
     outcome = result.outcome
     print(
         f"{outcome.done} tasks done, {outcome.skipped} done before, {len(outcome.failed)} regions failed, "
@@ -160,9 +172,9 @@ def _fault(fault: Fault) -> str:
 
 def _status(options: argparse.Namespace) -> int:
     from groundbreak.pipeline import api, upkeep
-    from groundbreak.pipeline.core.config import load
+    from groundbreak.pipeline.core.config import Config
 
-    config = load(options.config)
+    config = Config.from_toml(options.config)
     found = upkeep.status(config, api.output_of(config))
     if options.json:
         print(json.dumps(found, indent=2))
@@ -171,7 +183,7 @@ def _status(options: argparse.Namespace) -> int:
             print(f"{kind:<8} " + ", ".join(f"{n} {state}" for state, n in states.items()))
         print(f"faults   {found['faults']}")
         print("pixels   " + ", ".join(f"{n} {status}" for status, n in found["pixels"].items()))
-        print(f"written  {_size(found['bytes_written'])} in {found['seconds']} task seconds")
+        print(f"written  {show.size(found['bytes_written'])} in {found['seconds']} task seconds")
         for task, error in list(found["failed"].items())[:SHOWN]:
             print(f"failed   {task}: {error}")
     return FAILED if found["failed"] else DONE
@@ -179,9 +191,9 @@ def _status(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from groundbreak.pipeline import api, upkeep
-    from groundbreak.pipeline.core.config import load
+    from groundbreak.pipeline.core.config import Config
 
-    config = load(options.config)
+    config = Config.from_toml(options.config)
     damaged = upkeep.verify(config, api.output_of(config))
     for task, objects in damaged.items():
         print(f"{task}: {', '.join(objects)}")
@@ -192,16 +204,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from groundbreak.pipeline.testing.demo import run_demo
 
-    return run_demo(options.folder, options.seed, options.log)
-
-
-def _size(value: Any) -> str:
-    number = float(value)
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} TB"
+    return run_demo(options.folder, options.seed, "none" if options.quiet else options.log)
 
 
 if __name__ == "__main__":

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output, checksum
 from groundbreak.pipeline.core.types import Record
 from groundbreak.pipeline.planning import plan_file
 from groundbreak.pipeline.planning.planner import Plan
 from groundbreak.pipeline.running.ledger import Ledger, locked
-from groundbreak.pipeline.running.prepared import build_name, detect_name
 
 
 def status(config: Config, output: Output) -> dict[str, Any]:
-    """How far an output is, from its records alone.
+    """Tell how far an output is, from its records alone.
 
     Returns
     -------
-    dict of "tasks" (kind -> state -> count), "faults", "failed" (task -> error), "pixels" (by status), "seconds",
-    "bytes_written".
+    dict
+        "tasks" (kind -> state -> count), "faults", "failed" (task -> error), "pixels" (status -> count), "seconds" and
+        "bytes_written".
 
     Raises
     ------
@@ -53,7 +54,8 @@ def verify(config: Config, output: Output) -> dict[str, list[str]]:
 
     Returns
     -------
-    dict: task -> objects of it that are missing or differ; empty where all is well.
+    dict
+        Task -> objects of it that are missing or differ; empty where all is well.
 
     Raises
     ------
@@ -83,5 +85,5 @@ def _names(plan: Plan) -> list[str]:
         name
         for g in plan.grids
         for r in g.regions
-        for name in (*(build_name(r, s.index) for s in g.slabs(plan.depth)), detect_name(r))
+        for name in (*(places.build_task(r.key, s.index) for s in g.slabs(plan.depth)), places.detect_task(r.key))
     ]

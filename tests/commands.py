@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from distributed import Client
+
+from tests.world import Sections, settings
 
 
 def write_config(
@@ -18,21 +20,14 @@ def write_config(
     *,
     items: str = "source/items.json",
     out: str = "out",
-    **sections: Mapping[str, Any],
+    **sections: Unpack[Sections],
 ) -> Path:
-    """A configuration file whose tasks run on the client's cluster; sections as tests.world.configure takes them."""
-    data: dict[str, dict[str, Any]] = {
-        "area": {"bbox": list(bbox)},
-        "source": {"items": items, "datetime": datetime},
-        "output": {"path": out},
-        "cube": {"region": 64, "slab": 12},
-    }
+    """Write a configuration file whose tasks run on the client's cluster, with further sections as given; its path."""
     if client is not None:
-        data["cluster"] = {"kind": "address", "address": client.scheduler.address}
-    for name, values in sections.items():
-        data[name] = {**data.get(name, {}), **values}
+        assert client.scheduler is not None
+        sections = {"cluster": {"kind": "address", "address": client.scheduler.address}, **sections}
     lines = []
-    for name, values in data.items():
+    for name, values in settings(bbox, datetime, items, out, sections).items():
         # JSON's texts, numbers, lists and booleans are TOML's, too.
         lines += [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in values.items() if value is not None)]
     path.write_text("\n".join(lines) + "\n")

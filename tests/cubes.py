@@ -17,9 +17,11 @@ from affine import Affine
 from distributed.protocol.pickle import dumps, loads
 from odc.geo.geobox import GeoBox
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Frame, Record
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Record
 from groundbreak.pipeline.planning import planner
 from groundbreak.pipeline.planning.planner import GridPlan, Plan
 from groundbreak.pipeline.readers.cog import NotByBlocks
@@ -29,7 +31,7 @@ from groundbreak.pipeline.stores import layout
 from tests.world import SIDES
 
 BLOCKS = "blocks, as they lie in the file"
-"""The way of an asset that the block reader reads."""
+"""How a plan names the way of an asset that the block reader reads."""
 APPLIED = "earthsearch:boa_offset_applied"
 """Property of an item: whether its pixels are free of ESA's offset."""
 
@@ -44,7 +46,7 @@ class Meaning(NamedTuple):
 
 
 USUAL = {band: Meaning("uint8" if band == "scl" else "uint16", 0) for band in SIDES}
-"""Of the bands of tests.world."""
+"""What the bands of tests.world mean."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ class Built:
         return [f for r in self.records for f in r.faults]
 
     def stored(self, grid: str, band: str, resolution: float) -> np.ndarray:
-        """(time, y, x) of a band, as stored."""
+        """Return a band as it is stored, (time, y, x)."""
         path = f"{layout.group_name(resolution)}/{band}"
-        return np.asarray(zarr.open_array(self.output.zarr(prepared.cube_key(grid)), path=path, mode="r")[:])
+        return np.asarray(zarr.open_array(self.output.zarr(places.cube(grid)), path=path, mode="r")[:])
 
 
 def build(config: Config, *, general: bool = False) -> Built:
@@ -80,7 +82,7 @@ def build(config: Config, *, general: bool = False) -> Built:
 
 
 def read_items(path: Path, unused: Collection[str] = ()) -> list[pystac.Item]:
-    """The items of an items.json, but those named."""
+    """Read the items of an items.json, without those whose ids are in ``unused``."""
     items = [pystac.Item.from_dict(feature) for feature in json.loads(path.read_text())["features"]]
     for item in items:
         item.set_self_href(str(path))
@@ -88,7 +90,7 @@ def read_items(path: Path, unused: Collection[str] = ()) -> list[pystac.Item]:
 
 
 def by_odc(items: list[pystac.Item], asset: str, frame: Frame, meaning: Meaning) -> np.ndarray:
-    """(time, y, x) digital numbers on a frame: an observation a datatake, of whose items the first given wins."""
+    """Load digital numbers on a frame with odc-stac, (time, y, x); of the items of a datatake the first given wins."""
     loaded = odc.stac.load(
         items,
         bands=[asset],
@@ -104,14 +106,14 @@ def by_odc(items: list[pystac.Item], asset: str, frame: Frame, meaning: Meaning)
 
 
 def reflectance(numbers: np.ndarray, meaning: Meaning, offsets: np.ndarray) -> np.ndarray:
-    """What a cube stores of digital numbers, (time, y, x) int16; ``offsets`` (time,) are added to the band's own."""
+    """Return what a cube stores of digital numbers, (time, y, x) int16; ``offsets`` (time,) add to the band's own."""
     scaled = np.rint((meaning.scale * numbers.astype("f8") + meaning.offset + offsets[:, None, None]) * 1e4)
     missing = np.isnan(numbers) | (numbers == meaning.nodata)
     return np.where(missing, REFLECTANCE_FILL, np.clip(scaled, -32767, 32767)).astype("i2")
 
 
 def inside(planned: GridPlan, resolution: float) -> np.ndarray:
-    """(y, x) pixels of a grid's frame that the cube holds."""
+    """Return which pixels (y, x) of a grid's frame the cube holds."""
     frame = planned.grid.frame.at(resolution)
     found = np.zeros((frame.height, frame.width), bool)
     for region in planned.regions:

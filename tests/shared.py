@@ -8,7 +8,7 @@ import pytest
 
 
 def _find() -> Path:
-    """The nearest folder `shared` above that holds data, or a path that does not exist."""
+    """Return the nearest folder `shared` above that holds data, or a path that does not exist."""
     above = [folder / "shared" for folder in Path(__file__).resolve().parents]
     return next((path for path in above if (path / "data").is_dir()), above[0] / "absent")
 

@@ -19,8 +19,9 @@ import pytest
 import requests
 import shapely
 
+from tests.world import SIDES, feature
+
 ESA = {"red": "B04", "nir": "B08", "swir16": "B11", "scl": "SCL"}
-SIDES = {"red": 10, "nir": 10, "swir16": 20, "scl": 20}
 BOX = (-106.0, 39.0, -105.0, 39.7)
 AREA = shapely.box(-105.6, 39.2, -105.5, 39.3)
 
@@ -36,20 +37,14 @@ def pc_item(
     box: tuple[float, float, float, float] = BOX,
     host: str = "https://sentinel2l2a01.blob.core.windows.net",
 ) -> dict[str, Any]:
-    """A Sentinel-2 item of Planetary Computer: ESA's band names, no raster:bands."""
+    """Return a Sentinel-2 item of Planetary Computer: ESA's band names, no raster:bands."""
     stamp = made.translate(str.maketrans("", "", "-:Z"))
     name = f"S2A_MSIL2A_{take}_R098_T{tile}_{stamp}"
     time = f"{take[:4]}-{take[4:6]}-{take[6:11]}:{take[11:13]}:{take[13:]}.024Z"
-    return {
-        "type": "Feature",
-        "stac_version": "1.0.0",
-        "stac_extensions": [],
-        "id": name,
-        "collection": "sentinel-2-l2a",
-        "geometry": json.loads(shapely.to_geojson(shapely.box(*box))),
-        "bbox": list(box),
-        "links": [],
-        "properties": {
+    return feature(
+        name,
+        shapely.box(*box),
+        properties={
             "datetime": time,
             "platform": "Sentinel-2A",
             "constellation": "Sentinel 2",
@@ -61,7 +56,7 @@ def pc_item(
             "s2:generation_time": made,
             "s2:nodata_pixel_percentage": nodata,
         },
-        "assets": {
+        assets={
             key: {
                 "href": f"{host}/sentinel2-l2/{name}/{key}_{SIDES[band]}m.tif",
                 "type": "image/tiff; application=geotiff; profile=cloud-optimized",
@@ -70,13 +65,13 @@ def pc_item(
             }
             for band, key in ESA.items()
         },
-    }
+    )
 
 
 def earth_search_item(
     *, offset: float | None, applied: bool | None, baseline: str = "05.10", **more: Any
 ) -> dict[str, Any]:
-    """A Sentinel-2 item of Earth Search: common band names, raster:bands, and its flag."""
+    """Return a Sentinel-2 item of Earth Search: common band names, raster:bands, and its flag."""
     item = pc_item(baseline=baseline, **more)
     if applied is not None:
         item["properties"]["earthsearch:boa_offset_applied"] = applied
@@ -91,7 +86,7 @@ def earth_search_item(
 
 
 def collection(*items: dict[str, Any]) -> dict[str, Any]:
-    """A FeatureCollection."""
+    """Return a FeatureCollection of these items."""
     return {"type": "FeatureCollection", "features": list(items)}
 
 
@@ -106,7 +101,7 @@ class Loopback:
 
 
 def reply(document: Any, status: int = 200) -> tuple[int, dict[str, str], bytes]:
-    """A JSON answer."""
+    """Return an answer of `serve` that holds a JSON document."""
     return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
 
 
@@ -155,7 +150,7 @@ def stac_api(path: Path) -> Iterator[str]:
     program = Path(sys.executable).with_name("rustac")
     if not program.exists():
         pytest.skip("rustac's server is not here")
-    command = [program, "serve", path, "-a", address, "--create-collections", "--use-duckdb", "false"]
+    command = [str(program), "serve", str(path), "-a", address, "--create-collections", "--use-duckdb", "false"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             for _ in range(400):

@@ -17,7 +17,7 @@ from groundbreak.pipeline.stores.tiles import Tiles
 
 
 def zarr_bytes(out: Path) -> dict[str, str]:
-    """Key -> sha256 of every object of every Zarr store below a folder."""
+    """Return key -> sha256 of every object of every Zarr store below a folder."""
     return {
         str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest()
         for p in sorted(out.rglob("*"))
@@ -35,7 +35,7 @@ def write_slab(store: Store, grid: Grid, region: Region, slab: Slab, band: str, 
 
 
 def tiled(values: np.ndarray, chunks: tuple[int, ...], fill: int) -> Tiles:
-    """(time, y, x) pixels, no deeper than a chunk, as tiles."""
+    """Cut (time, y, x) pixels, no deeper than a chunk, into tiles."""
     count, height, width = values.shape
     tiles = Tiles(np.full(Tiles.shape(chunks, height, width), fill, values.dtype), count, height, width, fill)
     for t in range(count):
@@ -44,5 +44,5 @@ def tiled(values: np.ndarray, chunks: tuple[int, ...], fill: int) -> Tiles:
 
 
 def output_bytes(output: Output) -> dict[str, str]:
-    """Key -> sha256 of every object of an output, wherever it lies."""
+    """Return key -> sha256 of every object of an output, wherever it lies."""
     return {key: hashlib.sha256(output.get(key) or b"").hexdigest() for key in sorted(output.list(""))}

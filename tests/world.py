@@ -6,22 +6,36 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pyproj
 import rasterio
 import shapely
 from affine import Affine
+from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.core import geo
-from groundbreak.pipeline.core.config import Config, parse
-from groundbreak.pipeline.core.types import Frame
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.frame import Frame
 
 SIDES = {"blue": 10, "red": 10, "nir": 10, "swir16": 20, "scl": 20}
 CLEAR = 5
 Pixels = Callable[[str, "Tile", int, np.ndarray, np.ndarray], Any]
 """(band, tile, number of the date, x, y of the pixel centres) -> digital numbers."""
+
+
+class Sections(TypedDict, total=False):
+    """Sections of a configuration, each with the keys that a test sets."""
+
+    area: Mapping[str, Any]
+    source: Mapping[str, Any]
+    output: Mapping[str, Any]
+    cube: Mapping[str, Any]
+    detect: Mapping[str, Any]
+    cluster: Mapping[str, Any]
+    run: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -38,13 +52,13 @@ class Tile:
         return Frame(self.epsg, self.x0, self.y0, side, self.size * 10 // side, self.size * 10 // side)
 
     @property
-    def footprint(self) -> Any:
-        """Lon/lat polygon."""
+    def footprint(self) -> BaseGeometry:
+        """Polygon of the tile in lon/lat."""
         return geo.to_lonlat(shapely.box(*self.frame().bounds), self.epsg)
 
 
-def plain(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
-    """Clear, and the same everywhere: each band its own level, a little noise by date."""
+def plain(band: str, _tile: Tile, number: int, _x: np.ndarray, _y: np.ndarray) -> Any:
+    """Pixels that are clear, and the same everywhere: each band its own level, a little noise by date."""
     if band == "scl":
         return CLEAR
     level = {"blue": 600, "red": 800, "nir": 2500, "swir16": 2200}[band]
@@ -52,10 +66,10 @@ def plain(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> A
 
 
 def works(dates: Sequence[str], site: tuple[float, float, float, float], onset: str, halt: str) -> Pixels:
-    """Seasonal grass; a site (its centre, half its width and height) is cleared, worked on, and built."""
+    """Return seasonal grass; a site (its centre, half its width and height) is cleared, worked on, and built."""
     days_in = (np.array(dates, "datetime64[D]") - np.datetime64(dates[0])).astype(int)
 
-    def pixels(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
+    def pixels(band: str, _tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
         if band == "scl":
             return np.where((number % 4 == 3) & (x + y > 0), 9, CLEAR)
         season = np.sin(2 * np.pi * days_in[number] / 365.25)
@@ -74,7 +88,7 @@ def works(dates: Sequence[str], site: tuple[float, float, float, float], onset: 
 def write_raster(
     path: Path, values: np.ndarray, frame: Frame, *, mask: np.ndarray | None = None, **creation: Any
 ) -> None:
-    """A GeoTIFF of (rows, columns) or (band, rows, columns), with an internal mask if one is given."""
+    """Write a GeoTIFF of (rows, columns) or (band, rows, columns), with an internal mask if one is given."""
     path.parent.mkdir(parents=True, exist_ok=True)
     bands = values if values.ndim == 3 else values[None]
     profile = {
@@ -94,44 +108,59 @@ def write_raster(
 
 
 def write_tif(
-    path: Path, values: np.ndarray, frame: Frame, *, block: int = 64, nodata: int | None = 0, **options: Any
+    path: Path, values: np.ndarray, frame: Frame, *, block: int = 64, nodata: float | None = 0, **options: Any
 ) -> None:
-    """A tiled, deflated GeoTIFF with predictor 2."""
+    """Write a tiled, deflated GeoTIFF with predictor 2."""
     usual = {"tiled": True, "blockxsize": block, "blockysize": block, "compress": "deflate", "predictor": 2}
     write_raster(path, values, frame, **{"nodata": nodata, **usual, **options})
 
 
-def item(
-    tile: Tile, date: str, *, suffix: str = "0", baseline: str = "05.00", datatake: str | None = None, **properties: Any
+def feature(
+    name: str, footprint: BaseGeometry, properties: Mapping[str, Any], assets: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """An item as Earth Search writes them, with relative hrefs."""
-    day = date.replace("-", "")
-    name = f"S2A_{tile.code}_{day}_{suffix}_L2A"
-    box = tile.footprint.bounds
+    """Return a STAC 1.0 item of Sentinel-2."""
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
         "stac_extensions": [],
         "id": name,
         "collection": "sentinel-2-l2a",
-        "geometry": json.loads(shapely.to_geojson(tile.footprint)),
-        "bbox": list(box),
+        "geometry": json.loads(shapely.to_geojson(footprint)),
+        "bbox": list(footprint.bounds),
         "links": [],
-        "properties": {
+        "properties": dict(properties),
+        "assets": dict(assets),
+    }
+
+
+def item(
+    tile: Tile,
+    date: str,
+    *,
+    suffix: str = "0",
+    baseline: str = "05.00",
+    properties: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Return an item as Earth Search writes them, with relative hrefs, and these properties beside the usual ones."""
+    day = date.replace("-", "")
+    return feature(
+        f"S2A_{tile.code}_{day}_{suffix}_L2A",
+        tile.footprint,
+        properties={
             "datetime": f"{date}T07:47:00.000Z",
             "platform": "sentinel-2a",
             "constellation": "sentinel-2",
             "proj:epsg": tile.epsg,
             "grid:code": f"MGRS-{tile.code}",
             "s2:processing_baseline": baseline,
-            "s2:datatake_id": f"GS2A_{datatake or day + 'T074700'}_012345_N{baseline}",
+            "s2:datatake_id": f"GS2A_{day}T074700_012345_N{baseline}",
             "s2:datastrip_id": f"S2A_OPER_MSI_L2A_DS_X_{day}T090000_S{day}T074700_N{baseline}",
             "s2:generation_time": f"{date}T12:00:00Z",
             "s2:nodata_pixel_percentage": 0.0,
             "earthsearch:boa_offset_applied": True,
             **properties,
         },
-        "assets": {
+        assets={
             band: {
                 "href": f"./{tile.code}/{date}_{suffix}/{band}.tif",
                 "type": "image/tiff; application=geotiff; profile=cloud-optimized",
@@ -148,7 +177,7 @@ def item(
             }
             for band, side in SIDES.items()
         },
-    }
+    )
 
 
 def write_source(
@@ -189,27 +218,36 @@ def configure(
     datetime: str,
     *,
     items: str = "source/items.json",
-    **sections: Mapping[str, Any],
+    out: str = "out",
+    **sections: Unpack[Sections],
 ) -> Config:
-    """A configuration over `folder`, with further sections as given."""
-    data: dict[str, Any] = {
+    """Return a configuration whose paths are relative to `folder`, with further sections as given."""
+    return Config.from_dict(settings(bbox, datetime, items, out, sections), folder)
+
+
+def settings(
+    bbox: Sequence[float], datetime: str, items: str, out: str, sections: Sections
+) -> dict[str, dict[str, Any]]:
+    """Return the sections of a configuration with small regions and slabs; the keys of `sections` win."""
+    found: dict[str, dict[str, Any]] = {
         "area": {"bbox": list(bbox)},
         "source": {"items": items, "datetime": datetime},
-        "output": {"path": "out"},
+        "output": {"path": out},
         "cube": {"region": 64, "slab": 12},
     }
     for name, values in sections.items():
-        data[name] = {**data.get(name, {}), **values}
-    return parse(data, folder)
+        assert isinstance(values, Mapping)
+        found[name] = {**found.get(name, {}), **values}
+    return found
 
 
 def lonlat_box(epsg: int, left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:
-    """The lon/lat box (west, south, east, north) inside a box of a CRS; west > east over the antimeridian."""
+    """Return the lon/lat box (west, south, east, north) inside a box of a CRS; west > east over the antimeridian."""
     move = pyproj.Transformer.from_crs(epsg, "OGC:CRS84", always_xy=True)
     lons, lats = move.transform([left, right, left, right], [bottom, bottom, top, top])
     return max(lons[0], lons[2]), max(lats[0], lats[1]), min(lons[1], lons[3]), min(lats[2], lats[3])
 
 
 def days(start: str, count: int, step: int) -> list[str]:
-    """ISO dates, `step` days apart."""
+    """Return ISO dates, `step` days apart."""
     return [str(np.datetime64(start) + np.timedelta64(i * step, "D")) for i in range(count)]

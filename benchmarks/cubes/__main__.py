@@ -23,6 +23,7 @@ from benchmarks.cubes.laps import ROOT, Bench
 from benchmarks.cubes.serve import Server
 from benchmarks.cubes.summary import summarise
 from benchmarks.cubes.table import markdown, store
+from benchmarks.machine import processor
 
 PACKAGES = ("dask", "imagecodecs", "numba", "obstore", "odc-stac", "odc-loader", "rasterio", "stackstac", "zarr")
 
@@ -43,7 +44,7 @@ def main() -> None:
         "cases": [],
         "versions": {"GDAL": str(rasterio.__gdal_version__), **_versions()},
         "machine": {
-            "processor": _processor(),
+            "processor": processor(),
             "python": platform.python_version(),
             "load": [os.getloadavg()[0]] * 2,
         },
@@ -72,15 +73,10 @@ def main() -> None:
 
 
 def _versions() -> dict[str, str]:
-    """Of what took part; lazycogs lies in an environment of its own."""
+    """Return the versions of the packages that take part; lazycogs lies in an environment of its own."""
     others = [str(path) for path in ROOT.glob(".venv-lazycogs/lib/*/site-packages")]
     found = {name: metadata.version(name) for name in PACKAGES}
     return found | {d.name: d.version for d in metadata.distributions(name="lazycogs", path=others)}
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

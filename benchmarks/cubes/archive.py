@@ -23,7 +23,7 @@ from groundbreak.pipeline.core import geo
 
 LEVELS = {"blue": 600.0, "nir": 2500.0, "red": 900.0}
 NOISE = 20.0
-"""Of neighbouring pixels; deflate after the predictor then gives what it gives on real reflectance."""
+"""Standard deviation of the noise of a pixel: with it, deflate shrinks the files as it shrinks real reflectance."""
 STEP_DAYS = 5
 _EXTENSIONS = ("raster/v1.1.0", "eo/v1.1.0", "grid/v1.0.0", "projection/v1.1.0")
 
@@ -45,7 +45,7 @@ def write_archive(folder: Path, dates: int) -> float:
 
 
 def write_items(stem: Path, base: str, case: Case, dates: int) -> None:
-    """STEM.json, and the area as STEM.geojson, with hrefs below ``base``."""
+    """Write the items to STEM.json, with hrefs below ``base``, and the area to STEM.geojson."""
     features = [_item(base, tile, n) for n in range(dates) for tile in case.tiles]
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_suffix(".json").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
@@ -61,7 +61,7 @@ def _path(folder: Path, tile: Tile, number: int, band: str) -> Path:
 
 @functools.cache
 def _ground() -> tuple[np.ndarray, np.ndarray]:
-    """(row, column) float32: fields of the ground, 0 to 1, and one field of noise."""
+    """Return fields of the ground, 0 to 1, and one field of noise, (row, column) float32 each."""
     height, width = WEST.size, round((EAST.x0 - WEST.x0) / 10) + EAST.size
     rows, cols = np.mgrid[:height, :width].astype(np.float32)
     fields = np.sin(cols / 91) * np.cos(rows / 57) + 0.4 * np.sin(cols / 17 + rows / 23)
@@ -114,7 +114,7 @@ def _transform(tile: Tile, side: int) -> tuple[float, ...]:
 
 
 def _item(base: str, tile: Tile, number: int) -> dict[str, Any]:
-    """As Earth Search writes them; the offset is gone from pixels and item alike."""
+    """Return an item as Earth Search writes it; the offset is gone from pixels and item alike."""
     day = date(number)
     compact = day.replace("-", "")
     footprint = geo.to_lonlat(shapely.box(*tile.bounds), EPSG)
@@ -159,5 +159,5 @@ def _asset(base: str, tile: Tile, number: int, band: str) -> dict[str, Any]:
 
 
 def span(dates: int) -> str:
-    """The time that the first dates fill."""
+    """Return the time that the first dates fill, as start/end."""
     return f"{date(0)}/{date(dates - 1)}"

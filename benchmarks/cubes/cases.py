@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 EPSG = 32638
 BLOCK = 1024
-"""Side of a block, 10 m pixels; half of it for the mask's, which cover the same ground."""
+"""Side of a block in pixels of 10 m; blocks of the mask have half as many, of 20 m."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Tile:
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """left, bottom, right, top."""
+        """Return left, bottom, right and top, metres."""
         metres = 10 * self.size
         return self.x0, self.y0 - metres, self.x0 + metres, self.y0
 
@@ -30,12 +30,12 @@ WEST = Tile("38TPK", 600_000, 4_400_000)
 EAST = Tile("38TQK", 610_500, 4_400_000)
 """9980 m of overlap, as neighbours in MGRS have; its blocks begin elsewhere."""
 SMALL = Tile("38TPL", 600_000, 4_500_000, 256, 128)
-"""What every contender warms up on."""
+"""The tile that every contender warms up on."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison."""
+    """One comparison: an area, the tiles below it, and how their files are reached."""
 
     key: str
     title: str
@@ -44,11 +44,11 @@ class Case:
     blocks: tuple[tuple[str, int, int], ...]
     """(tile, row, column): what the area needs, the owner's alone where tiles overlap."""
     latency_s: float | None = None
-    """Of every request; None where files are local."""
+    """Seconds that the server waits before every answer; None where files are local."""
 
     @property
     def figure(self) -> str:
-        """What the contenders are compared by."""
+        """Return the key of the time that contenders are compared by."""
         return "cpu_s" if self.latency_s is None else "wall_s"
 
 

@@ -45,6 +45,9 @@ def _differing(ours: Path, theirs: Path, job: Job, band: str) -> int:
 
 
 def _overlap(first: int, length: int, size: int) -> tuple[slice, slice]:
-    """Of an axis on which a cube of ``length`` begins at ``first`` of an area of ``size``: (cube's, area's) part."""
+    """Return where a cube and an area meet on one axis, as slices of the cube and of the area.
+
+    The cube has ``length`` pixels and begins at pixel ``first`` of the area, which has ``size`` pixels.
+    """
     start, stop = max(first, 0), min(first + length, size)
     return slice(start - first, stop - first), slice(start, stop)

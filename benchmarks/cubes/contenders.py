@@ -32,7 +32,7 @@ class Contender:
 
     @property
     def family(self) -> str:
-        """Rows of one family are settings of one builder."""
+        """Return the builder's name; rows of one family are its settings."""
         return self.name.split(",")[0]
 
 

@@ -1,7 +1,7 @@
-"""What no builder can do without: every block inflated, down to the last row that the area needs, and its predictor
-undone; every chunk encoded.
+"""The floor under every builder: what none of them can do without, timed alone.
 
-The bytes are in memory already, and so is the room for the pixels.
+Every block is inflated, down to the last row that the area needs, and its predictor is undone; every chunk is encoded.
+The bytes are in memory already, and so is the memory that the pixels are put into.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from obstore.store import LocalStore
 
 from benchmarks.cubes.job import BANDS, MASK, SPACE_CHUNK, TIME_CHUNK, Job
 from groundbreak.kernels.lanes.jit import jit
-from groundbreak.pipeline.readers.blocks import Piece, decode
+from groundbreak.pipeline.readers.blocks import BlockPart, decode
 from groundbreak.pipeline.readers.cog import Blocks, Cog, read_cog
 
 
@@ -29,11 +29,11 @@ def run(job: Job) -> dict[str, Any]:
     for band in (*BANDS, MASK):
         coded = list(_coded(job, band))
         shape, dtype = coded[0][0].shape, np.uint8 if band == MASK else np.uint16
-        room = bytearray(shape[0] * shape[1] * np.dtype(dtype).itemsize)
+        scratch = bytearray(shape[0] * shape[1] * np.dtype(dtype).itemsize)
         pixels = np.full((len(coded), *shape), 1, dtype)
         begun = time.process_time()
-        for place, (blocks, piece, data) in enumerate(coded):
-            _undo(decode(data, blocks, piece, room), pixels[place])
+        for place, (blocks, part, data) in enumerate(coded):
+            _undo(decode(data, blocks, part, scratch), pixels[place])
         seconds["decode_s"] += time.process_time() - begun
         rows, cols = (side // 2 if band == MASK else side for side in job.shape)
         # As many pixels as the area has; where it lies on several blocks, those of the first.
@@ -41,16 +41,18 @@ def run(job: Job) -> dict[str, Any]:
     return seconds
 
 
-def _coded(job: Job, band: str) -> Iterator[tuple[Blocks, Piece, memoryview]]:
-    """The blocks of a band, a tile's dates one after the other, as their files hold them, and what is taken of them:
-    whole rows, from their top to the area's lower edge."""
+def _coded(job: Job, band: str) -> Iterator[tuple[Blocks, BlockPart, memoryview]]:
+    """Yield the layout of a file, the part of a block that is taken, and the block's bytes as the file holds them.
+
+    The dates of a tile come one after the other. The part is whole rows, from the block's top to the area's lower edge.
+    """
     store = LocalStore()
     for feature in json.loads(Path(job.items).read_text())["features"]:
         tile = feature["properties"]["grid:code"].removeprefix("MGRS-")
         path = Path(feature["assets"][band]["href"])
         cog = read_cog(store, str(path).lstrip("/"))
         assert isinstance(cog, Cog)
-        assert cog.blocks.coding == "deflate" and cog.blocks.predictor == 2
+        assert (cog.blocks.coding, cog.blocks.predictor) == ("deflate", 2)
         height, width = cog.blocks.shape
         across = -(-cog.frame.width // width)
         edge = round((cog.frame.y0 - job.bounds[1]) / cog.frame.resolution)
@@ -59,7 +61,8 @@ def _coded(job: Job, band: str) -> Iterator[tuple[Blocks, Piece, memoryview]]:
             with path.open("rb") as file:
                 file.seek(start)
                 into = slice(0, min(height, edge - row * height)), slice(0, width)
-                yield cog.blocks, Piece(row * across + col, height, 0, 0, into), memoryview(file.read(length))
+                part = BlockPart(row * across + col, height, 0, 0, into)
+                yield cog.blocks, part, memoryview(file.read(length))
 
 
 @jit

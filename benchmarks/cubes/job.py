@@ -1,4 +1,4 @@
-"""What a contender is asked for, and the layout that all of them write: as pipeline.store lays a cube out.
+"""What a contender is asked for, and the layout that all of them write: that of our cubes.
 
 Runs in every contender's interpreter: numpy and zarr only.
 """
@@ -23,9 +23,9 @@ class Job:
     """A cube to be built; travels as JSON."""
 
     items: str
-    """A FeatureCollection, its hrefs absolute."""
+    """Path of a FeatureCollection whose hrefs are absolute."""
     area: str
-    """The same ground as `bounds`, as GeoJSON."""
+    """Path of a GeoJSON file of the ground of `bounds`."""
     span: str
     """start/end of the dates."""
     dates: int
@@ -33,13 +33,13 @@ class Job:
     bounds: tuple[float, float, float, float]
     """left, bottom, right, top."""
     region: int
-    """Side of a region of ours, pixels of 10 m."""
+    """Side of a region of our cubes, in pixels of 10 m."""
     blocks: tuple[tuple[str, int, int], ...]
     """(tile, row, column) of the 10 m blocks that hold the area, each ground once: what the floor decodes."""
     out: str
     """An empty folder."""
     options: dict[str, Any] = field(default_factory=dict)
-    """The contender's own."""
+    """Settings of the contender."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -31,17 +31,17 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """Where laps are run."""
+    """A core, folders and a server on which laps are run."""
 
     folder: Path
-    """The archive's."""
+    """The folder of the archive."""
     scratch: Path
     server: Server
     cpu: int
     dates: int
 
     def run(self, case: Case, contenders: Sequence[Contender], repeats: int) -> list[Row]:
-        """Rounds of laps; a contender that fails is not asked again."""
+        """Run rounds of laps, all contenders in turn; a contender that fails is not asked again."""
         rows: list[Row] = [
             {"name": c.name, "family": c.family, "fault": None, "laps": [], "differing": None, "traffic": None}
             for c in contenders
@@ -71,7 +71,7 @@ class Bench:
             shutil.rmtree(mine)
 
     def _answer(self, case: Case, contender: Contender, *, count: bool) -> Row | str:
-        """What a process says of its lap, or the last line of its complaint.
+        """Run a lap in a process of its own; return what it answers, or the last line of its complaint.
 
         Parameters
         ----------

@@ -29,9 +29,15 @@ class Items:
                 asset["href"] = f"file://{asset['href']}"
 
     def search(
-        self, href: str, *, bbox: Any, datetime: str | None, max_items: int | None = None, **rest: Any
+        self,
+        href: str,  # noqa: ARG002  # lazycogs may give it by name
+        *,
+        bbox: Any,
+        datetime: str | None,
+        max_items: int | None = None,
+        **_rest: Any,
     ) -> list[dict[str, Any]]:
-        """Items that meet a box and an interval of ISO times."""
+        """Return the items that meet a box and an interval of ISO times."""
         west, south, east, north = bbox
         start, _, end = (datetime or "0000/9999").partition("/")
         end = end or start
@@ -45,7 +51,7 @@ class Items:
         return [feature for feature in self.features if wanted(feature)][:max_items]
 
     def search_to_arrow(self, href: str, **query: Any) -> Table:
-        """Their times."""
+        """Return the times of the items that `search` finds."""
         times = [feature["properties"]["datetime"] for feature in self.search(href, **query)]
         return Table.from_pydict({"datetime": Array(times, DataType.utf8())})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cubes.job import BANDS, Job
-from groundbreak.pipeline.core.config import parse
+from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.planning import planner
 from groundbreak.pipeline.readers import assets
@@ -21,7 +21,7 @@ def warm_up() -> None:
 
 def run(job: Job) -> dict[str, Any]:
     """Build the cubes of a job below its folder."""
-    config = parse(
+    config = Config.from_dict(
         {
             "area": {"geometry": job.area},
             "source": {"items": job.items, "datetime": job.span, "allow_hosts": ["127.0.0.1"]},

@@ -38,7 +38,7 @@ class Traffic(NamedTuple):
     methods: dict[str, int]
     mib: float
     blocks: int
-    """Of the bands of 10 m, at full resolution."""
+    """Blocks of the 10 m bands at full resolution that were fetched whole."""
 
 
 class Server:
@@ -64,7 +64,7 @@ class Server:
         self._pipe.recv()
 
     def traffic(self, warm: str) -> Traffic:
-        """What was asked for since then, but for a folder that served the warm-up."""
+        """Return what was asked for since `begin`, without what was asked of the tile of the warm-up."""
         self._pipe.send("log")
         log: list[Got] = [got for got in self._pipe.recv() if not got[1].startswith(f"{warm}/")]
         sent = sum(length for method, _, _, length in log if method != "HEAD")
@@ -72,7 +72,7 @@ class Server:
 
 
 def blocks_read(folder: Path, log: Iterable[Got]) -> int:
-    """How many blocks' bytes were fetched, each as often as all of them were."""
+    """Count the blocks that were fetched, each as often as all of its bytes were."""
     ranges: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for method, path, first, length in log:
         if method == "GET" and path.endswith(BANDS_TIF) and length:
@@ -113,7 +113,7 @@ def _serve(folder: Path, cpu: int, pipe: Connection) -> None:
 
 
 def _got(folder: Path, request: Any) -> Got:
-    """What a line of the log sent."""
+    """Return which bytes a request in the log was sent."""
     file = folder / request.path
     size = file.stat().st_size if file.is_file() and request.outcome in ("200", "206") else 0
     first, last = 0, size - 1

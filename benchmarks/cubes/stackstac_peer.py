@@ -33,7 +33,7 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _defaults(job: Job, items: Any) -> None:
-    """float64 reflectance, every asset on the lattice of 10 m."""
+    """Build the way stackstac's documentation begins: float64 reflectance, every asset on the lattice of 10 m."""
     stack = stackstac.stack(items, assets=[*BANDS, MASK], epsg=job.epsg, bounds=job.bounds, resolution=10)
     for band in BANDS:
         reflectance = _fused(stack.sel(band=band), np.nan).values
@@ -62,7 +62,7 @@ def _tuned(job: Job, items: Any) -> None:
 
 
 def _fused(stack: xr.DataArray, nodata: float) -> xr.DataArray:
-    """One step a date, where stackstac has one an item."""
+    """Make one time step of all items of a date; stackstac makes one of each item."""
     if np.unique(stack["time"]).size == stack["time"].size:
         return stack
     return stack.groupby("time").map(stackstac.mosaic, nodata=nodata)

@@ -12,7 +12,7 @@ from benchmarks.cubes.contenders import FLOOR, OURS
 Row = dict[str, Any]
 
 MANY = "odc-stac"
-"""Whose rows are settings of one way, of which the best is marked."""
+"""The builder whose rows are settings of one way; the best of them is marked."""
 
 
 def summarise(case: Case, rows: Sequence[Row]) -> list[Row]:

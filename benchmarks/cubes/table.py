@@ -16,7 +16,7 @@ HEAD = ("builder", *TIMES, "peak MiB", "blocks", "requests", "MiB", "equal")
 
 
 def markdown(result: Row) -> str:
-    """The whole report; for a terminal, too."""
+    """Write the whole report as Markdown that reads well in a terminal, too."""
     machine, work = result["machine"], result["workload"]
     lines = [
         "# Cubes and who builds them",

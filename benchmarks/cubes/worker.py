@@ -6,7 +6,6 @@ come before the clock starts; a run whose requests are counted may come after it
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import os
@@ -17,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cubes.job import Job
+from benchmarks.machine import PeakMemory
 
 TOUCHED = 2 << 30
-"""Bytes: more than any lap holds; a quarter of it in files, more than any writes."""
+"""Bytes that are touched before a lap: more than any lap holds. A quarter of it goes to files, more than any writes."""
 
 
 def main() -> None:
@@ -45,16 +45,12 @@ def lap(module: Any, job: Job) -> dict[str, Any]:
     its own figures, and cpu_s, of it system_s, wall_s, peak_mib (above what was held before)
     """
     _touch(Path(job.out).parent)
-    # What was freed goes back to the system first, or a run that reuses it would seem to need none.
-    ctypes.CDLL(None).malloc_trim(0)
-    # Linux keeps the peak of a process's resident memory, and forgets it when 5 is written here.
-    Path("/proc/self/clear_refs").write_text("5")
-    before, (user, system), clock = _status("VmRSS"), _cpu(), time.perf_counter()
+    memory = PeakMemory()
+    (user, system), clock = _cpu(), time.perf_counter()
     figures = module.run(job)
     wall_s, (user_s, system_s) = time.perf_counter() - clock, _cpu()
     cpu_s, system_s = user_s + system_s - user - system, system_s - system
-    peak = max(_status("VmHWM") - before, 0) / 1024
-    return {**figures, "cpu_s": cpu_s, "system_s": system_s, "wall_s": wall_s, "peak_mib": peak}
+    return {**figures, "cpu_s": cpu_s, "system_s": system_s, "wall_s": wall_s, "peak_mib": memory.mib()}
 
 
 def _touch(folder: Path) -> None:
@@ -72,17 +68,9 @@ def _touch(folder: Path) -> None:
 
 
 def _cpu() -> tuple[float, float]:
-    """Seconds of the processor, user and system, of this process and of its children that have ended."""
+    """Return processor seconds, user and system, of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime for u in used), sum(u.ru_stime for u in used)
-
-
-def _status(key: str) -> int:
-    """KiB that the system says of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1])
-    raise KeyError(key)
 
 
 if __name__ == "__main__":

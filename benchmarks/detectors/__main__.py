@@ -25,6 +25,7 @@ from benchmarks.detectors.series import Contender, Series
 from benchmarks.detectors.table import markdown, store
 from benchmarks.detectors.worker import Worker
 from benchmarks.detectors.workloads import THINNED, THINNED_PIXELS, Truth, hard_case, speed_series
+from benchmarks.machine import processor
 from groundbreak import kernels
 
 Row = dict[str, Any]
@@ -74,7 +75,7 @@ def main() -> None:
         },
     }
     load.append(os.getloadavg()[0])
-    result["machine"] = {"processor": _processor(), "python": platform.python_version(), "load": load}
+    result["machine"] = {"processor": processor(), "python": platform.python_version(), "load": load}
     print(markdown(result))
     for path in store(result, options.folder):
         print(f"wrote {path}")
@@ -150,11 +151,6 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "in the tree" if package == "groundbreak" else "not installed"
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

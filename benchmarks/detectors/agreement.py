@@ -29,7 +29,7 @@ LEAST = 12
 
 
 def noise(n_pixel: int, years: int, missing: float, seed: int) -> tuple[Floats, np.ndarray]:
-    """White noise on a season, (time, pixel), five years every five days; a third of the pixels step."""
+    """Return white noise on a season, (time, pixel), and its dates, every five days for five years; a third steps."""
     rng = np.random.default_rng(seed)
     dates = np.datetime64("2017-01-01") + np.arange(0, 1826, 5)
     season = 0.3 + 0.1 * np.cos(2 * np.pi * dates.astype(np.int64) / 365.25)[:, None]
@@ -69,7 +69,12 @@ def nrt_monitor(name: str, values: Floats, dates: np.ndarray, n_history: int, st
 
 
 def compare_dates(name: str, values: Floats, dates: np.ndarray, n_history: int) -> tuple[Bools, Bools, Layers]:
-    """(pixel,) each: monitored by both; and whether both say the same, an equal date or none; and our layers."""
+    """Compare the dates of both.
+
+    Returns
+    -------
+    (pixel,) bool, monitored by both; (pixel,) bool, both give one date or none does; our layers
+    """
     theirs, _ = nrt_monitor(name, values, dates, n_history, stop=True)
     found = detect(values[None], dates, name, history_end=dates[n_history - 1], critical_value=CRITICAL[name])
     onset = np.where(theirs.mask[0] == 3, theirs.detection_date[0].astype(np.int64), NO_DATE)
@@ -78,7 +83,7 @@ def compare_dates(name: str, values: Floats, dates: np.ndarray, n_history: int) 
 
 
 def compare_paths(name: str, values: Floats, dates: np.ndarray, n_history: int) -> tuple[float, float]:
-    """Largest difference of process and of bound, at every clear date after the history of every pixel."""
+    """Return the largest difference of process and of bound, at every clear date after the history of every pixel."""
     _, path = nrt_monitor(name, values, dates, n_history, stop=False)
     terms = regressors(dates.astype(np.int64), 2, True, n_history)
     window = DETECTORS[name].defaults.get("h", 0.0)
@@ -97,6 +102,7 @@ def compare_paths(name: str, values: Floats, dates: np.ndarray, n_history: int) 
 
 
 def main() -> None:
+    """Compare dates and processes, and print a line for every length of the history."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pixels", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=1)

@@ -2,8 +2,8 @@
 
 python -m benchmarks.detectors.calibrate [--seeds 1 2 3 4 5 6] [--pixels 3000]
 
-Prints CHANGED, OVER and DATED of kernels/outcome.py, `belief`, and how confidence holds on the seeds in --held. What it
-prints is copied by hand, and the detector's version raised.
+Prints CHANGED, OVER and DATED of `kernels.phases.outcome`, the setting `belief`, and how confidence holds on the seeds
+in --held. What it prints is copied by hand, and the detector's version raised.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ ONGOING = 0.28
 
 
 def candidates(seed: int, n_pixel: int) -> tuple[Candidates, Floats, Floats, float]:
-    """Candidates of the search, their true onset and halt (NaN = stable, not ended), and how many pixels changed."""
+    """Return the candidates that the search finds on one ground.
+
+    Returns
+    -------
+    the candidates; their true onset and halt, days since 1970-01-01, NaN = stable, not ended; how many pixels changed
+    """
     ground = hard_ground(n_pixel, seed=seed)
     values, days = ground.indices(NAMES), ground.dates.astype("datetime64[D]").astype(np.int64)
     settings = Settings(**DETECTORS["phases"].defaults)
@@ -42,27 +47,28 @@ def candidates(seed: int, n_pixel: int) -> tuple[Candidates, Floats, Floats, flo
 
 
 def all_candidates(seeds: Sequence[int], n_pixel: int) -> tuple[Candidates, Floats, Floats, float]:
-    """Of several grounds."""
+    """Return what `candidates` gives for several grounds, put together."""
     found, onset, halt, changed = zip(*(candidates(seed, n_pixel) for seed in seeds), strict=True)
     return np.concatenate(found), np.concatenate(onset), np.concatenate(halt), sum(changed)
 
 
-def logistic(features: Sequence[Floats], target: NDArray[np.bool_]) -> Floats:
-    """Intercept and weights of a logistic regression, by Newton's method with a weak ridge."""
+def logistic(features: Sequence[Floats], target: NDArray[np.bool_]) -> list[float]:
+    """Fit intercept and weights of a logistic regression, by Newton's method with a weak ridge."""
     x = np.stack([np.ones(target.size), *features], axis=1)
     weights = np.zeros(x.shape[1])
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
         curvature = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(weights.size)
         weights += np.linalg.solve(curvature, x.T @ (target - p) - 1e-3 * weights)
-    return weights
+    fitted: list[float] = weights.tolist()
+    return fitted
 
 
-def fit_over(found: Candidates, halt: Floats) -> Floats:
-    """OVER: works that ended against works that go on, the bound where ONGOING of the latter are called over."""
+def fit_over(found: Candidates, halt: Floats) -> list[float]:
+    """Fit OVER: works that ended against works that go on, the bound where ONGOING of the latter are called over."""
     signs = signs_of_end(found)
     weights = logistic(signs, np.isfinite(halt))
-    weights[0] -= np.quantile(weigh(weights, signs)[~np.isfinite(halt)], 1 - ONGOING)
+    weights[0] -= float(np.quantile(weigh(weights, signs)[~np.isfinite(halt)], 1 - ONGOING))
     return weights
 
 
@@ -87,7 +93,7 @@ def main() -> None:
     print(f"belief = {probability(least):.3f}, of stable candidates reported: {(odds[~changed] >= least).mean():.3f}")
     reported, ended = odds >= least, changed & found["ends"] & (odds >= least)
     show("OVER", fit_over(found[ended], halt[ended]))
-    dates = logistic(dated(found, belief)[:, reported], near(found, onset)[reported])
+    dates = logistic([sign[reported] for sign in dated(found, belief)], near(found, onset)[reported])
     show("DATED", dates)
     found, onset, _, _ = all_candidates(options.held, options.pixels)
     reported = weigh(belief, signs_of_change(found)) >= least
@@ -99,14 +105,14 @@ def main() -> None:
             print(f"stated {stated[part].mean():5.1f} %: true {100 * true[part].mean():5.1f} % of {part.sum()}")
 
 
-def dated(found: Candidates, belief: Floats) -> NDArray[np.float64]:
-    """(sign, candidate) of signs_of_dates, with the log odds of change that ``belief`` gives."""
-    return np.stack([weigh(belief, signs_of_change(found)), signs_of_dates(found)[1]])
+def dated(found: Candidates, belief: Sequence[float]) -> list[Floats]:
+    """Return the two signs of signs_of_dates, (candidate,) each, with the log odds of change that ``belief`` gives."""
+    return [weigh(belief, signs_of_change(found)), signs_of_dates(found)[1]]
 
 
-def show(name: str, weights: Floats) -> None:
+def show(name: str, weights: Sequence[float]) -> None:
     """Print a line to copy."""
-    print(name, "=", tuple(float(w) for w in weights.round(3)))
+    print(name, "=", tuple(np.round(weights, 3).tolist()))
 
 
 if __name__ == "__main__":

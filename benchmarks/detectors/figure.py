@@ -16,7 +16,7 @@ DOTS = (
 )
 
 TRUSTED = ("phases", "phases, 3 indices")
-"""Whose confidence is drawn."""
+"""Detectors whose confidence is drawn."""
 
 
 def draw(result: Row, path: Path) -> None:

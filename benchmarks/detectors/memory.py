@@ -27,7 +27,7 @@ def _total(flat: Floats) -> float:
 
 
 def read_limit(repeats: int = 5) -> float:
-    """Bytes per second that one core can read from memory; the best of ``repeats``."""
+    """Measure the bytes per second that one core can read from memory; the best of ``repeats``."""
     cube = np.ones(DRAM_BYTES // 4, np.float32)
     _total(cube[:64])
     best = np.inf

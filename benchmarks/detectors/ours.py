@@ -1,4 +1,4 @@
-"""This project's detectors and their parts, as the pipeline runs them."""
+"""Our detectors and their parts, as the pipeline runs them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from groundbreak import kernels
 from groundbreak.kernels.layers import NO_DATE, Layers, Quality, Status, empty_layers
 from groundbreak.kernels.phases import model
 from groundbreak.kernels.phases.detector import screen_pixels
-from groundbreak.pipeline.compute.detection import Settings, detect_numbers
-from groundbreak.pipeline.compute.index_series import DigitalNumbers
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Mask
+from groundbreak.pipeline.compute.detection import DetectionSettings, detect_numbers
+from groundbreak.pipeline.compute.index_series import CubeView, DigitalNumbers
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Grid, Mask
 
 REPORTED = (Status.PROVISIONAL, Status.ACTIVE, Status.HALTED, Status.RESUMED)
 CONFIRMED = REPORTED[1:]
 
-SCL = Mask("scl", clear=(4,), snow=(11,), nodata=0)
+FRAME = Frame(32638, 0.0, 0.0, 10.0, 1, 1)
+GRID = Grid("bench", FRAME, FRAME, {"red": 10.0, "nir": 10.0, "swir16": 20.0, "scl": 20.0}, 128)
+"""Only its bands are asked for here."""
+SCL = Mask(band="scl", clear=(4,), snow=(11,), nodata=0)
 COARSE = {"red": 1, "nir": 1, "swir16": 2, "scl": 2}
 """Bands of `JOINT` and the mask, and how many 10 m pixels wide each one's are."""
 ACROSS = 64
@@ -27,12 +31,12 @@ ACROSS = 64
 
 
 def prefer(names: tuple[str, ...]) -> Callable[[Series], Series]:
-    """The indices ``names`` in the cube's own layout, which is what the kernels read."""
+    """Return a function that picks the indices ``names``, in the cube's own layout, which is what the kernels read."""
     return lambda series: series.pick(names)
 
 
 def screen_alone(series: Series) -> Found:
-    """What `phases` runs on every pixel: no dates, only whether to look closer."""
+    """Run the part of `phases` that sees every pixel: it gives no dates, only whether to look closer."""
     settings = model.Settings(**kernels.DETECTORS["phases"].defaults)
     n_pixel = series.indices.shape[2]
     flagged, _ = screen_pixels(series.indices, series.days, settings, empty_layers((n_pixel,)))
@@ -42,17 +46,17 @@ def screen_alone(series: Series) -> Found:
 
 
 def phases(series: Series) -> Found:
-    """With its defaults; it is not told where the history ends."""
+    """Run `phases` with its defaults; it is not told where the history ends."""
     return read(kernels.detect(series.indices, series.dates, snow=series.snow))
 
 
 def phases_confirmed(series: Series) -> Found:
-    """`phases`, provisional onsets left out."""
+    """Run `phases`, and leave provisional onsets out."""
     return read(kernels.detect(series.indices, series.dates, snow=series.snow), CONFIRMED)
 
 
 def monitoring(name: str) -> Callable[[Series], Found]:
-    """`cusum` or `mosum`, told where the history ends as nrt is."""
+    """Return a function that runs `cusum` or `mosum`, which are told where the history ends, as nrt is."""
     return lambda series: read(kernels.detect(series.indices, series.dates, name, history_end=series.history_end))
 
 
@@ -65,7 +69,7 @@ class Window(NamedTuple):
 
 
 def digital(series: Series) -> Window:
-    """The bands as a cube holds them: int16 and classes, 10 m and 20 m; four 10 m pixels for every pixel."""
+    """Return the bands as a cube holds them: int16 and classes, 10 m and 20 m; four 10 m pixels for every pixel."""
     assert series.bands is not None
     size = series.bands.shape[2]
     at = np.arange(-(-size // ACROSS) * ACROSS) % size
@@ -83,19 +87,19 @@ def digital(series: Series) -> Window:
     owned = (np.arange(at.size) < size).reshape(-1, ACROSS).repeat(2, axis=0).repeat(2, axis=1)
     times = series.dates.astype("datetime64[ms]")
     lead = dict.fromkeys(COARSE, (0, 0))
-    return Window(DigitalNumbers(bands, COARSE, lead, owned.shape, times, SCL), owned, size)
+    return Window(DigitalNumbers(CubeView(GRID, SCL, JOINT, times), owned.shape, bands, COARSE, lead), owned, size)
 
 
 def phases_from_numbers(window: Window) -> Found:
-    """As a detection task runs it, once its strip is read; the first of each four 10 m pixels is what was found."""
+    """Run `phases` as a detection task does once its strip is read; return the first of each four 10 m pixels."""
     out = empty_layers(window.owned.shape)
-    detect_numbers(window.numbers, window.owned, Settings("phases", JOINT, None), out)
+    detect_numbers(window.numbers, window.owned, DetectionSettings("phases", None), out)
     some: list[Any] = [layer[::2, ::2].ravel()[: window.n_pixel] for layer in out]
     return read(Layers(*some))
 
 
 def read(layers: Layers, reported: Collection[Status] = REPORTED) -> Found:
-    """Layers as the scores want them; a halt counts where the last activity has ended."""
+    """Turn layers into what the scores want; a halt counts where the last activity has ended."""
     detected = np.isin(layers.status, list(reported))
     halted = layers.status == Status.HALTED
 

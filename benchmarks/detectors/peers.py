@@ -16,7 +16,7 @@ from benchmarks.detectors import nrt_peers, pyxccd_peers, ruptures_peer, zeit_pe
 from benchmarks.detectors.series import Contender
 
 REFERENCE = "nrt CuSum OLS"
-"""What the ratios are relative to, and what `FASTEST` is beside it."""
+"""The peer that ratios are relative to; there is a second ratio to `FASTEST`."""
 
 FASTEST = "zeit-cdts bfast_monitor"
 
@@ -33,7 +33,7 @@ MODULES = {
     "pyxccd": ("pyxccd",),
     "ruptures": ("ruptures",),
 }
-"""What the adapters import of each package."""
+"""Package -> modules of it that the adapters import."""
 
 
 def preload(packages: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from benchmarks.detectors.series import JOINT, Contender, Doubles, Found, Series
 LEAST = 4
 """Shortest segment, observations."""
 PENALTY = 3.0
-"""Of a change point, in log(n) an index: level, position, and room for noise that is not white."""
+"""Penalty of a change point, in log(n) an index: for its level, its position, and noise that is not white."""
 
 
 def prepare(series: Series) -> list[tuple[Doubles, Doubles]]:

@@ -15,7 +15,7 @@ from benchmarks.detectors.series import Bools, Doubles, Found
 from benchmarks.detectors.workloads import Truth
 
 WITHIN = (15, 30, 60)
-"""Days."""
+"""Days from the truth within which dates are counted."""
 BINS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 """Edges of the bins of stated confidence, percent."""
 NEAR = 30.0

@@ -14,7 +14,7 @@ Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 JOINT = ("ndvi", "swir")
-"""What detectors that read indices jointly get, but where said otherwise: the method's own table is of these two."""
+"""Indices that detectors of several indices get unless said otherwise: the table of docs/method.md is of these two."""
 
 EPOCH_ORDINAL = 719163
 """Python's ordinal day of 1970-01-01."""
@@ -48,18 +48,18 @@ class Series:
         return int((self.dates <= self.history_end).sum())
 
     def first(self, n_pixel: int) -> Series:
-        """The first ``n_pixel`` pixels, contiguous in memory as a detector would get them."""
+        """Return the first ``n_pixel`` pixels, contiguous in memory as a detector would get them."""
         bands = None if self.bands is None else np.ascontiguousarray(self.bands[..., :n_pixel])
         snow = None if self.snow is None else np.ascontiguousarray(self.snow[..., :n_pixel])
         return replace(self, indices=np.ascontiguousarray(self.indices[..., :n_pixel]), bands=bands, snow=snow)
 
     def repeated(self, n_pixel: int) -> Series:
-        """The same pixels over and over until there are ``n_pixel``; the first index alone."""
+        """Return ``n_pixel`` pixels, these ones over and over; the first index alone."""
         at = np.arange(n_pixel) % self.indices.shape[2]
         return replace(self, indices=self.indices[:1, :, at], names=self.names[:1], bands=None, snow=None)
 
     def pick(self, names: Sequence[str]) -> Series:
-        """The indices ``names`` alone."""
+        """Return the indices ``names`` alone."""
         return replace(self, indices=self.indices[[self.names.index(name) for name in names]], names=tuple(names))
 
 
@@ -110,5 +110,5 @@ class Contender:
 
 
 def nothing(n_pixel: int) -> Found:
-    """Nothing found in ``n_pixel`` pixels, to be filled in."""
+    """Return that nothing is found in ``n_pixel`` pixels, to be filled in."""
     return Found(np.zeros(n_pixel, np.bool_), np.full(n_pixel, np.nan), np.full(n_pixel, np.nan))

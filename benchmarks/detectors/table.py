@@ -139,7 +139,10 @@ def _within(near: Row) -> tuple[str, str]:
 
 
 def _halts(row: Row) -> tuple[str, str, str, str]:
-    """A detector that never dates a halt is no better for calling none of the ongoing works halted."""
+    """Return the cells of the halts: dashes where a detector never dates one.
+
+    Such a detector is no better for calling none of the ongoing works halted.
+    """
     dated = row["halt_dated"]
     if dated["n"] == 0:
         return "-", "-", "-", "-"
@@ -148,7 +151,7 @@ def _halts(row: Row) -> tuple[str, str, str, str]:
 
 
 def _covers(rows: Sequence[Row]) -> list[str]:
-    """False alarms and recall of each cover."""
+    """Return the lines of a table of false alarms and recall by cover."""
     whole = [row for row in rows if not row["fault"]]
     if not whole:
         return []

@@ -6,16 +6,15 @@ lives in a child that is forked before any of them has run, and all children sha
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import time
 import traceback
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from benchmarks.detectors.series import Contender, Found, Series
+from benchmarks.machine import PeakMemory
 
 WARM_PIXELS = 48
 """Pixels of the first run, which compiles and imports, and is not timed."""
@@ -99,20 +98,8 @@ def _serve(contender: Contender, series: Series, n_pixel: int, pipe: Connection)
 
 
 def _timed(contender: Contender, prepared: Any) -> Lap:
-    # What was freed goes back to the system first, or a run that reuses it would seem to need none.
-    ctypes.CDLL(None).malloc_trim(0)
-    # Linux keeps the peak of a process's resident memory, and forgets it when 5 is written here.
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
+    memory = PeakMemory()
     begun = time.process_time()
     found = contender.run(prepared)
     seconds = time.process_time() - begun
-    return Lap(seconds, max(_status("VmHWM") - before, 0) / 1024, found)
-
-
-def _status(key: str) -> int:
-    """KiB that the system says of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1])
-    raise KeyError(key)
+    return Lap(seconds, memory.mib(), found)

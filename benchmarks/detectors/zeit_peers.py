@@ -97,7 +97,7 @@ def sccd(r: Reflectance) -> Found:
 
 
 def read_segments(start: Any, end: Any, counts: Any) -> Found:
-    """Onset and halt from the starts and the breaks (pixel, segment) of stable segments, in ordinal days."""
+    """Read onset and halt from the starts and the breaks (pixel, segment) of stable segments, in ordinal days."""
     there = np.arange(start.shape[1]) < counts[:, None]
     broken = there & (end > 0)
     found = nothing(start.shape[0])

@@ -7,14 +7,16 @@ through `from_spec`.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from groundbreak.pipeline.core.config import ProviderSpec, Source
-from groundbreak.pipeline.core.types import BadInput, Mask
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.core.sections import ProviderConfig, SourceConfig
+from groundbreak.pipeline.core.types import BadInput, Mask, MaskRule
 
 SCL = Mask(band="scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
 """Sentinel-2 scene classes: vegetation, bare, water, unclassified are clear."""
@@ -60,10 +62,24 @@ class Provider:
     """Where signatures come from; {collection} stands for the collection's id."""
     s3_endpoint: str | None = None
 
-    def token_url_for(self, source: Source) -> str | None:
-        """The address of the signature for a source's hrefs, or None where hrefs need none."""
+    def access(self, source: SourceConfig, attempts: int) -> Access:
+        """Return how this provider's assets are reached: the configuration's word comes before the provider's own.
+
+        Parameters
+        ----------
+        source : Source
+            The configuration's section.
+        attempts : int
+            How often an asset is read before it is a fault.
+        """
         collection = source.collection or next(iter(self.collections), "")
-        return self.token_url and self.token_url.replace("{collection}", collection)
+        return Access(
+            s3_endpoint=source.s3_endpoint or self.s3_endpoint,
+            s3_region=source.s3_region,
+            requester_pays=source.requester_pays,
+            token_url=self.token_url and self.token_url.replace("{collection}", collection),
+            attempts=attempts,
+        )
 
 
 def baseline_offset(baseline: str) -> float | None:
@@ -124,66 +140,37 @@ _BY_CDSE = {
     for band, key, metres in zip((*_COMMON, "scl"), (*_ESA, "SCL"), (*_NATIVE, 20), strict=True)
 }
 
+
+def _sentinel2(name: str, keys: tuple[str, ...], bands: Mapping[str, tuple[str, ...]], **more: Any) -> Provider:
+    """Return the entry of a provider of Sentinel-2 level 2A: what all of them share, and what is its own."""
+    usual: dict[str, Any] = {
+        "collections": ("sentinel-2-l2a",),
+        "mask": SCL,
+        "offset": declared_offset,
+        "scale": 1e-4,
+        "nodata": 0.0,
+    }
+    return Provider(name=name, keys=keys, bands=bands, **(usual | more))
+
+
 PROVIDERS: tuple[Provider, ...] = (
-    Provider(
-        name="earth-search",
-        collections=("sentinel-2-l2a",),
-        keys=("red",),
-        marks=("earthsearch:", "sentinel-cogs"),
-        bands=_BY_COMMON,
-        mask=SCL,
-        offset=earth_search_offset,
-        scale=1e-4,
-        nodata=0.0,
+    _sentinel2(
+        "earth-search", ("red",), _BY_COMMON, marks=("earthsearch:", "sentinel-cogs"), offset=earth_search_offset
     ),
-    Provider(
-        name="earth-search-c1",
-        collections=("sentinel-2-c1-l2a",),
-        keys=("red",),
-        bands=_BY_COMMON,
-        mask=SCL,
-        offset=earth_search_offset,
-        scale=1e-4,
-        nodata=0.0,
-    ),
-    Provider(
-        name="planetary-computer",
-        collections=("sentinel-2-l2a",),
-        keys=("B04",),
-        bands=_BY_ESA,
-        mask=SCL,
-        offset=declared_offset,
-        scale=1e-4,
-        nodata=0.0,
+    _sentinel2("earth-search-c1", ("red",), _BY_COMMON, collections=("sentinel-2-c1-l2a",), offset=earth_search_offset),
+    _sentinel2(
+        "planetary-computer",
+        ("B04",),
+        _BY_ESA,
         token_url="https://planetarycomputer.microsoft.com/api/sas/v1/token/{collection}",  # noqa: S106 - an address
     ),
-    Provider(
-        name="cdse",
-        collections=("sentinel-2-l2a",),
-        keys=("B04_10m",),
-        bands=_BY_CDSE,
-        mask=SCL,
-        offset=declared_offset,
-        scale=1e-4,
-        nodata=0.0,
-        s3_endpoint="https://eodata.dataspace.copernicus.eu",
-    ),
-    Provider(
-        name="stactools-sentinel2",
-        collections=(),
-        keys=("red",),
-        platform="sentinel",
-        bands=_BY_COMMON,
-        mask=SCL,
-        offset=declared_offset,
-        scale=1e-4,
-        nodata=0.0,
-    ),
+    _sentinel2("cdse", ("B04_10m",), _BY_CDSE, s3_endpoint="https://eodata.dataspace.copernicus.eu"),
+    _sentinel2("stactools-sentinel2", ("red",), _BY_COMMON, collections=(), platform="sentinel"),
 )
 """In the order in which they are tried: of look-alikes, the one that asks more comes first."""
 
 
-def recognise(item: Mapping[str, Any], spec: ProviderSpec | None = None) -> Provider:
+def recognise(item: Mapping[str, Any], spec: ProviderConfig | None = None) -> Provider:
     """The provider of an item.
 
     Raises
@@ -205,7 +192,7 @@ def recognise(item: Mapping[str, Any], spec: ProviderSpec | None = None) -> Prov
     return found
 
 
-def from_spec(spec: ProviderSpec, collection: str) -> Provider:
+def from_spec(spec: ProviderConfig, collection: str) -> Provider:
     """The provider that ``[source.provider]`` describes; its name is the collection's.
 
     Raises
@@ -241,7 +228,7 @@ def from_spec(spec: ProviderSpec, collection: str) -> Provider:
     )
 
 
-def _mask(spec: ProviderSpec) -> Mask:
+def _mask(spec: ProviderConfig) -> Mask:
     """The configured mask; an asset named SCL has Sentinel-2's classes unless it says otherwise."""
     rule = spec.mask
     scl = "scl" in rule.asset.lower()
@@ -254,7 +241,7 @@ def _mask(spec: ProviderSpec) -> Mask:
             "needs either clear (classes that are clear) or bits (bits that are not)",
             "Write for instance bits = [1, 2, 3]",
         )
-    return Mask(band, rule.clear, rule.snow, rule.bits, rule.snow_bits, rule.nodata)
+    return Mask(band=band, **{f.name: getattr(rule, f.name) for f in dataclasses.fields(MaskRule)})
 
 
 def _fits(provider: Provider, item: Mapping[str, Any], collection: str) -> bool:

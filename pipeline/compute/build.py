@@ -6,115 +6,125 @@ is kept as the source gives it. What cannot be read is a fault, and its pixels a
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.access.remote import REQUESTS
-from groundbreak.pipeline.core.types import (
-    REFLECTANCE_SCALE,
-    Asset,
-    Fault,
-    Frame,
-    Grid,
-    Mask,
-    Observation,
-    Region,
-    Scene,
-)
+from groundbreak.pipeline.access.remote import REQUESTS, Access
+from groundbreak.pipeline.access.retries import ReadError, with_retries
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import REFLECTANCE_SCALE, Asset, Fault, Grid, Mask, Observation, Region, Scene
 from groundbreak.pipeline.readers.assets import Fetched, Window, fetch, fetch_once, local_blocks, place
 from groundbreak.pipeline.readers.cog import BlockLayout
-from groundbreak.pipeline.readers.gdal import Access, ReadError, with_retries
-from groundbreak.pipeline.readers.headers import Known, cut, key
+from groundbreak.pipeline.readers.headers import Headers, cut, header_key
 from groundbreak.pipeline.stores.shards import Shard, shard_of
-from groundbreak.pipeline.stores.tiles import Tiles
+from groundbreak.pipeline.stores.tiles import Pixels, Tiles
 
-AHEAD = REQUESTS
+PREFETCHED = REQUESTS
 """Observations whose blocks are fetched, or announced to the system, before they are decoded."""
 
 
 @dataclass(frozen=True)
 class SlabJob:
-    """What is to be built: (observations, band) of a region."""
+    """What is to be built: some observations of a region, in every band."""
 
     grid: Grid
     region: Region
     observations: tuple[Observation, ...]
     mask: Mask
     access: Access | None
-    """None where nothing will be built."""
-    headers: Known = field(default_factory=dict)
-    """Those that are known already."""
+    """How assets are reached; None where nothing will be built."""
+    headers: Headers = field(default_factory=dict)
+    """The headers that are known already."""
 
     @property
     def offsets(self) -> tuple[int, ...]:
-        """What each observation is taken to carry, reflectance x 10000; 0 where it is no longer offered."""
+        """The offset that each observation is taken to carry, reflectance x 10000; 0 where it is no longer offered."""
         some = next(name for name in self.grid.bands if name != self.mask.band)
         first = (o.scenes[0].assets[some].offset if o.scenes else 0.0 for o in self.observations)
         return tuple(round(offset / REFLECTANCE_SCALE) for offset in first)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What travels to a worker: of the headers, only its own blocks."""
+        """Return what travels to a worker: of the headers, only the blocks of this region."""
         return self.__dict__ | {"headers": self._own_headers()}
 
-    def _own_headers(self) -> Known:
+    def _own_headers(self) -> Headers:
         own = {}
         for band, resolution in self.grid.bands.items():
             frame = self.region.window.at(resolution)
             for scene in (s for o in self.observations for s in o.scenes):
-                header = self.headers.get(named := key(scene.assets[band], scene))
+                header = self.headers.get(named := header_key(scene.assets[band], scene))
                 if header is not None:
                     own[named] = cut(header, frame)
         return own
 
 
 def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:
-    """Read a slab of a region's window, one band after the other and of each a time chunk after the other.
+    """Read a slab of a region's window, one band after the other, and of each a time chunk after the other.
 
     What comes after is fetched while this is decoded and encoded. The smallest band comes first: nothing is done while
     it is awaited.
 
     Parameters
     ----------
-    depth : observations of a full slab
+    job : SlabJob
+    depth : int
+        Observations of a full slab.
 
     Yields
     ------
-    Band, of which all parts are to be taken before the next is asked for
+    BandReader, of which all parts are to be taken before the next is asked for.
     """
     names = sorted(job.grid.bands, key=lambda name: (-job.grid.bands[name], name != job.mask.band))
-    memory = _Memory()
+    memory, prefetch = _Memory(), Prefetch()
     with ThreadPoolExecutor(REQUESTS) as pool:
-        bands = [BandReader(job, name, shard_of(job.grid, job.mask, depth, name), pool, memory) for name in names]
-        wanted = iter([(band, t) for band in bands for t in range(len(job.observations))])
+        shards = [shard_of(job.grid, job.mask, depth, name) for name in names]
+        readers = [
+            BandReader(job, name, shard, pool, memory, prefetch) for name, shard in zip(names, shards, strict=True)
+        ]
+        for reader in readers:
+            prefetch.queue(reader.begin, len(job.observations))
+        prefetch.advance(PREFETCHED)
+        yield from readers
 
-        def ahead(count: int = 1) -> None:
-            for band, t in islice(wanted, count):
-                band.begin(t)
 
-        ahead(AHEAD)
-        for band in bands:
-            band.ahead = ahead
-            yield band
+class Prefetch:
+    """Begins what will be wanted, a fixed number of observations ahead, across bands."""
+
+    def __init__(self) -> None:
+        # What has begun is let go of: readers hold on to this, and must not be held by it once they are done with.
+        self._queued: deque[tuple[Callable[[int], None], int]] = deque()
+
+    def queue(self, begin: Callable[[int], None], count: int) -> None:
+        """Have ``begin`` called with 0 to ``count`` - 1, in turn, behind what is queued already."""
+        self._queued.extend((begin, t) for t in range(count))
+
+    def advance(self, count: int = 1) -> None:
+        """Begin the next ``count`` observations, as far as there are any."""
+        for _ in range(min(count, len(self._queued))):
+            begin, t = self._queued.popleft()
+            begin(t)
 
 
 class _Memory:
-    """Where parts are filled. A later part takes the memory of one that is done with: the system would have to clear
-    what is new, and the processor's cache still holds what is not."""
+    """Where parts are filled.
+
+    A later part takes the memory of one that is done with: the system would have to clear what is new, and the
+    processor's cache still holds what is not.
+    """
 
     def __init__(self) -> None:
-        self._spare: dict[tuple[Shard, Frame], list[np.ndarray]] = defaultdict(list)
+        self._spare: dict[tuple[Shard, Frame], list[Pixels]] = defaultdict(list)
         self._lock = Lock()
 
-    def take(self, shard: Shard, frame: Frame) -> np.ndarray:
-        """Values of `Tiles`, for a part of a band; what lies beside its pixels is fill, and stays so."""
+    def take(self, shard: Shard, frame: Frame) -> Pixels:
+        """Return values of `Tiles` for a part of a band; what lies beside its pixels is fill, and stays so."""
         with self._lock:
             if spare := self._spare[shard, frame]:
                 return spare.pop()
@@ -122,20 +132,24 @@ class _Memory:
         padded = shape[0] * shape[3] > frame.height or shape[1] * shape[4] > frame.width
         return np.full(shape, shard.fill, shard.dtype) if padded else np.empty(shape, shard.dtype)
 
-    def give(self, shard: Shard, frame: Frame, values: np.ndarray) -> None:
-        """Back, once it is done with."""
+    def give(self, shard: Shard, frame: Frame, values: Pixels) -> None:
+        """Take values back, once they are done with."""
         with self._lock:
             self._spare[shard, frame].append(values)
 
 
 class BandReader:
-    """A band of a slab, as it is read. The first scene of an observation is fetched ahead, by the pool's threads where
-    that takes waiting; what those after it must fill is known only when it is there."""
+    """A band of a slab, as it is read.
 
-    def __init__(self, job: SlabJob, name: str, shard: Shard, pool: Executor, memory: _Memory) -> None:
+    The first scene of an observation is fetched ahead, by the pool's threads where that takes waiting; what those after
+    it must fill is known only when it is there.
+    """
+
+    def __init__(
+        self, job: SlabJob, name: str, shard: Shard, pool: Executor, memory: _Memory, prefetch: Prefetch
+    ) -> None:
         self.job, self.name, self.faults = job, name, list[Fault]()
-        self.ahead: Callable[[], None] = lambda: None
-        self._shard, self._pool, self._memory = shard, pool, memory
+        self._shard, self._pool, self._memory, self._prefetch = shard, pool, memory, prefetch
         self._frame = job.region.window.at(job.grid.bands[name])
         self._window = Window(self._frame, job.mask if name == job.mask.band else None)
         self._blank = [True] * len(job.observations)
@@ -144,18 +158,18 @@ class BandReader:
         self._lock = Lock()
 
     def begin(self, t: int) -> None:
-        """Fetch what an observation's first scene holds."""
+        """Begin to fetch what an observation's first scene holds."""
         if scenes := self.job.observations[t].scenes:
             self._first[t] = self._begin(t, scenes[0])
 
     def parts(self) -> Iterator[tuple[int, Tiles]]:
-        """Part after part, what goes wrong being added to ``faults``.
+        """Decode part after part; what goes wrong is added to ``faults``.
 
         Yields
         ------
         (first observation, values)
-            values : in the band's own pixels; int16 reflectance x 10000 with -32768 where there is none, or the mask's
-            own uint8 with its fill. Later parts overwrite them.
+            The values are in the band's own pixels: int16 reflectance x 10000 with -32768 where there is none, or the
+            mask's own uint8 with its fill. Later parts overwrite them.
         """
         count, step = len(self.job.observations), self._shard.chunks[0]
         for start in range(0, count, step):
@@ -168,7 +182,10 @@ class BandReader:
             self._memory.give(self._shard, self._frame, part.values)
 
     def _at(self, t: int) -> tuple[Tiles, int]:
-        """An observation's part, whose memory is taken when something is to be written there, and its place in it."""
+        """Return an observation's part and its place in it.
+
+        The part's memory is taken when something is first to be written there.
+        """
         step, frame = self._shard.chunks[0], self._frame
         place = t % step
         with self._lock:
@@ -179,9 +196,9 @@ class BandReader:
             return self._parts[t - place], place
 
     def _decode(self, t: int) -> None:
-        """An observation, from all the scenes that it takes."""
+        """Decode an observation, from all the scenes that it takes."""
         observation = self.job.observations[t]
-        self.ahead()
+        self._prefetch.advance()
         if not observation.scenes:
             gone = "the source no longer offers this observation"
             self.faults.append(Fault(self.job.region.key, observation.id, "", self.name, "", gone, 0))
@@ -204,16 +221,16 @@ class BandReader:
         return bool((tiles.plane(place) != self._window.fill).all())
 
     def _begin(self, t: int, scene: Scene) -> Callable[[], Fetched | None]:
-        """Begin to fetch a scene; what returns its blocks, or raises, once they are there."""
+        """Begin to fetch a scene; return what gives its blocks, or raises, once they are there."""
         asset, access = scene.assets[self.name], self.job.access
-        header = self.job.headers.get(key(asset, scene))
+        header = self.job.headers.get(header_key(asset, scene))
         assert access is not None
         if (coded := local_blocks(asset, self._window, access, header)) is not None:
             return lambda: coded
         return self._pool.submit(self._fetch, t, asset, access, header).result
 
     def _fetch(self, t: int, asset: Asset, access: Access, header: BlockLayout | None) -> Fetched | None:
-        """In a thread: the coded blocks, or None where the general way has placed its pixels at once."""
+        """In a thread: return the coded blocks, or None where GDAL has read pixels, which are placed at once."""
         fetched = fetch(asset, self._window, access, header)
         if not isinstance(fetched, np.ndarray):
             return fetched
@@ -221,7 +238,7 @@ class BandReader:
         return None
 
     def _write(self, t: int, fetched: Fetched, asset: Asset) -> None:
-        """Into the pixels of an observation, which one thread at a time knows."""
+        """Write into the pixels of an observation, which one thread at a time knows."""
         tiles, at = self._at(t)
         place(fetched, asset, self._window, tiles, at, blank=self._blank[t])
         self._blank[t] = False
@@ -239,9 +256,9 @@ class BandReader:
             def again(refresh: bool) -> None:
                 self._write(t, fetch_once(asset, self._window, access, None, refresh=refresh), asset)
 
-            with_retries(access, again, failed=error)
+            with_retries(access.attempts, again, failed=error)
 
 
 def touched(faults: Sequence[Fault]) -> int:
-    """Observations that at least one fault touches."""
+    """Count the observations that at least one fault touches."""
     return len({f.observation for f in faults})

@@ -7,44 +7,56 @@ apart, are merged for the kernel: each index takes the mean of the day's clear v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from zarr.abc.store import Store
 
 from groundbreak import kernels
 from groundbreak.kernels import OUTSIDE, Layers, Quality, Status
-from groundbreak.pipeline.compute.index_series import DigitalNumbers, read_numbers, take_numbers
-from groundbreak.pipeline.core.types import Grid, Mask, Region
+from groundbreak.pipeline.compute.index_series import CubeView, DigitalNumbers, read_numbers, take_numbers
+from groundbreak.pipeline.core.types import Region
 from groundbreak.pipeline.stores.store import slices
+from groundbreak.pipeline.stores.tiles import Pixels
+
+ReadRows = Callable[[slice], DigitalNumbers]
+"""Rows of a region's window, from 0 -> their digital numbers."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a detection task needs to know beside the cube."""
+class DetectionSettings:
+    """Which detector looks at the series, and with what parameters."""
 
     detector: str
-    indices: tuple[str, ...]
     history_end: str | None
+    """ISO date; no onset is sought up to it."""
     params: Mapping[str, Any] = field(default_factory=dict)
+    """The detector's own, where they are not its defaults."""
 
 
 def detect_region(
-    read: Callable[[slice], DigitalNumbers], owned: np.ndarray, settings: Settings, rows_per_strip: int, faulty: bool
+    read: ReadRows, owned: NDArray[np.bool_], settings: DetectionSettings, rows_per_strip: int, faulty: bool
 ) -> Layers:
-    """The layers of a region's window, (height, width) each; pixels that the region does not own are outside.
+    """Detect on a region's window, strip by strip.
 
     Parameters
     ----------
-    read : Callable
-        Gives the numbers of some of the window's rows.
+    read : callable
+        Gives the digital numbers of some of the window's rows.
     owned : (height, width) bool
+        The window's pixels that the region owns.
+    settings : DetectionSettings
     rows_per_strip : int
         Rows read at a time, which bounds memory.
     faulty : bool
         Faults touched the region's cube: every owned pixel carries the bit.
+
+    Returns
+    -------
+    Layers, (height, width) each; pixels that the region does not own are outside.
     """
     out = kernels.empty_layers(owned.shape)
     for top in range(0, len(owned), rows_per_strip):
@@ -60,40 +72,54 @@ def detect_region(
     return out
 
 
-def from_cube(
-    store: Store, grid: Grid, region: Region, mask: Mask, indices: Sequence[str], times: np.ndarray
-) -> Callable[[slice], DigitalNumbers]:
-    """What reads rows of a region's window from its cube."""
-    first, cols = slices(grid, region.window)
+def from_cube(store: Store, view: CubeView, region: Region) -> ReadRows:
+    """Return what reads rows of a region's window from its cube, a Zarr store."""
+    first, cols = slices(view.grid, region.window)
 
     def read(rows: slice) -> DigitalNumbers:
-        strip = slice(first.start + rows.start, first.start + rows.stop)
-        return read_numbers(store, grid, mask, indices, times, strip, cols)
+        return read_numbers(store, view, slice(first.start + rows.start, first.start + rows.stop), cols)
 
     return read
 
 
-def from_memory(
-    scratch: Mapping[str, np.ndarray], grid: Grid, region: Region, mask: Mask, indices: Sequence[str], times: np.ndarray
-) -> Callable[[slice], DigitalNumbers]:
-    """The same from arrays, band -> (time, y, x) of the window in the band's own pixels."""
+def from_memory(arrays: Mapping[str, Pixels], view: CubeView, region: Region) -> ReadRows:
+    """Return what takes rows of a region's window from arrays.
 
-    def own(name: str, rows: slice, cols: slice) -> np.ndarray:
-        return scratch[name][:, rows, cols]
+    Parameters
+    ----------
+    arrays : mapping
+        Band -> (time, y, x) of the window in the band's own pixels.
+    view : CubeView
+    region : Region
+    """
+
+    def own(band: str, rows: slice, cols: slice) -> Pixels:
+        return arrays[band][:, rows, cols]
 
     def read(rows: slice) -> DigitalNumbers:
-        return take_numbers(own, grid, mask, indices, times, rows, slice(0, region.window.width))
+        return take_numbers(own, view, rows, slice(0, region.window.width))
 
     return read
 
 
-def detect_numbers(numbers: DigitalNumbers, owned: np.ndarray, settings: Settings, out: Layers) -> None:
-    """Fill the owned pixels of ``out``, block by block; ``owned`` and the layers have the shape of the window."""
+def detect_numbers(numbers: DigitalNumbers, owned: NDArray[np.bool_], settings: DetectionSettings, out: Layers) -> None:
+    """Detect block by block, and fill the owned pixels of the layers.
+
+    Parameters
+    ----------
+    numbers : DigitalNumbers
+        Of a window.
+    owned : (height, width) bool
+        The window's pixels to fill.
+    settings : DetectionSettings
+    out : Layers
+        (height, width) each.
+    """
     for block in numbers.blocks():
         mine = owned[block]
         if not mine.any():
             continue
-        days, values, snow = numbers.series(settings.indices, *block)
+        days, values, snow = numbers.series(*block)
         if mine.all():
             flat = (len(days), mine.size)
             values, snow = values.reshape(len(values), *flat), snow.reshape(flat)
@@ -111,14 +137,14 @@ def detect_numbers(numbers: DigitalNumbers, owned: np.ndarray, settings: Setting
             getattr(out, name)[block][mine] = layer
 
 
-def failed_region(owned: np.ndarray) -> Layers:
-    """Layers that say so: every owned pixel FAILED, nothing dated."""
+def failed_region(owned: NDArray[np.bool_]) -> Layers:
+    """Return layers that say that detection failed: every owned pixel FAILED, nothing dated; (height, width) each."""
     out = kernels.empty_layers(owned.shape)
     out.status[owned] = Status.FAILED
     return out
 
 
-def counts(layers: Layers) -> dict[str, int]:
-    """Pixels by status name."""
+def count_statuses(layers: Layers) -> dict[str, int]:
+    """Count the pixels of each status, by its name; what lies outside is not counted."""
     values, n = np.unique(layers.status, return_counts=True)
     return {Status(v).name.lower(): int(c) for v, c in zip(values, n, strict=True) if v != OUTSIDE}

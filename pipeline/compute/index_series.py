@@ -1,48 +1,68 @@
 """Digital numbers of a window of a cube, and the clear index series of any block of its pixels.
 
-The numbers are read once and kept as stored, two bytes or one in each band's own pixels. Masks, scale, coarse pixels
-and indices come block by block, so that a block's floating-point arrays stay in the processor's cache.
+The numbers are read once and kept as they are stored: two bytes or one, in each band's own pixels. Masks, scale, coarse
+pixels and indices are applied block by block, so that a block's floating-point arrays stay in the processor's cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from zarr.abc.store import Store
 
 from groundbreak import kernels
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Grid, Mask
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Grid, Mask, MaskRule
 from groundbreak.pipeline.stores.store import read_band
+from groundbreak.pipeline.stores.tiles import Pixels
 
 PIXELS_TOGETHER = 2048
 """Pixels of a block: of 512 to 8192, 2048 and 4096 measured best. Fewer pay for the calls, more leave the cache."""
 
 
+ReadWindow = Callable[[str, slice, slice], Pixels]
+"""(band, rows, columns of the band's own pixels) -> (time, y, x) digital numbers."""
+
+
+@dataclass(frozen=True)
+class CubeView:
+    """What detection looks at in a cube: which indices, on which grid, masked how, at which times."""
+
+    grid: Grid
+    mask: Mask
+    indices: tuple[str, ...]
+    times: NDArray[np.datetime64]
+    """(time,) datetime64[ms] of the cube's observations."""
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The bands that are read: those that the indices need, and the mask's last."""
+        return *kernels.bands_of(self.indices), self.mask.band
+
+
 @dataclass(frozen=True)
 class DigitalNumbers:
-    """Digital numbers of a window, in memory.
+    """Digital numbers of a window of a cube, in memory."""
 
-    ``bands``: (time, y, x) of each band in its own pixels, the mask's included; ``factors``: how many of the window's
-    pixels, the finest, one of the band's is wide; ``lead``: by how many (rows, columns) the window begins after the
-    first whole pixel of a band; ``times``: (time,) datetime64[ms], the cube's.
-    """
-
-    bands: Mapping[str, np.ndarray]
-    factors: Mapping[str, int]
-    lead: Mapping[str, tuple[int, int]]
+    view: CubeView
     shape: tuple[int, int]
-    times: np.ndarray
-    mask: Mask
+    """(rows, columns) of the window, in the grid's finest pixels."""
+    bands: Mapping[str, Pixels]
+    """Band, the mask's included -> (time, y, x) in the band's own pixels."""
+    factors: Mapping[str, int]
+    """Band -> how many of the finest pixels one of its own is wide."""
+    lead: Mapping[str, tuple[int, int]]
+    """Band -> by how many finest (rows, columns) the window begins after the band's first whole pixel."""
 
-    def series(self, indices: Sequence[str], rows: slice, cols: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Clear index series of a block.
+    def series(self, rows: slice, cols: slice) -> tuple[NDArray[np.datetime64], NDArray[np.float32], NDArray[np.bool_]]:
+        """Compute the clear index series of a block.
 
         Parameters
         ----------
         rows, cols : slice
-            In the window's pixels.
+            The block, in the window's pixels.
 
         Returns
         -------
@@ -50,26 +70,27 @@ class DigitalNumbers:
         values : (index, day, rows, cols) float32, NaN = not clear
         snow : (day, rows, cols) bool, masked as snow on some overpass of the day
         """
-        clear, snow = mask_tables(self.mask)
+        mask = self.view.mask
+        clear, snow = mask_tables(mask)
         # NaN times a number is NaN: one table masks and scales.
         scale = np.where(clear, np.float32(REFLECTANCE_SCALE), np.float32(np.nan))
-        classes = self._own(self.mask.band, rows, cols)
-        scales = self._finest(self.mask.band, scale.take(classes), rows, cols)
+        classes = self._own(mask.band, rows, cols)
+        scales = self._finest(mask.band, scale.take(classes), rows, cols)
         bands = {}
-        for name in kernels.bands_of(indices):
+        for name in kernels.bands_of(self.view.indices):
             raw = self._own(name, rows, cols)
             bands[name] = self._finest(name, raw, rows, cols) * scales
             if (gone := raw == REFLECTANCE_FILL).any():
                 bands[name][self._finest(name, gone, rows, cols)] = np.nan
-        values = np.stack([kernels.compute_index(name, bands) for name in indices])
-        return merge_days(self.times, values, self._finest(self.mask.band, snow.take(classes), rows, cols))
+        values = np.stack([kernels.compute_index(name, bands) for name in self.view.indices])
+        return merge_days(self.view.times, values, self._finest(mask.band, snow.take(classes), rows, cols))
 
-    def _own(self, band: str, rows: slice, cols: slice) -> np.ndarray:
+    def _own(self, band: str, rows: slice, cols: slice) -> Pixels:
         """The band's own pixels that a block touches."""
         factor, (top, left) = self.factors[band], self.lead[band]
         return self.bands[band][(slice(None), _outwards(rows, top, factor), _outwards(cols, left, factor))]
 
-    def _finest(self, band: str, own: np.ndarray, rows: slice, cols: slice) -> np.ndarray:
+    def _finest[T: np.generic](self, band: str, own: NDArray[T], rows: slice, cols: slice) -> NDArray[T]:
         """A block's pixels, from the band's own that it touches."""
         factor, (top, left) = self.factors[band], self.lead[band]
         if factor == 1:
@@ -84,7 +105,8 @@ class DigitalNumbers:
 
     def blocks(self, size: int = PIXELS_TOGETHER) -> Iterator[tuple[slice, slice]]:
         """(rows, columns) of blocks of about ``size`` pixels that cover the window: whole coarse pixels of whole rows,
-        or a run of them."""
+        or a run of them.
+        """
         coarse = max(self.factors.values())
         height = max(size // self.shape[1] // coarse, 1) * coarse
         width = max(size // height // coarse, 1) * coarse
@@ -96,35 +118,39 @@ class DigitalNumbers:
                 )
 
 
-def read_numbers(
-    store: Store, grid: Grid, mask: Mask, indices: Sequence[str], times: np.ndarray, rows: slice, cols: slice
-) -> DigitalNumbers:
-    """Read what ``indices`` need of a window of a cube; ``rows`` and ``cols`` in the grid's finest pixels."""
+def read_numbers(store: Store, view: CubeView, rows: slice, cols: slice) -> DigitalNumbers:
+    """Read from a cube's store what a view needs of a window.
 
-    def read(name: str, own_rows: slice, own_cols: slice) -> np.ndarray:
-        return read_band(store, grid, name, own_rows, own_cols)
+    Parameters
+    ----------
+    store : zarr Store
+        The cube.
+    view : CubeView
+    rows, cols : slice
+        The window, in the grid's finest pixels.
+    """
+    return take_numbers(lambda band, y, x: read_band(store, view.grid, band, y, x), view, rows, cols)
 
-    return take_numbers(read, grid, mask, indices, times, rows, cols)
 
+def take_numbers(read: ReadWindow, view: CubeView, rows: slice, cols: slice) -> DigitalNumbers:
+    """Take from anywhere what a view needs of a window.
 
-def take_numbers(
-    read: Callable[[str, slice, slice], np.ndarray],
-    grid: Grid,
-    mask: Mask,
-    indices: Sequence[str],
-    times: np.ndarray,
-    rows: slice,
-    cols: slice,
-) -> DigitalNumbers:
-    """The same from anywhere: ``read`` gives (time, y, x) of a band for rows and columns of its own pixels."""
-    names = (*kernels.bands_of(indices), mask.band)
-    factors = {name: round(grid.bands[name] / grid.frame.resolution) for name in names}
-    bands = {name: read(name, *(_outwards(s, 0, factors[name]) for s in (rows, cols))) for name in names}
+    Parameters
+    ----------
+    read : callable
+        (band, rows, columns of the band's own pixels) -> (time, y, x) digital numbers.
+    view : CubeView
+    rows, cols : slice
+        The window, in the grid's finest pixels.
+    """
+    grid = view.grid
+    factors = {name: round(grid.bands[name] / grid.frame.resolution) for name in view.bands}
+    bands = {name: read(name, *(_outwards(s, 0, factors[name]) for s in (rows, cols))) for name in view.bands}
     lead = {name: (rows.start % factor, cols.start % factor) for name, factor in factors.items()}
-    return DigitalNumbers(bands, factors, lead, (rows.stop - rows.start, cols.stop - cols.start), times, mask)
+    return DigitalNumbers(view, (rows.stop - rows.start, cols.stop - cols.start), bands, factors, lead)
 
 
-def mask_tables(rule: Mask) -> tuple[np.ndarray, np.ndarray]:
+def mask_tables(rule: MaskRule) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which values of a mask's byte, classes or bit flags, are clear, and which are snow.
 
     Returns
@@ -141,7 +167,9 @@ def mask_tables(rule: Mask) -> tuple[np.ndarray, np.ndarray]:
     return valid & clear, valid & snow
 
 
-def merge_days(times: np.ndarray, values: np.ndarray, snow: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def merge_days(
+    times: NDArray[np.datetime64], values: NDArray[np.float32], snow: NDArray[np.bool_]
+) -> tuple[NDArray[np.datetime64], NDArray[np.float32], NDArray[np.bool_]]:
     """Overpasses to days: the mean of a day's clear values, snow where any of them saw it.
 
     Parameters

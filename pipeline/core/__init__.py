@@ -1,1 +1,1 @@
-"""Words of the pipeline, its configuration, and what every other part stands on."""
+"""The values of the pipeline, its configuration, and what every other part stands on."""

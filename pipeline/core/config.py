@@ -1,194 +1,151 @@
-"""The configuration: TOML in, frozen values out, every mistake one clear error.
+"""The configuration of a run: TOML or Python values go in, frozen values come out, and a mistake is one clear error.
 
-A section is a dataclass and a key is a field; the field's type is the rule that its value is checked against. Adding a
-key is adding a field here.
+The keys are in `pipeline.core.sections`. Here are the rules that the type of a key cannot express.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from groundbreak.kernels import DEFAULT_INDICES, DETECTORS, bands_of
+from groundbreak.cluster.connect import KINDS
+from groundbreak.kernels import DETECTORS, bands_of
+from groundbreak.pipeline.core.section_reader import check_known, read_section
+from groundbreak.pipeline.core.sections import (
+    SECTIONS,
+    AreaConfig,
+    ClusterConfig,
+    CubeConfig,
+    DetectConfig,
+    OutputConfig,
+    RunConfig,
+    SourceConfig,
+)
 from groundbreak.pipeline.core.types import BadInput
 
 
-@dataclass(frozen=True, slots=True)
-class Area:
-    """Where: a lon/lat box (west > east crosses the antimeridian) or a GeoJSON file."""
-
-    bbox: tuple[float, ...] | None = None
-    geometry: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MaskSpec:
-    """A clear-pixel rule for a collection that the provider table does not know."""
-
-    asset: str = "scl"
-    clear: tuple[int, ...] = ()
-    snow: tuple[int, ...] = ()
-    bits: tuple[int, ...] = ()
-    snow_bits: tuple[int, ...] = ()
-    nodata: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderSpec:
-    """A provider or sensor that the provider table does not know."""
-
-    bands: Mapping[str, str] = field(default_factory=dict)
-    """Canonical band name -> asset key."""
-    mask: MaskSpec = MaskSpec()
-    scale: float | None = None
-    """reflectance = scale x DN + offset; left out, the item's raster:bands say it."""
-    offset: float | None = None
-    nodata: float | None = None
-    lattice: str = "source"
-    """source: items lie on fixed tiles; zone: they do not, and are warped onto the zone's UTM lattice."""
-    token_url: str | None = None
-    """Where a signature for the collection's hrefs is fetched at read time (Planetary Computer's scheme)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Which items."""
-
-    datetime: str = ""
-    items: str | None = None
-    catalog: str | None = None
-    collection: str | None = None
-    allow_hosts: tuple[str, ...] = ()
-    provider: ProviderSpec | None = None
-    s3_endpoint: str | None = None
-    s3_region: str | None = None
-    requester_pays: bool = False
-    accept_offset_step: bool = False
-    """Go on where dark pixels contradict the offsets that the provider table tells."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cube:
-    """How cubes are laid out."""
-
-    resolution: float | None = None
-    """Metres; left out, the source's own lattice, without resampling."""
-    bands: tuple[str, ...] = ()
-    """Beyond those that the indices need."""
-    region: int = 512
-    """Side of a region in the finest pixels, at least; rounded up to whole source blocks."""
-    slab: int = 60
-    """Observations of a slab."""
-    keep: bool = True
-    """Whether a region's cube is kept once its layers are done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Detect:
-    """What is looked for."""
-
-    detector: str = "phases"
-    indices: tuple[str, ...] = DEFAULT_INDICES
-    history_end: str | None = None
-    """No onset is looked for before this date."""
-    min_area_m2: float = 2000.0
-    params: Mapping[str, Any] = field(default_factory=dict)
-    """The detector's own, as kernels.DETECTORS lists them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Where tasks run."""
-
-    kind: str = "local"
-    workers: int | None = None
-    """Worker processes of a local cluster; left out, one for each core."""
-    address: str | None = None
-    """Scheduler of a running cluster, for kind = "address"."""
-    memory: str | None = None
-    """Memory limit of a local worker ("4GiB"); left out, its share of the machine's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """How faults are met."""
-
-    attempts: int = 3
-    """Reads of an asset before it is a fault."""
-    fault_threshold: float = 0.1
-    """A region fails where faults touch more than this share of its observations."""
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, init=False)
 class Config:
-    """The whole configuration; `base` is the folder that relative paths start from."""
+    """The whole configuration of a run, checked.
 
-    area: Area
-    source: Source
-    output: Output
-    cube: Cube = Cube()
-    detect: Detect = Detect()
-    cluster: Cluster = Cluster()
-    run: Run = Run()
-    base: Path = Path()
-
-    def path(self, text: str) -> str:
-        """A user's path or URL, made absolute against the configuration's folder."""
-        return text if "://" in text else str((self.base / text).resolve())
-
-    @property
-    def span(self) -> tuple[np.datetime64, np.datetime64]:
-        """First and last instant (UTC, ms), both inclusive."""
-        return parse_span(self.source.datetime)
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """Reflectance bands of the cube: what the indices need and what the user adds, sorted."""
-        return tuple(sorted({*bands_of(self.detect.indices), *self.cube.bands}))
-
-
-def load(path: str | Path) -> Config:
-    """Read and check a configuration file.
+    Parameters
+    ----------
+    area, source, output : mapping
+        The keys of the required sections, as in TOML: ``area={"bbox": [46.86, 40.03, 46.95, 40.10]}``.
+    cube, detect, cluster, run : mapping, optional
+        The keys of the other sections; every key has a default.
+    base : Path, optional
+        The folder that relative paths start from; the current one, if left out.
 
     Raises
     ------
     BadInput
-        The file is absent, is not TOML, or breaks a rule.
+        A key is unknown, or a value breaks a rule.
     """
-    file = Path(path)
-    try:
-        data = tomllib.loads(file.read_text())
-    except FileNotFoundError:
-        raise BadInput(str(path), "the configuration file must exist", "Check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(str(path), f"must be TOML ({error})", "Mend the line named") from None
-    return parse(data, file.resolve().parent)
 
+    area: AreaConfig
+    source: SourceConfig
+    output: OutputConfig
+    cube: CubeConfig
+    detect: DetectConfig
+    cluster: ClusterConfig
+    run: RunConfig
+    base: Path
 
-def parse(data: Mapping[str, Any], base: Path | None = None) -> Config:
-    """A checked configuration from plain values, as tomllib gives them."""
-    config: Config = _section(Config, {**data}, "")
-    config = dataclasses.replace(config, base=base or Path.cwd())
-    _check(config)
-    return config
+    def __init__(
+        self,
+        *,
+        area: Mapping[str, Any] | AreaConfig,
+        source: Mapping[str, Any] | SourceConfig,
+        output: Mapping[str, Any] | OutputConfig,
+        cube: Mapping[str, Any] | CubeConfig = MappingProxyType({}),
+        detect: Mapping[str, Any] | DetectConfig = MappingProxyType({}),
+        cluster: Mapping[str, Any] | ClusterConfig = MappingProxyType({}),
+        run: Mapping[str, Any] | RunConfig = MappingProxyType({}),
+        base: str | Path | None = None,
+    ) -> None:
+        given = locals()
+        for name, kind in SECTIONS.items():
+            object.__setattr__(self, name, read_section(kind, given[name], name))
+        object.__setattr__(self, "base", Path(base) if base is not None else Path.cwd())
+        check(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], base: str | Path | None = None) -> Config:
+        """Make a configuration from plain values, as `tomllib` returns them.
+
+        Parameters
+        ----------
+        data : mapping
+            Name of a section -> its keys and their values.
+        base : Path, optional
+            The folder that relative paths start from; the current one, if left out.
+
+        Raises
+        ------
+        BadInput
+            A section or a key is unknown or absent, or a value breaks a rule.
+        """
+        for name in data:
+            check_known(name, set(SECTIONS), f"[{name}]")
+        for name in ("area", "source", "output"):
+            if name not in data:
+                raise BadInput(f"[{name}]", "the section is required", "Add it (see the README)")
+        return cls(**data, base=base)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Config:
+        """Read and check a configuration file; relative paths in it start from its folder.
+
+        Raises
+        ------
+        BadInput
+            The file is absent, is not TOML, or breaks a rule.
+        """
+        file = Path(path)
+        try:
+            data = tomllib.loads(file.read_text())
+        except FileNotFoundError:
+            raise BadInput(str(path), "the configuration file must exist", "Check the path") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadInput(str(path), f"must be TOML ({error})", "Mend the line named") from None
+        return cls.from_dict(data, file.resolve().parent)
+
+    def path(self, text: str) -> str:
+        """Return a user's path or URL as it is absolute: relative paths start from the configuration's folder."""
+        return text if "://" in text else str((self.base / text).resolve())
+
+    @property
+    def span(self) -> tuple[np.datetime64, np.datetime64]:
+        """First and last instant of the record, datetime64[ms] in UTC, both inclusive."""
+        return parse_span(self.source.datetime)
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Reflectance bands of the cube, sorted: those that the indices need and those that the user adds."""
+        return tuple(sorted({*bands_of(self.detect.indices), *self.cube.bands}))
 
 
 def parse_span(text: str) -> tuple[np.datetime64, np.datetime64]:
-    """Both ends of "2020-01-01/2024-12-31": a day alone stands for all of it."""
+    """Return the first and the last instant of a text such as "2020-01-01/2024-12-31".
+
+    A date without a time stands for the whole day, so the last instant of an end date is its last millisecond.
+
+    Returns
+    -------
+    (first, last) datetime64[ms], UTC, both inclusive.
+
+    Raises
+    ------
+    BadInput
+        The text is not "start/end" in ISO dates or UTC times, or its start comes after its end.
+    """
     rule = 'must be "start/end" in ISO dates or UTC times, start first'
     remedy = 'Write for instance datetime = "2020-01-01/2024-12-31"'
     parts = text.split("/")
@@ -207,54 +164,27 @@ def parse_span(text: str) -> tuple[np.datetime64, np.datetime64]:
     return start, end
 
 
-def _section(kind: type[Any], data: Mapping[str, Any], name: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    known = {f.name for f in dataclasses.fields(kind)} - {"base"}
-    values = {}
-    for key, value in data.items():
-        label = f"[{name}] {key}" if name else f"[{key}]"
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"Did you mean {near[0]!r}?" if near else "Remove it"
-            raise BadInput(label, f"is not a key; the keys are {', '.join(sorted(known))}", hint)
-        values[key] = _value(hints[key], value, label, f"{name}.{key}" if name else key)
-    for missing in known - values.keys():
-        spec = next(f for f in dataclasses.fields(kind) if f.name == missing)
-        if spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            raise BadInput(f"[{missing}]", "the section is required", "Add it (see the README)")
-    return kind(**values)
+def check(config: Config) -> None:
+    """Raise BadInput where a configuration breaks a rule that the type of a key cannot express."""
+    _check_source(config.area, config.source)
+    _check_detect(config.detect)
+    cube, cluster, run = config.cube, config.cluster, config.run
+    _need(bool(config.output.path), "[output] path", "is required")
+    _need(cube.resolution is None or cube.resolution > 0, "[cube] resolution", "must be positive")
+    _need(cube.region > 0 and cube.slab > 0, "[cube]", "region and slab must be positive")
+    _need(cluster.kind in KINDS, f"[cluster] kind = {cluster.kind!r}", f"must be one of {sorted(KINDS)}")
+    kind = KINDS[cluster.kind]
+    for name in kind.needs:
+        _need(name in cluster.options, f"[cluster] {name}", f"kind = {cluster.kind!r} needs it")
+    for name in cluster.options:
+        _need(name in (*kind.needs, *kind.takes), f"[cluster] {name}", f"kind = {cluster.kind!r} does not take it")
+    _need(cluster.workers is None or cluster.workers > 0, "[cluster] workers", "must be positive")
+    _need(run.attempts > 0, "[run] attempts", "must be positive")
+    _need(0 <= run.fault_threshold <= 1, "[run] fault_threshold", "must lie between 0 and 1")
 
 
-def _value(hint: Any, value: Any, label: str, name: str) -> Any:
-    """The value in the field's type, or BadInput."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    for option in options:
-        origin = typing.get_origin(option)
-        if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
-            return _section(typing.cast(type[Any], option), value, name)
-        if origin is tuple and isinstance(value, list):
-            inner = typing.get_args(option)[0]
-            return tuple(_value(inner, v, label, name) for v in value)
-        if origin is Mapping and isinstance(value, Mapping):
-            return dict(value)
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if option in (int, str, bool) and type(value) is option:
-            return value
-    wanted = " or ".join(_name(o) for o in options if o is not types.NoneType)
-    raise BadInput(f"{label} = {value!r}", f"must be {wanted}", "Correct its value")
-
-
-def _name(option: Any) -> str:
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    if typing.get_origin(option) is tuple:
-        return f"a list, each {_name(typing.get_args(option)[0])}"
-    return names.get(option, "a table")
-
-
-def _check(config: Config) -> None:
-    """Rules that one key alone cannot tell."""
-    area, source, cube, detect = config.area, config.source, config.cube, config.detect
+def _check_source(area: AreaConfig, source: SourceConfig) -> None:
+    """Check which area is looked at, and which items are read."""
     _need((area.bbox is None) != (area.geometry is None), "[area]", "needs either bbox or geometry")
     if area.bbox is not None:
         w, s, e, n = area.bbox if len(area.bbox) == 4 else (0, 0, 0, 0)
@@ -264,9 +194,10 @@ def _check(config: Config) -> None:
     _need((source.items is None) != (source.catalog is None), "[source]", "needs either items or catalog")
     _need(source.catalog is None or bool(source.collection), "[source] catalog", "needs a collection beside it")
     parse_span(source.datetime)
-    _need(bool(config.output.path), "[output] path", "is required")
-    _need(cube.resolution is None or cube.resolution > 0, "[cube] resolution", "must be positive")
-    _need(cube.region > 0 and cube.slab > 0, "[cube]", "region and slab must be positive")
+
+
+def _check_detect(detect: DetectConfig) -> None:
+    """Check what is looked for: detector, indices, parameters."""
     what = f"[detect] detector = {detect.detector!r}"
     _need(detect.detector in DETECTORS, what, f"must be one of {sorted(DETECTORS)}")
     _need(bool(detect.indices), "[detect] indices", "must name at least one index")
@@ -284,15 +215,9 @@ def _check(config: Config) -> None:
         except ValueError:
             _need(False, f"[detect] history_end = {detect.history_end!r}", "must be an ISO date")
     _need(detect.min_area_m2 >= 0, "[detect] min_area_m2", "must not be negative")
-    named, kinds = config.cluster, ("local", "address")
-    _need(named.kind in kinds, f"[cluster] kind = {named.kind!r}", f"must be one of {kinds}")
-    rule = 'goes with kind = "address", and that kind needs it'
-    _need((named.kind == "address") == (named.address is not None), "[cluster] address", rule)
-    _need(named.workers is None or named.workers > 0, "[cluster] workers", "must be positive")
-    _need(config.run.attempts > 0, "[run] attempts", "must be positive")
-    _need(0 <= config.run.fault_threshold <= 1, "[run] fault_threshold", "must lie between 0 and 1")
 
 
 def _need(good: bool, what: str, rule: str) -> None:
+    """Raise BadInput about the input ``what`` unless it is good."""
     if not good:
         raise BadInput(what, rule, "Correct the configuration")

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pyproj
 import shapely
+from numpy.typing import NDArray
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
@@ -15,11 +16,11 @@ from shapely.geometry.base import BaseGeometry
 from groundbreak.pipeline.core.types import BadInput
 
 MAX_EDGE_M = 1000.0
-"""Longest edge that stays straight in lon/lat: a kilometre of a parallel bends by 2 cm x tan(latitude)."""
+"""Longest edge that may stay straight in lon/lat, metres: a kilometre of a parallel bends by 2 cm x tan(latitude)."""
 
 
 def split_bbox(west: float, south: float, east: float, north: float) -> Polygon | MultiPolygon:
-    """A lon/lat box in degrees; ``west > east`` crosses the antimeridian and gives two boxes."""
+    """Return a lon/lat box in degrees; where ``west > east`` it crosses the antimeridian and becomes two boxes."""
     if west <= east:
         return shapely.box(west, south, east, north)
     halves = [(west, 180.0), (-180.0, east)]
@@ -28,30 +29,40 @@ def split_bbox(west: float, south: float, east: float, north: float) -> Polygon 
 
 
 def to_lonlat(geometry: BaseGeometry, epsg: int) -> BaseGeometry:
-    """Polygons of a projected CRS in lon/lat (OGC:CRS84), valid, split where they cross the antimeridian.
+    """Transform polygons of a projected CRS to lon/lat.
 
     Long edges are densified first, so that they bend as the projection bends them.
+
+    Parameters
+    ----------
+    geometry : Polygon or MultiPolygon
+    epsg : int
+        EPSG code of the projected CRS.
+
+    Returns
+    -------
+    Polygon or MultiPolygon in OGC:CRS84, valid, split where it crosses the antimeridian.
     """
     return fix_antimeridian(_transform(shapely.segmentize(geometry, MAX_EDGE_M), epsg, "OGC:CRS84"))
 
 
 def from_lonlat(geometry: BaseGeometry, epsg: int) -> BaseGeometry:
-    """A lon/lat geometry, vertex by vertex, in a projected CRS; halves at the antimeridian meet again."""
+    """Transform a lon/lat geometry, vertex by vertex, to a projected CRS; there halves at the antimeridian meet."""
     return _transform(geometry, "OGC:CRS84", epsg)
 
 
 def point_lonlat(x: float, y: float, epsg: int) -> tuple[float, float]:
-    """(longitude, latitude) of a point of a projected CRS."""
+    """Transform a point of a projected CRS to (longitude, latitude) in degrees."""
     lon, lat = transformer(epsg, "OGC:CRS84").transform(x, y)
     return float(lon), float(lat)
 
 
 def fix_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
-    """The polygons of a lon/lat geometry with every longitude within [-180, 180], split at the antimeridian.
+    """Split the polygons of a lon/lat geometry at the antimeridian, so that every longitude lies within [-180, 180].
 
-    A ring whose neighbouring vertices are more than 180 degrees apart is read as crossing the antimeridian, as is one
-    that goes on beyond 180. Polygons come back valid; points and lines are dropped. Coordinates that cannot be degrees
-    are left as they are, for the caller to refuse.
+    A ring is taken to cross the antimeridian where two neighbouring vertices are more than 180 degrees apart, or where
+    its longitudes go on beyond 180. The polygons that are returned are valid; points and lines are dropped. Coordinates
+    that cannot be degrees are returned as they are, for the caller to refuse.
 
     Raises
     ------
@@ -73,10 +84,20 @@ def fix_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
 
 
 def distance(a: BaseGeometry, epsg_a: int, b: BaseGeometry, epsg_b: int) -> float:
-    """Metres between two geometries of projected CRSs, measured in the first one's.
+    """Measure the distance between two geometries, each in a projected CRS.
 
-    A UTM zone holds for a few degrees beyond its borders (scale error 0.1-0.3 %), and going from zone to zone without
-    longitudes in between knows no antimeridian.
+    The second one is transformed to the CRS of the first. A UTM zone is good for a few degrees beyond its borders
+    (scale error 0.1-0.3 %), and since no longitudes come in between, the antimeridian does no harm.
+
+    Parameters
+    ----------
+    a, b : geometry
+    epsg_a, epsg_b : int
+        EPSG codes of their CRSs.
+
+    Returns
+    -------
+    float, metres.
     """
     if epsg_a != epsg_b:
         b = _transform(b, epsg_b, epsg_a)
@@ -84,13 +105,13 @@ def distance(a: BaseGeometry, epsg_a: int, b: BaseGeometry, epsg_b: int) -> floa
 
 
 def ground_area(geometry: BaseGeometry) -> float:
-    """Square metres on the WGS 84 ellipsoid that a lon/lat geometry covers."""
+    """Measure the ground that a lon/lat geometry covers, in square metres on the WGS 84 ellipsoid."""
     geod = pyproj.Geod(ellps="WGS84")
     return math.fsum(abs(geod.geometry_area_perimeter(shapely.orient_polygons(p))[0]) for p in _polygons(geometry))
 
 
 def label_point(geometry: BaseGeometry) -> tuple[float, float]:
-    """(x, y) of a point inside the largest part of a polygon geometry."""
+    """Return (x, y) of a point inside the largest part of a polygon geometry."""
     largest = max(_polygons(geometry), key=lambda p: p.area)
     point = largest.representative_point()
     return point.x, point.y
@@ -98,7 +119,15 @@ def label_point(geometry: BaseGeometry) -> tuple[float, float]:
 
 @cache
 def transformer(source: int | str, target: int | str) -> pyproj.Transformer:
-    """From one CRS (EPSG code or name) to another, x and y first; made once, since making one takes milliseconds."""
+    """Return the transformer from one CRS to another, which takes and gives x before y.
+
+    Transformers are kept, since making one takes milliseconds.
+
+    Parameters
+    ----------
+    source, target : int or str
+        EPSG code or name of a CRS.
+    """
     return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
@@ -107,7 +136,7 @@ def _transform(geometry: BaseGeometry, source: int | str, target: int | str) -> 
 
 
 def _polygons(geometry: BaseGeometry) -> list[Polygon]:
-    """The non-empty polygons of a geometry, collections within collections included."""
+    """Return the non-empty polygons of a geometry; collections may hold collections."""
     if geometry.geom_type == "Polygon":
         return [] if geometry.is_empty else [geometry]
     parts = shapely.get_parts(geometry) if hasattr(geometry, "geoms") else []
@@ -115,7 +144,7 @@ def _polygons(geometry: BaseGeometry) -> list[Polygon]:
 
 
 def _unwrap(polygon: Polygon) -> BaseGeometry:
-    """The polygon with continuous longitudes: no edge is longer than 180 degrees."""
+    """Make the longitudes of a polygon continuous: no edge is longer than 180 degrees."""
     shell = _unwrap_ring(np.asarray(polygon.exterior.coords)[:, :2])
     middle = (shell[:, 0].min() + shell[:, 0].max()) / 2
     holes = []
@@ -125,13 +154,13 @@ def _unwrap(polygon: Polygon) -> BaseGeometry:
         holes.append(hole)
     unwrapped = Polygon(shell, holes)
     if unwrapped.area == 0 < polygon.area:
-        # A box around the whole globe: its edges of 360 degrees are meant.
+        # It is a box around the whole globe, and means its edges of 360 degrees.
         return polygon
     return unwrapped
 
 
-def _unwrap_ring(ring: np.ndarray) -> np.ndarray:
-    """(vertex, 2) float64 of a closed ring, the longitudes continuous."""
+def _unwrap_ring(ring: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Make the longitudes of a closed ring, (vertex, 2) float64, continuous."""
     lon = np.unwrap(ring[:, 0], period=360.0)
     if abs(lon[-1] - lon[0]) > 180:
         raise BadInput("a polygon", "must not go around a pole", "Cut it into parts that lie beside the pole")
@@ -139,7 +168,7 @@ def _unwrap_ring(ring: np.ndarray) -> np.ndarray:
 
 
 def _split(polygon: BaseGeometry) -> list[Polygon]:
-    """Valid polygons within [-180, 180] degrees of longitude."""
+    """Cut a polygon into valid polygons whose longitudes lie within [-180, 180]."""
     valid = polygon if polygon.is_valid else shapely.make_valid(polygon)
     west, _, east, _ = valid.bounds
     if west >= -180 and east <= 180:

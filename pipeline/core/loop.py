@@ -1,4 +1,4 @@
-"""Coroutines, from code that is none."""
+"""Running a coroutine from code that is not one itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any
 
 
 def run_coroutine[T](work: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns; also for a caller in an event loop, as every cell of a notebook is."""
+    """Run a coroutine to its end and return its result.
+
+    The caller may itself run within an event loop, as every cell of a notebook does: the coroutine then runs in the
+    loop of another thread.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Where results go: a folder or an object store, reached the same way.
+"""Where results go: a folder or an object store, both used in the same way.
 
 Every object is put whole (a local file by rename), so a reader sees an old object or a new one, never half of one.
 """
@@ -22,7 +22,7 @@ from zarr.storage import WrapperStore
 
 @dataclass(frozen=True)
 class Output:
-    """The output's root; it travels to workers as its address alone.
+    """The root of an output; only its address travels to workers.
 
     Object stores take their keys, region and endpoint from the usual environment variables (AWS_ACCESS_KEY_ID,
     AWS_ENDPOINT_URL, ...).
@@ -33,6 +33,7 @@ class Output:
 
     @property
     def local(self) -> Path | None:
+        """The output's folder, or None on an object store."""
         return None if "://" in self.path else Path(self.path)
 
     @cached_property
@@ -45,24 +46,32 @@ class Output:
         return from_url(f"{self.path.rstrip('/')}/{prefix}".rstrip("/"))
 
     def __getstate__(self) -> dict[str, str]:
+        """Return what travels to a worker: the address, without an open store."""
         return {"path": self.path}
 
     def zarr(self, prefix: str) -> ZarrObjectStore[ObjectStore]:
-        """A Zarr store rooted at `prefix`."""
+        """Open the Zarr store whose root lies at a key of the output."""
         return ZarrObjectStore(self._open(prefix))
 
     def get(self, key: str) -> bytes | None:
-        """An object's bytes, or None where there is none."""
+        """Return the bytes of the object at a key, or None where there is none."""
         try:
             return bytes(obstore.get(self._store, key).bytes())
         except FileNotFoundError:
             return None
 
     def put(self, key: str, data: bytes) -> None:
+        """Put an object at a key, in place of any that is there."""
         obstore.put(self._store, key, data)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Put an object that must not exist yet; False where it does. Of racing callers one gets True."""
+        """Put an object at a key where there is none yet.
+
+        Returns
+        -------
+        bool, whether it was put. Where several callers race, one of them gets True; where an object is there already,
+        it stays, and all get False.
+        """
         try:
             obstore.put(self._store, key, data, mode="create")
         except obstore.exceptions.AlreadyExistsError:
@@ -70,21 +79,22 @@ class Output:
         return True
 
     def delete(self, key: str) -> None:
+        """Delete the object at a key, if there is one."""
         with contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store, key)
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Keys below a folder."""
+        """Yield the keys of the objects below a folder."""
         for batch in obstore.list(self._store, prefix=prefix):
             for meta in batch:
                 yield str(meta["path"])
 
     def holds(self, prefix: str) -> bool:
-        """Whether anything lies below a folder; unlike opening it, this leaves no folder behind."""
+        """Tell whether anything lies below a folder; unlike opening a store there, this makes no folder."""
         return next(self.list(prefix), None) is not None
 
     def free_bytes(self) -> int | None:
-        """Free space below a local output; None on an object store."""
+        """Return the free disk space of a local output, bytes; None on an object store."""
         if self.local is None:
             return None
         folder = next(p for p in (self.local, *self.local.parents) if p.exists())
@@ -92,7 +102,10 @@ class Output:
 
 
 def checksum(data: bytes | memoryview) -> str:
-    """The CRC-32 of an object, eight hexadecimal digits: it is against decay, not malice, and costs next to nothing."""
+    """Compute the CRC-32 of an object, as eight hexadecimal digits.
+
+    It protects against decay, not against malice, and costs next to nothing.
+    """
     return f"{imagecodecs.deflate_crc32(data):08x}"
 
 
@@ -102,14 +115,16 @@ class SummingStore(WrapperStore[ZarrObjectStore[ObjectStore]]):
     def __init__(self, store: ZarrObjectStore[ObjectStore]) -> None:
         super().__init__(store)
         self.checksums: dict[str, str] = {}
+        """Key -> `checksum` of the object."""
         self.bytes_written = 0
 
     async def set(self, key: str, value: Buffer) -> None:
+        """Put an object, as Zarr asks for it."""
         await super().set(key, value)
         self._note(key, memoryview(value.as_numpy_array()))
 
     def put(self, key: str, data: memoryview | None) -> None:
-        """Put an object whole, without Zarr; None stands for no object, as Zarr means an empty chunk."""
+        """Put an object without Zarr; None deletes it, since an empty chunk has no object in Zarr."""
         if data is not None:
             obstore.put(self._store.store, key, data)
             self._note(key, data)

@@ -1,4 +1,4 @@
-"""Ranges of bytes that are fetched in one request."""
+"""Byte ranges of an object, put together into few requests."""
 
 from __future__ import annotations
 
@@ -7,22 +7,31 @@ from typing import NamedTuple
 
 
 class Request[T](NamedTuple):
-    """Bytes fetched at once."""
+    """Consecutive bytes of an object, fetched at once for one range or several."""
 
     start: int
+    """The first byte."""
     end: int
     """The byte after the last."""
     parts: dict[T, slice]
-    """Where in them each of the ranges lies that they are fetched for."""
+    """Name of a range -> where it lies in the bytes that are fetched."""
 
 
 def requests[T](ranges: Iterable[tuple[int, int, T]], gap: int = 0) -> list[Request[T]]:
-    """What to fetch for some ranges of an object, each once; those that lie one behind the other in one request.
+    """Work out the requests that fetch some ranges of an object.
+
+    Ranges that lie one behind the other are fetched in one request; every range is fetched once.
 
     Parameters
     ----------
-    ranges : (start, length, what it is) each, in any order
-    gap : bytes between two that are fetched along, at most
+    ranges : iterable of (start, length, name)
+        The first byte of each range, its length in bytes and its name, in any order.
+    gap : int
+        Two ranges with at most so many bytes between them are fetched in one request.
+
+    Returns
+    -------
+    list of Request, in the order of their bytes.
     """
     found: list[Request[T]] = []
     end = 0

@@ -1,4 +1,4 @@
-"""The words of the pipeline, as values: every other module speaks in these.
+"""The nouns of the pipeline, as values: asset, scene, observation, grid, region, slab, fault, record.
 
 All of them are frozen, so they can be digested, sent to a worker and printed. Nothing here reads or writes.
 """
@@ -13,24 +13,26 @@ from typing import Any
 
 import numpy as np
 
+from groundbreak.pipeline.core.frame import Frame
+
 REFLECTANCE_SCALE = 1e-4
-"""Cubes hold reflectance as int16 x this."""
+"""Reflectance of one unit of the int16 numbers that cubes hold."""
 
 REFLECTANCE_FILL = -32768
-"""No observation, in a reflectance band of a cube."""
+"""The number that means no observation, in a reflectance band of a cube."""
 
 
 class BadInput(Exception):
-    """The user's input cannot be used: exit code 2.
+    """The user's input cannot be used: the command line ends with exit code 2.
 
     Parameters
     ----------
     what : str
         The input, by the name and value that the user gave it.
     rule : str
-        What such an input must be.
+        The rule that the input breaks.
     remedy : str
-        What to do about it.
+        What the user can do about it.
     """
 
     def __init__(self, what: str, rule: str, remedy: str) -> None:
@@ -38,62 +40,17 @@ class BadInput(Exception):
         self.what, self.rule, self.remedy = what, rule, remedy
 
     def __str__(self) -> str:
+        """Return what, rule and remedy as one message."""
         return f"{self.what}: {self.rule}. {self.remedy}."
 
 
 def digest(value: Any) -> str:
-    """Sixteen hex digits that name a JSON-like value; equal values have equal digests on every machine."""
+    """Compute the digest of a JSON-like value, sixteen hexadecimal digits.
+
+    Equal values have equal digests on every machine.
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The pixel lattice of one raster, north up."""
-
-    epsg: int
-    x0: float
-    """Left edge of the first column, metres (or the CRS's unit)."""
-    y0: float
-    """Top edge of the first row."""
-    resolution: float
-    """Pixel side; pixels are square."""
-    height: int
-    width: int
-
-    def __post_init__(self) -> None:
-        if self.resolution <= 0 or self.height <= 0 or self.width <= 0:
-            raise ValueError(f"{self}: resolution, height and width must be positive")
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """(left, bottom, right, top) in the CRS's unit."""
-        right = self.x0 + self.width * self.resolution
-        bottom = self.y0 - self.height * self.resolution
-        return self.x0, bottom, right, self.y0
-
-    @property
-    def transform(self) -> tuple[float, float, float, float, float, float]:
-        """Affine coefficients (a, b, c, d, e, f), as rasterio's and STAC's proj:transform."""
-        return self.resolution, 0.0, self.x0, 0.0, -self.resolution, self.y0
-
-    def window(self, row: int, col: int, height: int, width: int) -> Frame:
-        """The part of this lattice that starts at (row, col), in pixels; it may reach beyond the frame."""
-        x0 = self.x0 + col * self.resolution
-        y0 = self.y0 - row * self.resolution
-        return Frame(self.epsg, x0, y0, self.resolution, height, width)
-
-    def at(self, resolution: float) -> Frame:
-        """The same ground in pixels of another size, growing outwards to whole pixels."""
-        height = -(-round(self.height * self.resolution) // round(resolution))
-        width = -(-round(self.width * self.resolution) // round(resolution))
-        return Frame(self.epsg, self.x0, self.y0, resolution, height, width)
-
-    def centres(self) -> tuple[np.ndarray, np.ndarray]:
-        """(x of each column, y of each row), float64, of the pixel centres."""
-        x = self.x0 + (np.arange(self.width) + 0.5) * self.resolution
-        y = self.y0 - (np.arange(self.height) + 0.5) * self.resolution
-        return x, y
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +58,19 @@ class Asset:
     """One raster of one item, with what its numbers mean."""
 
     band: str
-    """Canonical band name (red, nir, swir16, scl...), whatever the provider calls it."""
+    """Canonical name of its band (red, nir, swir16, scl...), whatever the provider calls it."""
     href: str
     """Absolute URL or path, unsigned."""
     driver: str
     """The one GDAL driver that may open it: GTiff or JP2OpenJPEG."""
     scale: float
-    """reflectance = scale * DN + offset."""
+    """reflectance = scale * digital number + offset."""
     offset: float
+    """See ``scale``."""
     nodata: float | None
-    """The DN that means no observation."""
+    """The digital number that means no observation."""
     frame: Frame | None
-    """Its lattice, where the item says it; otherwise its header does."""
+    """The frame of its pixels, where the item tells it; otherwise its header does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +78,29 @@ class Scene:
     """One item after normalisation: what one provider holds of one datatake on one tile."""
 
     id: str
+    """The item's id."""
     collection: str
+    """Id of the item's collection, or ""."""
     provider: str
     """Name of the entry of the provider table."""
     time: np.datetime64
-    """UTC, ms."""
+    """Time of acquisition, datetime64[ms] in UTC."""
     datatake: str
-    """Key of the overpass; equal for every item of one datatake, whatever its processing baseline."""
+    """Key of the overpass: equal for every item of one datatake, whatever its processing baseline."""
     tile: str
     """The source's own tile ("MGRS-38TPK"), or "" where it has none."""
     baseline: str
     """Processing baseline ("05.10"), or ""."""
     version: str
-    """What tells one processing of this item from the next (generation time...); part of the observation digest."""
+    """What tells one processing of this item from the next (its generation time...); part of the observation digest."""
     bounds: tuple[float, ...]
-    """Of its footprint, lon/lat: west, south, east, north."""
+    """(west, south, east, north) of its footprint, degrees."""
     assets: Mapping[str, Asset]
-    """By canonical band name."""
+    """Canonical band name -> asset."""
+
+    def __repr__(self) -> str:
+        """Return the scene in one line."""
+        return f"<Scene {self.id}: {self.time}, tile {self.tile or '-'}, {', '.join(self.assets)}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,26 +108,40 @@ class Rejection:
     """An item that is not used, and why."""
 
     item: str
+    """The item's id."""
     reason: str
-    """One of screen.REASONS."""
+    """A key of `pipeline.stac.screening.REASONS`."""
     detail: str
+    """What was seen in the item."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mask:
-    """How the clear pixels of a collection are told: by class list (as SCL) or by bit flags (as HLS Fmask)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskRule:
+    """How a mask tells which pixels are clear: by classes (as Sentinel-2's SCL) or by bit flags (as HLS' Fmask)."""
+
+    clear: tuple[int, ...] = ()
+    """Classes that are clear; empty where ``bits`` decides."""
+    snow: tuple[int, ...] = ()
+    """Classes that are snow: such pixels are not clear, but the detector learns that they were snow."""
+    bits: tuple[int, ...] = ()
+    """Numbers of bits: a pixel in which any of them is set is not clear."""
+    snow_bits: tuple[int, ...] = ()
+    """Numbers of bits: a pixel in which any of them is set is snow."""
+    nodata: int = 0
+    """The mask's value where there is no observation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mask(MaskRule):
+    """The mask of a collection: its band, and which of its values are clear."""
 
     band: str
     """Canonical name of the mask's band."""
-    clear: tuple[int, ...] = ()
-    """Classes that are clear; empty where `bits` decides."""
-    snow: tuple[int, ...] = ()
-    """Classes that are snow: not clear, but told to the detector."""
-    bits: tuple[int, ...] = ()
-    """Bit numbers, any of which set makes a pixel not clear."""
-    snow_bits: tuple[int, ...] = ()
-    nodata: int = 0
-    """The mask's own fill."""
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """The values that enter the digests of cubes and of detection."""
+        return self.band, self.clear, self.snow, self.bits, self.snow_bits, self.nodata
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,20 +149,26 @@ class Observation:
     """One overpass of a grid: all scenes of one datatake, fused in order."""
 
     id: str
-    """The datatake's key."""
+    """Key of the datatake."""
     time: np.datetime64
-    """UTC, ms: the earliest of its scenes."""
+    """Time of the earliest of its scenes, datetime64[ms] in UTC."""
     scenes: tuple[Scene, ...]
-    """In fusing order: the first that has a pixel gives it."""
+    """Its scenes in the order of fusing: a pixel is taken from the first scene that has it."""
 
     @property
     def version(self) -> str:
-        """Digest of what was observed, how it was processed, and what its numbers are taken to mean; hrefs and
-        signatures play no part."""
+        """Digest of what was observed, how it was processed, and what its numbers are taken to mean.
+
+        Hrefs and signatures play no part in it.
+        """
         scenes = [
             [s.id, s.baseline, s.version, sorted({(a.scale, a.offset) for a in s.assets.values()})] for s in self.scenes
         ]
         return digest([self.id, str(self.time), scenes])
+
+    def __repr__(self) -> str:
+        """Return the observation in one line."""
+        return f"<Observation {self.id}: {self.time}, {len(self.scenes)} scenes>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,52 +176,63 @@ class Grid:
     """The pixel lattice that one cube lives on."""
 
     name: str
-    """A safe folder name: "38TPK", or "32638" for a zone's lattice."""
+    """A safe name of a folder: the tile's ("38TPK"), or that of a zone's lattice ("32638_10m")."""
     frame: Frame
-    """The cube's own frame: whole regions around the area, in the finest pixels."""
+    """The frame of the cube in the finest pixels: whole regions around the area."""
     source: Frame
-    """All that the source can fill (one MGRS tile; on a zone's lattice, its scenes together), in the finest pixels."""
+    """All that the source can fill, in the finest pixels: one MGRS tile, or all scenes of a zone's lattice together."""
     bands: Mapping[str, float]
-    """Band -> the resolution at which the cube holds it, metres; the mask's band included."""
+    """Band -> the resolution at which the cube holds it, metres; the mask's band comes last."""
     region: int
     """Side of a region in the finest pixels: whole source blocks of every band."""
 
     def band_frame(self, band: str) -> Frame:
-        """The cube's frame in the pixels of one band."""
+        """Return the frame of the cube in the pixels of one band."""
         return self.frame.at(self.bands[band])
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A square of one grid: one detection task, one owner for every pixel of it."""
+    """A square of one grid: one detection task, and one owner of every pixel in it."""
 
     grid: str
+    """Name of the grid."""
     row: int
+    """Row of the region among the grid's regions."""
     col: int
+    """Column of the region among the grid's regions."""
     frame: Frame
-    """In the finest pixels; the last row and column of regions may be cut by the grid's edge."""
+    """Frame of the region in the finest pixels; the grid's edge may cut the last row and column of regions."""
     owned: int
-    """Pixels of the area that it owns."""
+    """Pixels of the area that the region owns."""
     window: Frame
-    """The part that the cube holds: whole chunks around the pixels that it owns."""
+    """The part of the region that the cube holds: whole chunks around the pixels that the region owns."""
 
     @property
     def key(self) -> str:
+        """Name of the region, unique in a plan: "38TPK/r000c001"."""
         return f"{self.grid}/r{self.row:03d}c{self.col:03d}"
+
+    def __repr__(self) -> str:
+        """Return the region in one line."""
+        size = f"{self.frame.height} x {self.frame.width} px of {self.frame.resolution:g} m"
+        return f"<Region {self.key}: {size}, EPSG:{self.frame.epsg}, owns {self.owned:,} px>"
 
 
 @dataclass(frozen=True, slots=True)
 class Slab:
-    """Consecutive observations [start, stop) of a grid: one shard deep."""
+    """Consecutive observations of a grid, from ``start`` up to but not including ``stop``: at most a shard deep."""
 
     index: int
+    """Number of the slab, from 0."""
     start: int
     stop: int
     depth: int
-    """Observations in a full slab."""
+    """Observations of a full slab."""
 
     @property
     def full(self) -> bool:
+        """Whether the slab holds as many observations as a slab can."""
         return self.stop - self.start == self.depth
 
 
@@ -246,13 +241,18 @@ class Fault:
     """What went wrong with one asset of one region, kept by name."""
 
     region: str
+    """Key of the region."""
     observation: str
+    """Id of the observation."""
     item: str
+    """Id of the item, or ""."""
     band: str
     href: str
-    """Redacted."""
+    """Href of the asset, without signatures."""
     error: str
+    """What the last attempt met."""
     attempts: int
+    """How many attempts were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,24 +260,27 @@ class Record:
     """What a finished task leaves behind, written after its data."""
 
     task: str
-    """"build/<region>/s0003" or "detect/<region>"."""
+    """Name of the task: "build/<region>/s0003" or "detect/<region>"."""
     state: str
     """done or failed; started while it is being replaced; dropped where what was built is no longer kept."""
     identity: str
     """Digest of all that the task's output depends on; a record with another identity is stale."""
     attempts: int
+    """How often the task was tried."""
     started: str
+    """UTC, ISO."""
     seconds: Mapping[str, float]
-    """Wall seconds by phase: read, compute, write."""
+    """Phase (read, compute, write) -> wall seconds."""
     bytes_written: int
     pixels: int
     checksums: Mapping[str, str]
-    """Store key -> CRC-32 of the object written."""
+    """Key of an object that was written -> its CRC-32."""
     faults: tuple[Fault, ...] = ()
     error: str = ""
+    """What the task failed with, or ""."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Figures worth keeping: pixels by status, clear observations..."""
     dark: tuple[int, ...] = ()
-    """Of a build: the dark level of each observation, reflectance x 10000."""
+    """Dark level of each observation that a building task built, reflectance x 10000."""
     offsets: tuple[int, ...] = ()
-    """Of a build: the offset that each was taken to carry, reflectance x 10000."""
+    """Offset that each observation of a building task was taken to carry, reflectance x 10000."""

@@ -13,7 +13,8 @@ from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.config import Config
-from groundbreak.pipeline.core.types import BadInput, Frame
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import BadInput
 
 
 def load_area(config: Config) -> BaseGeometry:

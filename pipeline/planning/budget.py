@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from groundbreak.kernels import LAYERS, bands_of
-from groundbreak.pipeline.compute.build import AHEAD
+from groundbreak.pipeline.compute.build import PREFETCHED
 from groundbreak.pipeline.compute.index_series import PIXELS_TOGETHER
-from groundbreak.pipeline.core.types import Frame, Grid, Region
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.readers.assets import FETCHED, ON_DISK, READERS
 from groundbreak.pipeline.stores.shards import TIME_CHUNK, chunk_step
 
@@ -56,7 +57,8 @@ def largest(regions: Sequence[Region]) -> Frame:
 def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str]) -> int:
     """Projected peak of a building task, bytes: a band's slab encoded, a part of each kind of band decoded, a region's
     blocks before and after they are inflated, and those that are fetched ahead, nothing coded being longer than what it
-    codes; or the parts that are being filled, where GDAL reads them."""
+    codes; or the parts that are being filled, where GDAL reads them.
+    """
     kinds = {(resolution, band == _mask(grid)) for band, resolution in grid.bands.items()}
     frames = [(window.at(resolution), 1 if mask else 2) for resolution, mask in kinds]
     parts = sum(TIME_CHUNK * frame.height * frame.width * size for frame, size in frames)
@@ -65,9 +67,9 @@ def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str]) -
         return held + SCRATCH
     if not set(ways) <= {ON_DISK, FETCHED}:
         # Those ahead are filled at once, and may begin within a part.
-        filled = -(-min(depth, AHEAD + TIME_CHUNK) // TIME_CHUNK) * TIME_CHUNK
+        filled = -(-min(depth, PREFETCHED + TIME_CHUNK) // TIME_CHUNK) * TIME_CHUNK
         held += _slab(grid, window, filled) + READERS * READER * window.height * window.width
-    return held + _slab(grid, window, min(depth, AHEAD)) + OVERHEAD
+    return held + _slab(grid, window, min(depth, PREFETCHED)) + OVERHEAD
 
 
 def region_memory(
@@ -100,7 +102,8 @@ def strip_rows(grid: Grid, window: Frame, count: int, indices: Sequence[str]) ->
 
 def detect_memory(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> int:
     """Projected peak of a detection task, bytes: a strip of numbers, one band of it still coded, a block's series, and
-    the layers."""
+    the layers.
+    """
     rows = min(strip_rows(grid, window, count, indices), window.height)
     pixels = rows * window.width * count
     strip = int(pixels * (_itemsize(grid, bands_of(indices)) + 2))

@@ -17,12 +17,15 @@ import pyproj
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.access.retries import ReadError
 from groundbreak.pipeline.core import geo
-from groundbreak.pipeline.core.types import Asset, BadInput, Frame, Grid, Observation, Scene
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Asset, BadInput, Grid, Observation, Scene
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.readers.cog import Cog
-from groundbreak.pipeline.readers.gdal import Access, ReadError, read_info
-from groundbreak.pipeline.readers.headers import Known, key
+from groundbreak.pipeline.readers.gdal import read_info
+from groundbreak.pipeline.readers.headers import Headers, header_key
 
 MAX_LATTICE_M = 40_960
 """A block lattice wider than this (strips, huge blocks) does not decide the size of regions."""
@@ -43,7 +46,7 @@ class Rule:
 
 
 def build_grids(
-    scenes: Sequence[Scene], rule: Rule, area: BaseGeometry, access: Access, known: Known
+    scenes: Sequence[Scene], rule: Rule, area: BaseGeometry, access: Access, known: Headers
 ) -> list[tuple[Grid, list[Scene]]]:
     """Group scenes into grids and lay each grid's regions around the area.
 
@@ -88,7 +91,7 @@ class _Draft(NamedTuple):
     scenes: list[Scene]
 
 
-def _on_tile(frame: Frame, scenes: list[Scene], rule: Rule, access: Access, known: Known) -> _Draft:
+def _on_tile(frame: Frame, scenes: list[Scene], rule: Rule, access: Access, known: Headers) -> _Draft:
     """A source tile's own lattice."""
     bands = {b: _frame(scenes[0].assets[b]).resolution for b in rule.bands}
     side = _lattice(scenes, rule, access, known, frame.resolution)
@@ -121,7 +124,7 @@ def observations(scenes: Iterable[Scene]) -> list[Observation]:
     return sorted(found, key=lambda o: (o.time, o.id))
 
 
-def _framed(scene: Scene, bands: Sequence[str], access: Access, known: Known) -> Scene:
+def _framed(scene: Scene, bands: Sequence[str], access: Access, known: Headers) -> Scene:
     """The scene with every frame known: from the item, or else from the header."""
     if all(scene.assets[b].frame is not None for b in bands):
         return scene
@@ -136,10 +139,10 @@ def _framed(scene: Scene, bands: Sequence[str], access: Access, known: Known) ->
     return replace(scene, assets=assets)
 
 
-def _shape(scene: Scene, band: str, access: Access, known: Known) -> tuple[Frame, tuple[int, int]]:
+def _shape(scene: Scene, band: str, access: Access, known: Headers) -> tuple[Frame, tuple[int, int]]:
     """(frame, rows and columns of a block) of an asset, by its header."""
     asset = scene.assets[band]
-    cog = known.get(key(asset, scene))
+    cog = known.get(header_key(asset, scene))
     if isinstance(cog, Cog):
         return cog.frame, cog.blocks.shape
     head = read_info(asset, access)
@@ -155,7 +158,7 @@ def _finest(scene: Scene, bands: Sequence[str]) -> Frame:
     return min((_frame(scene.assets[b]) for b in bands), key=lambda f: f.resolution)
 
 
-def _lattice(scenes: Sequence[Scene], rule: Rule, access: Access, known: Known, resolution: float) -> int:
+def _lattice(scenes: Sequence[Scene], rule: Rule, access: Access, known: Headers, resolution: float) -> int:
     """Side of a region: the least multiple of every band's pixel and block that reaches `rule.region` pixels.
 
     One header of each band is read, of the earliest scene that can be.

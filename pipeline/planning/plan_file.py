@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import shapely
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import BadInput, Frame, Grid, Mask, Observation, Region, Rejection
+from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Observation, Region, Rejection
 from groundbreak.pipeline.planning.planner import GridPlan, Plan
 from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
-
-KEY = "plan.json"
 
 
 def save(plan: Plan, output: Output) -> None:
@@ -40,7 +40,7 @@ def save(plan: Plan, output: Output) -> None:
             for g in plan.grids
         ],
     }
-    output.put(KEY, json.dumps(value, indent=1).encode())
+    output.put(places.PLAN, json.dumps(value, indent=1).encode())
 
 
 def load(config: Config, output: Output) -> Plan:
@@ -51,14 +51,14 @@ def load(config: Config, output: Output) -> Plan:
     BadInput
         Nothing has been run there.
     """
-    data = output.get(KEY)
+    data = output.get(places.PLAN)
     if data is None:
         raise BadInput(f"[output] path = {output.path!r}", "holds no run yet", "Run `groundbreak run` first")
     value = json.loads(data)
     grids = []
     for g in value["grids"]:
         grid = _grid(g["grid"])
-        meta = read_meta(output.zarr(f"{grid.name}/cube.zarr"))
+        meta = read_meta(output.zarr(places.cube(grid.name)))
         observations = tuple(Observation(o["id"], np.datetime64(o["time"]), ()) for o in meta["observations"])
         regions = tuple(
             Region(**{**r, "frame": Frame(**r["frame"]), "window": Frame(**r["window"])}) for r in g["regions"]

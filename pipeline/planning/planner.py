@@ -20,17 +20,18 @@ from shapely.geometry.base import BaseGeometry
 
 from groundbreak.kernels import DETECTORS
 from groundbreak.pipeline.access.hrefs import is_url
-from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.core import geo, show
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Observation, Region, Rejection, Scene, Slab, digest
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import budget
 from groundbreak.pipeline.planning import grid as grids
 from groundbreak.pipeline.planning.regions import build_regions
-from groundbreak.pipeline.readers import gdal, headers
+from groundbreak.pipeline.readers import headers
 from groundbreak.pipeline.readers.assets import FETCHED, ON_DISK
 from groundbreak.pipeline.readers.cog import NotByBlocks
-from groundbreak.pipeline.readers.headers import Known
+from groundbreak.pipeline.readers.headers import Headers
 from groundbreak.pipeline.stac.catalog import read_items
 from groundbreak.pipeline.stac.screening import screen_items
 from groundbreak.pipeline.stores.layout import STORE_SCHEMA
@@ -50,16 +51,31 @@ class GridPlan:
     """Digest of the cube's identity: grid, bands, source, screening."""
     ways: Mapping[str, int]
     """How its assets are read, and why -> how many."""
-    headers: Known = field(default_factory=dict)
+    headers: Headers = field(default_factory=dict)
     """Of its files, the area's blocks; empty for a plan that was loaded."""
 
     def slabs(self, depth: int) -> list[Slab]:
+        """Cut the observations into slabs of ``depth``."""
         return slabs(len(self.observations), depth)
 
     @property
     def cube_bytes(self) -> int:
         """Of all its pixels, uncompressed."""
         return budget.cube_bytes(self.grid, self.regions, len(self.observations))
+
+    @property
+    def figures(self) -> dict[str, int | str]:
+        """What happens on the grid, in a few figures: label -> figure."""
+        return {
+            "EPSG": str(self.grid.frame.epsg),
+            "regions": len(self.regions),
+            "region px": self.grid.region,
+            "observations": len(self.observations),
+            "bytes decoded": self.cube_bytes,
+        }
+
+    def __repr__(self) -> str:
+        return show.line(f"GridPlan {self.grid.name}", self.figures)
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,7 @@ class Plan:
     area: BaseGeometry
     """Lon/lat."""
     mask: Mask
-    access: gdal.Access | None
+    access: Access | None
     """How assets are reached; None for a plan that was loaded, from which nothing is built."""
     grids: tuple[GridPlan, ...]
     rejections: tuple[Rejection, ...]
@@ -100,7 +116,7 @@ class Plan:
                 params,
                 detect.indices,
                 detect.history_end,
-                dataclasses.astuple(self.mask),
+                self.mask.identity,
                 who,
             ]
         )
@@ -123,6 +139,17 @@ class Plan:
             "bytes on disk (estimated)": self.disk_bytes(),
             **self.memory(),
         }
+
+    def __repr__(self) -> str:
+        names = ("grids", "regions", "observations", "scenes", "rejected items", "tasks", "bytes decoded")
+        summary = self.summary()
+        return show.line("Plan", {name: summary[name] for name in names})
+
+    def _repr_html_(self) -> str:
+        rows = [(g.grid.name, *(show.figure(k, v) for k, v in g.figures.items())) for g in self.grids]
+        grids = show.listing(("grid", *self.grids[0].figures), rows)
+        rejected = show.listing(("rejected items", "reason"), ((n, reason) for reason, n in self.rejected().items()))
+        return show.table("Plan", self.summary()) + grids + rejected
 
     def memory(self) -> dict[str, int]:
         """Kind of task -> projected peak, bytes, beyond what a worker holds without one."""
@@ -153,7 +180,7 @@ class Plan:
         return dict(Counter(r.reason for r in self.rejections).most_common())
 
 
-def plan(config: Config, kept: Known | None = None) -> Plan:
+def plan(config: Config, kept: Headers | None = None) -> Plan:
     """Read the items, screen them, read their files' headers, and lay out grids, regions and observations.
 
     Parameters
@@ -173,7 +200,7 @@ def plan(config: Config, kept: Known | None = None) -> Plan:
         source=config.source,
     )
     provider = screened.provider
-    access = gdal.Access(config.source, provider, config.run.attempts)
+    access = provider.access(config.source, config.run.attempts)
     rule = grids.Rule((*config.bands, screened.mask.band), provider.lattice, config.cube.resolution, config.cube.region)
     known, unread = headers.read_headers(screened.scenes, rule.bands, access, kept or {})
     drafts = grids.build_grids(screened.scenes, rule, area, access, known)
@@ -187,13 +214,13 @@ def plan(config: Config, kept: Known | None = None) -> Plan:
             named: headers.cut(known[named], grid.band_frame(band))
             for scene in scenes
             for band in rule.bands
-            if (named := headers.key(scene.assets[band], scene)) in known
+            if (named := headers.header_key(scene.assets[band], scene)) in known
         }
         ways = Counter(way(scene, band, grid, own, unread) for scene in scenes for band in rule.bands)
         others = tuple(g for g in every if g.name != grid.name)
         source = sorted({(s.provider, s.collection) for s in scenes})
         depth = slab_depth(config.cube.slab)
-        cube = digest([STORE_SCHEMA, dataclasses.astuple(grid), depth, source, dataclasses.astuple(screened.mask)])
+        cube = digest([STORE_SCHEMA, dataclasses.astuple(grid), depth, source, screened.mask.identity])
         planned.append(GridPlan(grid, tuple(grids.observations(scenes)), tuple(regions), others, cube, dict(ways), own))
     if not planned:
         raise BadInput("[area]", "no pixel of it lies on the items' rasters", "Check the area against the items")
@@ -216,16 +243,16 @@ def slabs(count: int, depth: int) -> list[Slab]:
     return [Slab(i, start, min(start + depth, count), depth) for i, start in enumerate(range(0, count, depth))]
 
 
-def way(scene: Scene, band: str, grid: Grid, known: Known, unread: Mapping[headers.Key, str]) -> str:
+def way(scene: Scene, band: str, grid: Grid, known: Headers, unread: Mapping[headers.HeaderKey, str]) -> str:
     """How an asset is read, and why."""
     asset, target = scene.assets[band], grid.band_frame(band)
-    named = headers.key(asset, scene)
+    named = headers.header_key(asset, scene)
     if named in unread:
         return f"unknown: its header cannot be read now ({unread[named]})"
     header = known.get(named, NotByBlocks(f"{asset.driver}, not GeoTIFF"))
     if isinstance(header, NotByBlocks):
         return f"general: {header.why}"
-    if gdal.overlap(header.frame, target) is not None:
+    if header.frame.overlap(target) is not None:
         return FETCHED if is_url(asset.href) else ON_DISK
     if header.frame.epsg != target.epsg:
         return f"general: warped, EPSG:{header.frame.epsg} onto EPSG:{target.epsg}"

@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.products.sites import Site
-
-SITES = "sites.parquet"
 
 SITE_COLUMNS = pa.schema(
     [
@@ -46,7 +45,7 @@ def write_sites(output: Output, sites: Sequence[Site]) -> None:
     table = pa.table(columns, schema=SITE_COLUMNS.with_metadata({"geo": json.dumps(_geo(sites))}))
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
-    output.put(SITES, buffer.getvalue())
+    output.put(places.SITES, buffer.getvalue())
 
 
 def read_sites(output: Output) -> list[Site]:
@@ -57,9 +56,9 @@ def read_sites(output: Output) -> list[Site]:
     FileNotFoundError
         Nothing was published yet.
     """
-    data = output.get(SITES)
+    data = output.get(places.SITES)
     if data is None:
-        raise FileNotFoundError(f"{output.path}/{SITES}")
+        raise FileNotFoundError(f"{output.path}/{places.SITES}")
     rows = pq.read_table(io.BytesIO(data)).to_pylist()
     return [Site(**{f.name: _value(f.name, row[f.name]) for f in fields(Site)}) for row in rows]
 

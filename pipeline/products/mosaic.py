@@ -12,17 +12,14 @@ import zarr
 
 from groundbreak.kernels import LAYERS
 from groundbreak.kernels.layers import OUTSIDE
+from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Frame, Grid, Region
+from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.stores.layout import LAYER_CHUNK, lay_out_layers
 
 SNAP = 1e-6
 """Pixels by which bounds may miss the lattice without growing it by a pixel."""
-
-
-def mosaic_path(epsg: int) -> str:
-    """Where the published layers of a zone lie, below the output's root."""
-    return f"change/{epsg}.zarr"
 
 
 def publish_mosaics(
@@ -51,10 +48,10 @@ def publish_mosaics(
     for epsg, members in sorted(zones.items()):
         frames = [region.frame for grid in members for region in regions[grid.name]]
         frame = _union(members[0].frame, frames)
-        store = output.zarr(mosaic_path(epsg))
+        store = output.zarr(places.mosaic(epsg))
         lay_out_layers(store, frame, LAYER_CHUNK, attrs)
         target = _arrays(zarr.open_group(store, mode="r+"))
-        sources = [(g.frame, _arrays(zarr.open_group(output.zarr(f"{g.name}/change.zarr"), mode="r"))) for g in members]
+        sources = [(g.frame, _arrays(zarr.open_group(output.zarr(places.layers(g.name)), mode="r"))) for g in members]
         for row, col in sorted(_chunks(frame, frames)):
             rows = slice(row * LAYER_CHUNK, min((row + 1) * LAYER_CHUNK, frame.height))
             cols = slice(col * LAYER_CHUNK, min((col + 1) * LAYER_CHUNK, frame.width))

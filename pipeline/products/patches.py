@@ -22,10 +22,10 @@ from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.kernels import LAYERS, NO_DATE, OUTSIDE, Status
+from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Frame
 from groundbreak.pipeline.products.labels import EIGHT, Block, Components, label_blocks
-from groundbreak.pipeline.products.mosaic import mosaic_path
 from groundbreak.pipeline.stores.layout import LAYER_CHUNK, layers_frame
 
 CHANGED = (Status.ACTIVE, Status.HALTED, Status.RESUMED)
@@ -167,7 +167,7 @@ class _Mosaic:
     """A zone's published layers, read by block."""
 
     def __init__(self, output: Output, epsg: int) -> None:
-        path = mosaic_path(epsg)
+        path = places.mosaic(epsg)
         store = output.zarr(path)
         self.frame: Frame = layers_frame(store)
         group = zarr.open_group(store, mode="r")

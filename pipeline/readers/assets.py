@@ -15,11 +15,13 @@ import numpy as np
 from obstore.store import ObjectStore
 
 from groundbreak.pipeline.access.hrefs import is_url
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Asset, Frame, Mask
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.access.retries import with_retries
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Asset, Mask
 from groundbreak.pipeline.readers import blocks, gdal
 from groundbreak.pipeline.readers.coded import OnDisk, get_blocks, thread_scratch
 from groundbreak.pipeline.readers.cog import BlockLayout, Blocks, Cog, NotByBlocks, read_cog
-from groundbreak.pipeline.readers.gdal import Access
 from groundbreak.pipeline.stores.tiles import Tiles
 
 READERS = 8
@@ -87,17 +89,17 @@ def fetch(asset: Asset, window: Window, access: Access, header: BlockLayout | No
 
     Raises
     ------
-    raster.ReadError
+    ReadError
         After `access.attempts` attempts.
     """
-    return gdal.with_retries(access, lambda refresh: fetch_once(asset, window, access, header, refresh=refresh))
+    return with_retries(access.attempts, lambda refresh: fetch_once(asset, window, access, header, refresh=refresh))
 
 
 def fetch_once(asset: Asset, window: Window, access: Access, header: BlockLayout | None, *, refresh: bool) -> Fetched:
     """One attempt; a header that is known is read again on a ``refresh``, since the file may have been replaced."""
     if asset.driver != "GTiff":
         return _read(asset, window, access, refresh)
-    store, path = access.store(asset.href, refresh=refresh)
+    store, path = access.locate(asset.href, refresh=refresh)
     cog = read_cog(store, path) if refresh or header is None else header
     coded = None if isinstance(cog, NotByBlocks) else _coded(cog, window, store, path)
     return _read(asset, window, access, refresh) if coded is None else coded
@@ -107,21 +109,20 @@ def local_blocks(asset: Asset, window: Window, access: Access, header: BlockLayo
     """What `fetch` gives, where that waits for nothing: the blocks of a local file whose header is known."""
     if is_url(asset.href) or not isinstance(header, Cog):
         return None
-    return _coded(header, window, *access.store(asset.href))
+    return _coded(header, window, *access.locate(asset.href))
 
 
 def _coded(cog: Cog, window: Window, store: ObjectStore, path: str) -> Coded | None:
     """The blocks that a window needs; None where they lie on another lattice."""
-    inside = gdal.overlap(cog.frame, window.frame)
-    if inside is None:
+    met = cog.frame.overlap(window.frame)
+    if met is None:
         return None
-    rows, cols, source = inside
 
     def part(whole: Blocks) -> BlockSet:
-        wanted = blocks.block_parts(whole, cog.frame, *source.toslices())
+        wanted = blocks.block_parts(whole, cog.frame, met.source_rows, met.source_cols)
         return BlockSet(whole, wanted, get_blocks(store, path, whole, wanted))
 
-    return Coded(cog, rows, cols, part(cog.blocks), part(cog.mask) if cog.mask is not None else None)
+    return Coded(cog, met.rows, met.cols, part(cog.blocks), part(cog.mask) if cog.mask is not None else None)
 
 
 def _read(asset: Asset, window: Window, access: Access, refresh: bool) -> np.ndarray:
@@ -176,7 +177,8 @@ def warm_up() -> None:
 
 def _block(cog: Cog, pixels: BlockSet, piece: blocks.BlockPart, number: int) -> tuple[np.ndarray, bool]:
     """A block's numbers, until this thread decodes the next window's of that ``number``, and whether they are still
-    predicted; one that was never written holds nodata, or zero."""
+    predicted; one that was never written holds nodata, or zero.
+    """
     data = pixels.data.get(piece.block)
     if data is not None:
         scratch = thread_scratch(number, piece.rows * cog.blocks.shape[1] * np.dtype(cog.blocks.dtype).itemsize)

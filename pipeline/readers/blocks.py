@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 
 from groundbreak.kernels.lanes.jit import jit
-from groundbreak.pipeline.core.types import Frame
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.readers.cog import Blocks, Cog
 
 STORED = 1 << 16

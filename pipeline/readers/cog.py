@@ -15,8 +15,8 @@ from async_tiff import TIFF, ImageFileDirectory
 from async_tiff.enums import Endianness
 from obstore.store import ObjectStore
 
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
-from groundbreak.pipeline.core.types import Frame
 
 HEADER_BYTES = 16_384
 """What one request brings: the header of a tile of 10 980 pixels in blocks of 1024, its overviews' included."""

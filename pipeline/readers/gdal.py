@@ -1,4 +1,4 @@
-"""The general way: one asset opened by GDAL, and a window of it read on any lattice, through stackstac's reader.
+"""The general way to read: one asset opened by GDAL, and a window of it on any lattice, through stackstac's reader.
 
 An asset is opened with the one driver that its item's media type names: a remote ".tif" that holds VRT XML would
 otherwise make GDAL read local files. Signatures are made here, when an asset is read, never when a run is planned.
@@ -6,74 +6,31 @@ otherwise make GDAL read local files. Signatures are made here, when an asset is
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 import rasterio
 import rasterio.vrt
-from obstore.store import ObjectStore
+from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 from stackstac.raster_spec import RasterSpec
 from stackstac.rio_env import LayeredEnv
 from stackstac.rio_reader import AutoParallelRioReader, SelfCleaningDatasetReader, SingleThreadedRioDataset
 
-from groundbreak.pipeline.access import hrefs, remote
-from groundbreak.pipeline.access.providers import Provider
-from groundbreak.pipeline.core.config import Source
-from groundbreak.pipeline.core.types import Asset, Frame
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.access.retries import with_retries
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Asset
 from groundbreak.pipeline.readers.cog import check_size
 
-
-class ReadError(Exception):
-    """An asset could not be read after every attempt; the message is redacted."""
-
-    def __init__(self, message: str, attempts: int) -> None:
-        super().__init__(message, attempts)
-        self.message, self.attempts = message, attempts
-
-
-@dataclass(frozen=True)
-class Access:
-    """How the assets of a source are reached: what travels to a worker beside the hrefs."""
-
-    source: Source
-    provider: Provider
-    attempts: int = 3
-
-    @cached_property
-    def options(self) -> dict[str, str]:
-        """GDAL configuration options; made where they are used, since keys lie in a worker's own environment."""
-        return remote.gdal_options(self.source, self.provider)
-
-    @cached_property
-    def token_url(self) -> str | None:
-        """Where a signature is fetched (Planetary Computer's scheme), or None."""
-        return self.provider.token_url_for(self.source)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"source": self.source, "provider": self.provider, "attempts": self.attempts}
-
-    def path(self, href: str, *, refresh: bool = False) -> str:
-        """What GDAL opens: the signed href behind its virtual file system."""
-        return remote.gdal_path(self._signed(href, refresh))
-
-    def store(self, href: str, *, refresh: bool = False) -> tuple[ObjectStore, str]:
-        """Where an asset's bytes are: a store, which its requests share, and a path in it."""
-        return remote.locate(self._signed(href, refresh), self.source, self.provider)
-
-    def _signed(self, href: str, refresh: bool) -> str:
-        return hrefs.sign(href, self.token_url, refresh=refresh) if self.token_url else href
+SQUARE = 1e-9
+"""Pixels whose height differs from their width by a greater share are not square."""
 
 
 @dataclass(frozen=True, slots=True)
-class BlockLayout:
-    """What the start of a raster says."""
+class RasterInfo:
+    """What the start of a raster says of it."""
 
     frame: Frame
     block: tuple[int, int]
@@ -113,35 +70,39 @@ class _Jp2Reader(_OneDriverReader):
     driver = "JP2OpenJPEG"
 
 
-def read_info(asset: Asset, access: Access) -> BlockLayout:
-    """Read an asset's header.
+def read_info(asset: Asset, access: Access) -> RasterInfo:
+    """Read the frame, the blocks and the type of an asset.
 
     Raises
     ------
     ReadError
+        After ``access.attempts`` attempts.
     """
 
-    def attempt(refresh: bool) -> BlockLayout:
-        path = access.path(asset.href, refresh=refresh)
-        with rasterio.Env(**access.options), rasterio.open(path, driver=asset.driver, sharing=False) as dataset:
+    def attempt(refresh: bool) -> RasterInfo:
+        path = access.gdal_path(asset.href, refresh=refresh)
+        with rasterio.Env(**access.gdal_options()), rasterio.open(path, driver=asset.driver, sharing=False) as dataset:
             _check(dataset)
             t = dataset.transform
-            if t.b or t.d or abs(t.a + t.e) > 1e-9 * t.a:
+            if t.b or t.d or abs(t.a + t.e) > SQUARE * t.a:
                 raise ValueError("its pixels are not square and north up")
             frame = Frame(dataset.crs.to_epsg(), t.c, t.f, t.a, dataset.height, dataset.width)
             rows, cols = dataset.block_shapes[0]
-            return BlockLayout(frame, (rows, cols), dataset.dtypes[0])
+            return RasterInfo(frame, (rows, cols), dataset.dtypes[0])
 
-    return with_retries(access, attempt)
+    return with_retries(access.attempts, attempt)
 
 
-def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh: bool = False) -> np.ndarray:
-    """An asset's digital numbers on a target frame.
+def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh: bool = False) -> NDArray[np.float32]:
+    """Read an asset's digital numbers on a target frame, in one attempt.
 
     Where the asset already lies on the target's lattice its own pixels are read; elsewhere it is warped.
 
     Parameters
     ----------
+    asset : Asset
+    target : Frame
+    access : Access
     nearest : bool
         Warp by nearest pixel (a mask's classes) instead of bilinearly.
     refresh : bool
@@ -157,83 +118,35 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh:
         Of many kinds: of GDAL, rasterio or stackstac.
     """
     out = np.full((target.height, target.width), np.nan, np.float32)
-    inside = overlap(asset.frame, target) if asset.frame is not None else None
-    spec, window = _spec(target), Window(0, 0, target.width, target.height)
-    rows, cols = slice(None), slice(None)
-    if inside is not None and asset.frame is not None:
-        spec, (rows, cols, window) = _spec(asset.frame), inside
-        if window.width <= 0 or window.height <= 0:
-            return out
-
+    met = asset.frame.overlap(target) if asset.frame is not None else None
+    if asset.frame is None or met is None:
+        frame, into, rows, cols = target, out, slice(0, target.height), slice(0, target.width)
+    else:
+        frame, into, rows, cols = asset.frame, out[met.rows, met.cols], met.source_rows, met.source_cols
+    if not into.size:
+        return out
     kind = _Jp2Reader if asset.driver == "JP2OpenJPEG" else _OneDriverReader
     reader = kind(
-        url=access.path(asset.href, refresh=refresh),
-        spec=spec,
+        url=access.gdal_path(asset.href, refresh=refresh),
+        spec=RasterSpec(epsg=frame.epsg, bounds=frame.bounds, resolutions_xy=(frame.resolution, frame.resolution)),
         dtype=out.dtype,
         fill_value=np.nan,
         scale_offset=(1, 0),
         errors_as_nodata=(),
         resampling=Resampling.nearest if nearest else Resampling.bilinear,
-        gdal_env=LayeredEnv(always=access.options),
+        gdal_env=LayeredEnv(always=access.gdal_options()),
     )
     try:
-        out[rows, cols] = reader.read(window)
+        into[:] = reader.read(Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start))
     finally:
         reader.close()
     return out
 
 
-def overlap(source: Frame, target: Frame) -> tuple[slice, slice, Window] | None:
-    """Where a source that lies on the target's lattice meets it: (target rows, target columns, source window).
-
-    None where it lies on another lattice (other CRS, pixel size or phase) and must be warped.
-    """
-    if source.epsg != target.epsg or source.resolution != target.resolution:
-        return None
-    col, row = (target.x0 - source.x0) / source.resolution, (source.y0 - target.y0) / source.resolution
-    if abs(col - round(col)) > 1e-6 or abs(row - round(row)) > 1e-6:
-        return None
-    row, col = round(row), round(col)
-    top, left = max(row, 0), max(col, 0)
-    height = max(min(row + target.height, source.height) - top, 0)
-    width = max(min(col + target.width, source.width) - left, 0)
-    window = Window(left, top, width, height)
-    return slice(top - row, top - row + height), slice(left - col, left - col + width), window
-
-
-def _spec(frame: Frame) -> RasterSpec:
-    return RasterSpec(epsg=frame.epsg, bounds=frame.bounds, resolutions_xy=(frame.resolution, frame.resolution))
-
-
 def _check(dataset: rasterio.DatasetReader) -> None:
+    """Raise ValueError for a raster that cannot be an asset."""
     if dataset.count != 1:
         raise ValueError(f"it has {dataset.count} bands; an asset must have one")
     if dataset.crs is None or dataset.crs.to_epsg() is None:
         raise ValueError("its CRS has no EPSG code")
     check_size(dataset.height, dataset.width)
-
-
-def with_retries[T](access: Access, attempt: Callable[[bool], T], failed: Exception | None = None) -> T:
-    """Call until it works, with a fresh signature from the second time on; what cannot get better by waiting is not
-    tried again. A first attempt may have ``failed`` already.
-
-    Raises
-    ------
-    ReadError
-    """
-    error, number = failed, 0 if failed is None else 1
-    while number < access.attempts and not _is_gone(error):
-        if error is not failed:
-            time.sleep(min(0.25 * 2**number, 4.0))
-        number += 1
-        try:
-            return attempt(number > 1)
-        except Exception as caught:  # GDAL raises many kinds; every one of them is a fault of this asset
-            error = caught
-    cause = f"{type(error).__name__}: {error}".partition("\n\nDebug source")[0]  # obstore tells all it knows
-    raise ReadError(hrefs.redact(cause), number) from None
-
-
-def _is_gone(error: Exception | None) -> bool:
-    """Whether it says that there is no such file."""
-    return isinstance(error, FileNotFoundError) or bool(re.search(r" 404|No such file or directory", str(error)))

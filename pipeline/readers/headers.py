@@ -18,15 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.access.remote import REQUESTS
+from groundbreak.pipeline.access.remote import REQUESTS, Access
+from groundbreak.pipeline.access.retries import ReadError, with_retries
+from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Asset, Frame, Scene
-from groundbreak.pipeline.readers import blocks, gdal
+from groundbreak.pipeline.core.types import Asset, Scene
+from groundbreak.pipeline.readers import blocks
 from groundbreak.pipeline.readers.cog import BlockLayout, Blocks, Cog, NotByBlocks, read_cog, read_header
-from groundbreak.pipeline.readers.gdal import Access, ReadError
-
-KEY = "headers.parquet"
 
 _BLOCK_COLUMNS = pa.struct(
     [
@@ -56,36 +56,36 @@ HEADER_COLUMNS = pa.schema(
     ]
 )
 
-Key = tuple[str, str]
+HeaderKey = tuple[str, str]
 """(redacted href, version of the scene)."""
 
-Known = Mapping[Key, BlockLayout]
+Headers = Mapping[HeaderKey, BlockLayout]
 """Headers."""
 
 
-def key(asset: Asset, scene: Scene) -> Key:
+def header_key(asset: Asset, scene: Scene) -> HeaderKey:
     """What a header is kept under: a file that was processed again is another."""
     return redact(asset.href), scene.version
 
 
 def read_headers(
-    scenes: Sequence[Scene], bands: Sequence[str], access: Access, known: Known
-) -> tuple[dict[Key, BlockLayout], dict[Key, str]]:
+    scenes: Sequence[Scene], bands: Sequence[str], access: Access, known: Headers
+) -> tuple[dict[HeaderKey, BlockLayout], dict[HeaderKey, str]]:
     """Headers of all GeoTIFFs that are not known yet.
 
     Returns
     -------
     (headers, of those known too; why others could not be read)
     """
-    wanted = {key(s.assets[b], s): s.assets[b] for s in scenes for b in bands if s.assets[b].driver == "GTiff"}
+    wanted = {header_key(s.assets[b], s): s.assets[b] for s in scenes for b in bands if s.assets[b].driver == "GTiff"}
     found = {k: known[k] for k in wanted if k in known}
     failed = {}
 
     def again(first: tuple[Asset, Exception]) -> BlockLayout | ReadError:
         asset, error = first
         try:
-            return gdal.with_retries(
-                access, lambda refresh: read_cog(*access.store(asset.href, refresh=refresh)), error
+            return with_retries(
+                access.attempts, lambda refresh: read_cog(*access.locate(asset.href, refresh=refresh)), error
             )
         except ReadError as last:
             return last
@@ -113,7 +113,8 @@ async def _read_all(assets: Sequence[Asset], access: Access) -> list[BlockLayout
         async with free:
             try:
                 # A signature is a request of its own.
-                at = await asyncio.to_thread(access.store, asset.href) if access.token_url else access.store(asset.href)
+                signed = access.token_url is not None
+                at = await asyncio.to_thread(access.locate, asset.href) if signed else access.locate(asset.href)
                 return await read_header(*at)
             except Exception as error:  # of many kinds; it is tried again
                 return error
@@ -125,24 +126,23 @@ def cut(header: BlockLayout, frame: Frame) -> BlockLayout:
     """A header without the blocks outside a frame."""
     if isinstance(header, NotByBlocks):
         return header
-    inside = gdal.overlap(header.frame, frame)
-    if inside is None:
+    met = header.frame.overlap(frame)
+    if met is None:
         return header
-    taken = inside[2].toslices()
 
     def part(whole: Blocks) -> Blocks:
-        wanted = blocks.block_parts(whole, header.frame, *taken)
+        wanted = blocks.block_parts(whole, header.frame, met.source_rows, met.source_cols)
         return whole.only(np.array(sorted(p.block for p in wanted), np.uint32))
 
     return dataclasses.replace(header, blocks=part(header.blocks), mask=header.mask and part(header.mask))
 
 
-def load(output: Output) -> Known:
+def load(output: Output) -> Headers:
     """The headers that an output keeps."""
-    data = output.get(KEY) if output.local is None or output.local.exists() else None
+    data = output.get(places.HEADERS) if output.local is None or output.local.exists() else None
     if data is None:
         return {}
-    found: dict[Key, BlockLayout] = {}
+    found: dict[HeaderKey, BlockLayout] = {}
     for row in pq.read_table(io.BytesIO(data)).to_pylist():
         frame = Frame(**{f.name: row[f.name] for f in dataclasses.fields(Frame)}) if row["general"] is None else None
         found[row["href"], row["version"]] = (
@@ -153,7 +153,7 @@ def load(output: Output) -> Known:
     return found
 
 
-def save(known: Known, output: Output) -> None:
+def save(known: Headers, output: Output) -> None:
     """Keep headers beside an output, in place of those it kept."""
     rows = []
     for (href, version), header in sorted(known.items()):
@@ -166,7 +166,7 @@ def save(known: Known, output: Output) -> None:
         rows.append(row)
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, HEADER_COLUMNS), buffer, compression="zstd")
-    output.put(KEY, buffer.getvalue())
+    output.put(places.HEADERS, buffer.getvalue())
 
 
 def _from_blocks(part: Blocks) -> dict[str, Any]:

@@ -13,10 +13,9 @@ import zarr
 from affine import Affine
 
 from groundbreak.kernels import NO_DATE, OUTSIDE, Status
-from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core import geo, places
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Frame
-from groundbreak.pipeline.products.mosaic import mosaic_path
 from groundbreak.pipeline.products.patches import CHANGED
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.stores.layout import layers_frame
@@ -78,7 +77,7 @@ class View:
 
 def overview(output: Output, epsg: int) -> View | None:
     """A zone's mosaic, cropped to what is owned; None where nothing is."""
-    frame = layers_frame(output.zarr(mosaic_path(epsg)))
+    frame = layers_frame(output.zarr(places.mosaic(epsg)))
     view = _read(output, epsg, slice(0, frame.height), slice(0, frame.width), OVERVIEW)
     owned = view.status != OUTSIDE
     if not owned.any():
@@ -91,7 +90,7 @@ def overview(output: Output, epsg: int) -> View | None:
 
 def close_up(output: Output, site: Site) -> View:
     """A site and its surroundings, in its main zone."""
-    frame = layers_frame(output.zarr(mosaic_path(site.epsg)))
+    frame = layers_frame(output.zarr(places.mosaic(site.epsg)))
     left, bottom, right, top = geo.from_lonlat(site.geometry, site.epsg).bounds
     pad = max(5 * frame.resolution, 0.15 * max(right - left, top - bottom))
     middle, half = ((left + right) / 2, (bottom + top) / 2), max(right - left, top - bottom) / 2 + pad
@@ -103,7 +102,7 @@ def close_up(output: Output, site: Site) -> View:
 
 
 def _read(output: Output, epsg: int, rows: slice, cols: slice, limit: int) -> View:
-    store = output.zarr(mosaic_path(epsg))
+    store = output.zarr(places.mosaic(epsg))
     frame, group = layers_frame(store), zarr.open_group(store, mode="r")
     step = max(1, -(-max(rows.stop - rows.start, cols.stop - cols.start) // limit))
     # Nearest: the pixel in the middle of each step, as dates and codes cannot be averaged.

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.core import geo
-from groundbreak.pipeline.core.types import Frame
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.report.charts import text, ticks
 from groundbreak.pipeline.report.figures import RAMP, View, paint, png

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core import geo, places
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import Fault
 from groundbreak.pipeline.products.sites import HALT_QUANTILE, ONGOING_SHARE, ONSET_QUANTILE, Site
@@ -28,7 +28,6 @@ from groundbreak.pipeline.report.charts import format_area, site_chart
 from groundbreak.pipeline.report.figures import View, classes, close_up, date_range, overview
 from groundbreak.pipeline.report.maps import colour_bar, draw_map, format_lonlat
 
-REPORT = "report.html"
 CARDS = 50
 """Sites shown one by one: the largest."""
 ROWS = 1000
@@ -111,7 +110,7 @@ def write_report(
         n_faults=len(faults),
         errors=Counter(f.error for f in faults).most_common(10),
     )
-    output.put(REPORT, page.encode())
+    output.put(places.REPORT, page.encode())
 
 
 def _shown(value: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import logging
 import os
 import socket
 import threading
@@ -22,13 +23,11 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Fault, Record
 
-FOLDER = "ledger"
-LOCK = f"{FOLDER}/lock.json"
-TABLE = f"{FOLDER}/ledger.parquet"
-RECORDS = f"{FOLDER}/records"
+LOG = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 STALE_S = 90.0
@@ -68,18 +67,20 @@ class Ledger:
         self.records = _load(output)
 
     def finished(self, task: str, identity: str) -> bool:
-        """Whether a task is done, with the very output that the plan asks for."""
+        """Tell whether a task is done, with the very output that the plan asks for."""
         record = self.records.get(task)
         return record is not None and record.state == "done" and record.identity == identity
 
     def built(self, task: str, identity: str) -> bool:
-        """Whether a build is done, or was and has served: its cube was not to be kept."""
+        """Tell whether a build is done, or was done and has served, its cube not being kept."""
         record = self.records.get(task)
         return record is not None and record.state in ("done", "dropped") and record.identity == identity
 
     def drop(self, names: Sequence[str]) -> None:
-        """Delete what builds wrote. They count as dropped before the first object goes, and what a crash leaves is
-        deleted by the next call."""
+        """Delete what some builds wrote.
+
+        They count as dropped before the first object goes, and what a crash leaves is deleted by the next call.
+        """
         for name in names:
             record = dataclasses.replace(self.records[name], state="dropped")
             if self.records[name].state != "dropped":
@@ -108,12 +109,12 @@ class Ledger:
             self.begin(task, "")
 
     def faults(self, tasks: set[str]) -> list[Fault]:
-        """Faults of the tasks named, in order."""
+        """Return the faults of the tasks named, in the order of their names."""
         return [f for name in sorted(tasks & self.records.keys()) for f in self.records[name].faults]
 
     def compact(self) -> None:
         """Fold the records into the table; a crash in between loses nothing, since records win over the table."""
-        keys = list(self.output.list(RECORDS))
+        keys = list(self.output.list(places.RECORDS))
         self.records = _load(self.output)
         rows = [dataclasses.asdict(self.records[k]) for k in sorted(self.records)]
         for row in rows:
@@ -121,17 +122,18 @@ class Ledger:
                 row[key] = sorted(row[key].items())
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, RECORD_COLUMNS), buffer, compression="zstd")
-        self.output.put(TABLE, buffer.getvalue())
+        self.output.put(places.LEDGER, buffer.getvalue())
         for key in keys:
             self.output.delete(key)
 
 
 def write_record(output: Output, record: Record) -> None:
     """Put one record; the last thing that a task does."""
-    output.put(f"{RECORDS}/{record.task}.json", json.dumps(dataclasses.asdict(record)).encode())
+    output.put(places.record(record.task), json.dumps(dataclasses.asdict(record)).encode())
 
 
 def now() -> str:
+    """Return the time as a record holds it: UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
@@ -153,23 +155,25 @@ def locked(output: Output) -> Iterator[None]:
 
     def take() -> bool:
         try:
-            return output.create(LOCK, text())
+            return output.create(places.LOCK, text())
         except (OSError, obstore.exceptions.BaseError) as error:
             rule = f"cannot be written ({type(error).__name__}: {str(error).splitlines()[0]})"
             remedy = "Check the path or bucket, the network and the keys"
             raise BadInput(f"[output] path = {output.path!r}", rule, remedy) from None
 
     while not take():
-        holder = json.loads(output.get(LOCK) or b"{}")
+        holder = json.loads(output.get(places.LOCK) or b"{}")
         if holder and not _abandoned(holder):
             rule = f"is being written by process {holder['pid']} on {holder['host']}"
             raise BadInput(f"[output] path = {output.path!r}", rule, "Wait for it to end, or stop it")
-        output.delete(LOCK)
+        LOG.warning("taking over the lock of process %s on %s, which is gone", holder.get("pid"), holder.get("host"))
+        output.delete(places.LOCK)
+    LOG.debug("locked %s", output.path)
     stop = threading.Event()
 
     def renew() -> None:
         while not stop.wait(HEARTBEAT_S):
-            output.put(LOCK, text())
+            output.put(places.LOCK, text())
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
@@ -178,7 +182,8 @@ def locked(output: Output) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        output.delete(LOCK)
+        output.delete(places.LOCK)
+        LOG.debug("unlocked %s", output.path)
 
 
 def _abandoned(holder: dict[str, Any]) -> bool:
@@ -194,11 +199,11 @@ def _abandoned(holder: dict[str, Any]) -> bool:
 
 def _load(output: Output) -> dict[str, Record]:
     records = {}
-    table = output.get(TABLE)
+    table = output.get(places.LEDGER)
     if table is not None:
         for row in pq.read_table(io.BytesIO(table)).to_pylist():
             records[row["task"]] = _record(row)
-    for key in output.list(RECORDS):
+    for key in output.list(places.RECORDS):
         data = output.get(key)
         if data is not None:
             record = _record(json.loads(data))

@@ -27,6 +27,7 @@ class Tally:
         self.begun = time.monotonic()
 
     def count(self, record: Record) -> None:
+        """Take a finished task into the figures."""
         self.done += 1
         self.faults += len(record.faults)
         self.failed += record.state != "done"
@@ -39,6 +40,7 @@ class Tally:
 
     @property
     def eta_s(self) -> float | None:
+        """Seconds that the rest will take if it goes on like this; None before the first task is done."""
         if not self.done:
             return None
         return (time.monotonic() - self.begun) / self.done * (self.total - self.done)
@@ -46,13 +48,16 @@ class Tally:
 
 @contextmanager
 def listener(mode: str = "auto") -> Iterator[Listener]:
-    """A listener that prints to standard error.
+    """Yield a listener that prints to standard error.
 
     Parameters
     ----------
-    mode : {"auto", "plain", "json"}
-        auto: a bar on a terminal, plain lines elsewhere.
+    mode : {"auto", "plain", "json", "none"}
+        auto: a bar on a terminal, plain lines elsewhere; none: nothing at all.
     """
+    if mode == "none":
+        yield silent()
+        return
     tally = Tally()
     if mode == "auto" and sys.stderr.isatty():
         columns = (
@@ -116,5 +121,5 @@ def _listener(tally: Tally, show: Callable[[], None], say: Callable[[dict[str, A
 
 
 def silent() -> Listener:
-    """A listener that says nothing."""
-    return Listener(lambda total, skipped, dashboard: None, lambda record: None)
+    """Return a listener that says nothing."""
+    return Listener(lambda _total, _skipped, _dashboard: None, lambda _record: None)

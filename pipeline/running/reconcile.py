@@ -32,13 +32,25 @@ class Reconciled:
 
 
 def slab_identity(cube: str, region: Region, start: int, versions: Sequence[str]) -> str:
-    """Digest of what a slab's pixels depend on: the cube's identity, the part of the region that it holds, and the
-    slab's own observations."""
+    """Return the digest of what a slab's pixels depend on.
+
+    That is the cube's identity, the part of the region that it holds, and the slab's own observations.
+
+    Parameters
+    ----------
+    cube : str
+        Digest of the cube's identity.
+    region : Region
+    start : int
+        Position of the slab's first observation.
+    versions : sequence of str
+        Versions of the slab's observations, in time.
+    """
     return digest([cube, astuple(region.window), start, list(versions)])
 
 
 def stored_list(versions: Sequence[Observation]) -> list[dict[str, Any]]:
-    """What the cube's metadata keep of its observations."""
+    """List what the cube's metadata keep of its observations: id, time, version and items of each."""
     return [
         {"id": o.id, "time": str(o.time), "version": o.version, "items": [s.id for s in o.scenes]} for o in versions
     ]

@@ -6,19 +6,22 @@ is done; a region that is due as a whole, and whose series fits, is one task. No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from distributed import Client, Future, as_completed
 
 from groundbreak.pipeline.compute.offsets import CHANGE, Step, region_steps
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.types import BadInput, Record, Region
 from groundbreak.pipeline.planning.budget import TASKS_PER_THREAD
 from groundbreak.pipeline.running import tasks
 from groundbreak.pipeline.running.ledger import Ledger, now, write_record
-from groundbreak.pipeline.running.prepared import PreparedGrid, build_name, detect_name
+from groundbreak.pipeline.running.prepared import PreparedGrid
+from groundbreak.pipeline.running.tasks import Task
 
-Task = tasks.BuildTask | tasks.DetectTask | tasks.RegionTask
+LOG = logging.getLogger(__name__)
 
 IDLE = 0.15
 """Share of the threads' time that tasks of whole regions may leave idle at the end, for what they save in reading."""
@@ -29,10 +32,11 @@ class Outcome:
     """What a run did."""
 
     done: int = 0
+    """Tasks that it has finished, the failed ones included."""
     skipped: int = 0
     """Tasks that an earlier run had finished."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Region -> why."""
+    """Region -> why it failed."""
     ignored: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Grid -> items found inside finished slabs, not applied."""
     tasks: set[str] = field(default_factory=set)
@@ -44,85 +48,93 @@ class Listener:
     """Who is told of a run's progress."""
 
     started: Callable[[int, int, str], None]
-    """(tasks to do, tasks done before, address of the cluster's dashboard)."""
+    """Called with (tasks to do, tasks done before, address of the cluster's dashboard)."""
     finished: Callable[[Record], None]
+    """Called with each record that is left."""
 
 
 @dataclass
 class RegionWork:
     """A region of which something is left to do."""
 
-    stage: PreparedGrid
+    grid: PreparedGrid
     region: Region
     builds: list[tasks.BuildTask]
-    """Those due; its detection follows the last."""
+    """The builds that are due; its detection follows the last."""
     waiting: set[str] = field(default_factory=set)
     """Builds that are not done yet."""
 
     @property
     def whole(self) -> bool:
-        """Whether all of it is due, and may stay in memory."""
-        return len(self.builds) == len(self.stage.slabs()) and self.stage.fits(self.region)
+        """Whether all of the region is due, and may stay in memory."""
+        return len(self.builds) == len(self.grid.slabs()) and self.grid.fits(self.region)
 
     def detection(self, ledger: Ledger) -> tasks.DetectTask:
-        """Its detection, knowing what went wrong in its builds.
+        """Make the region's detection, knowing what went wrong in its builds.
 
         Raises
         ------
         BadInput
             Dark pixels contradict the provider table.
         """
-        records = [ledger.records[build_name(self.region, slab.index)] for slab in self.stage.slabs()]
-        task = self.stage.detect(self.region)
-        wrong = next((step for step in region_steps(task.times, records) if step.contradicts), None)
-        if wrong and not self.stage.plan.config.source.accept_offset_step:
+        records = [ledger.records[name] for name in self.grid.build_tasks(self.region)]
+        wrong = next((step for step in region_steps(self.grid.times, records) if step.contradicts), None)
+        if wrong and not self.grid.plan.config.source.accept_offset_step:
             raise _contradiction(self.region, wrong)
-        return task.informed(records)
+        return self.grid.detect(self.region).informed(records)
 
 
 @dataclass
 class Work:
-    """What is left to do, by region."""
+    """What is left to do, by region, and what is known of the run so far."""
 
-    parts: dict[str, RegionWork]
+    regions: dict[str, RegionWork]
     outcome: Outcome
 
 
-def due(stages: list[PreparedGrid], ledger: Ledger) -> Work:
-    """All that the ledger does not hold; cubes that have served and are not to be kept are dropped."""
-    outcome = Outcome(ignored={s.planned.grid.name: s.settled.ignored for s in stages if s.settled.ignored})
-    parts = {}
-    for stage in stages:
-        for region in stage.planned.regions:
-            builds = [stage.build(region, slab) for slab in stage.slabs()]
+def due(grids: Sequence[PreparedGrid], ledger: Ledger) -> Work:
+    """Find all that the ledger does not hold; cubes that have served and are not to be kept are dropped."""
+    outcome = Outcome(ignored={g.name: g.settled.ignored for g in grids if g.settled.ignored})
+    regions = {}
+    for grid in grids:
+        for region in grid.planned.regions:
+            builds = [grid.build(region, slab) for slab in grid.slabs()]
             names = [b.name for b in builds]
-            outcome.tasks |= {*names, detect_name(region)}
-            part = RegionWork(stage, region, [b for b in builds if not ledger.finished(b.name, b.identity)])
+            outcome.tasks |= {*names, places.detect_task(region.key)}
+            work = RegionWork(grid, region, [b for b in builds if not ledger.finished(b.name, b.identity)])
             if all(ledger.built(b.name, b.identity) for b in builds):
-                detect = part.detection(ledger)
+                detect = work.detection(ledger)
                 if ledger.finished(detect.name, detect.identity):
                     outcome.skipped += len(builds) + 1
-                    if not stage.plan.config.cube.keep:
+                    if not grid.plan.config.cube.keep:
                         ledger.drop(names)
                     continue
-            outcome.skipped += len(builds) - len(part.builds)
-            part.waiting = {b.name for b in part.builds}
-            parts[region.key] = part
-    return Work(parts, outcome)
+            outcome.skipped += len(builds) - len(work.builds)
+            work.waiting = {b.name for b in work.builds}
+            regions[region.key] = work
+    LOG.info("%d regions are due; %d tasks were done before", len(regions), outcome.skipped)
+    return Work(regions, outcome)
 
 
 def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> Outcome:
-    """Build and detect it."""
-    outcome, parts = work.outcome, work.parts
+    """Build and detect all that is due, and return what was done.
+
+    Raises
+    ------
+    BadInput
+        Dark pixels contradict the provider table; what runs is cancelled.
+    """
+    outcome, regions = work.outcome, work.regions
     threads = max(sum(client.nthreads().values()), 1)
-    listener.started(sum(len(p.builds) + 1 for p in parts.values()), outcome.skipped, client.dashboard_link)
-    queue = _queue(list(parts.values()), ledger, threads)
+    listener.started(sum(len(r.builds) + 1 for r in regions.values()), outcome.skipped, client.dashboard_link)
+    queue = _queue(list(regions.values()), ledger, threads)
     running: dict[Future[list[Record]], Task] = {}
     stream = as_completed()
 
     def submit(task: Task) -> None:
-        for part in _parts(task):
+        for part in _recorded_parts(task):
             ledger.begin(part.name, part.identity)
+        LOG.debug("submitting %r", task)
         future = client.submit(tasks.run, task, key=f"{task.name}#{task.identity}#{task.attempts}", pure=False)
         running[future] = task
         stream.add(future)
@@ -142,61 +154,72 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
                 ledger.add(record)
                 outcome.done += 1
                 listener.finished(record)
-            part = parts[task.region.key]
-            if records[-1].task == detect_name(part.region):
-                if (again := _ended(part, task, records[-1], ledger, outcome)) is not None:
-                    submit(again)
-            else:
-                part.waiting -= {r.task for r in records}
-                if not part.waiting:
-                    submit(part.detection(ledger))
+            if (following := _following(regions[task.region.key], task, records, ledger, outcome)) is not None:
+                submit(following)
             fill()
     except BaseException:
+        LOG.info("stopping; %d tasks are cancelled", len(running))
         client.cancel(list(running))
         raise
     return outcome
 
 
-def _queue(parts: list[RegionWork], ledger: Ledger, threads: int) -> Iterator[Task]:
-    """What can be submitted, region by region; whole regions as one task each, where that keeps the threads busy."""
-    whole = sum(p.whole for p in parts)
+def _queue(regions: Sequence[RegionWork], ledger: Ledger, threads: int) -> Iterator[Task]:
+    """Yield what can be submitted, region by region.
+
+    Whole regions are one task each, where that keeps the threads busy.
+    """
+    whole = sum(r.whole for r in regions)
     in_memory = whole > 0 and -(-whole // threads) * threads * (1 - IDLE) <= whole
-    for part in parts:
-        if not part.builds:
-            yield part.detection(ledger)
-        elif in_memory and part.whole:
-            accept = part.stage.plan.config.source.accept_offset_step
-            yield tasks.RegionTask(tuple(part.builds), part.stage.detect(part.region), accept)
+    if whole:
+        LOG.info("%d regions are due as a whole: %s", whole, "one task each" if in_memory else "too few to be one task")
+    for work in regions:
+        if not work.builds:
+            yield work.detection(ledger)
+        elif in_memory and work.whole:
+            accept = work.grid.plan.config.source.accept_offset_step
+            yield tasks.RegionTask(tuple(work.builds), work.grid.detect(work.region), accept)
         else:
-            yield from part.builds
+            yield from work.builds
 
 
-def _parts(task: Task) -> tuple[tasks.BuildTask | tasks.DetectTask, ...]:
-    """The parts of a task that leave a record."""
+def _recorded_parts(task: Task) -> tuple[tasks.BuildTask | tasks.DetectTask, ...]:
+    """Return the parts of a task that leave a record each."""
     return (*task.builds, task.detect) if isinstance(task, tasks.RegionTask) else (task,)
 
 
-def _ended(part: RegionWork, task: Task, record: Record, ledger: Ledger, outcome: Outcome) -> tasks.DetectTask | None:
-    """Note how a region's detection ended; what must be submitted still, if anything."""
+def _following(
+    work: RegionWork, task: Task, records: Sequence[Record], ledger: Ledger, outcome: Outcome
+) -> tasks.DetectTask | None:
+    """Take note of what a task has left; return what must follow it, if anything."""
+    if records[-1].task == places.detect_task(work.region.key):
+        return _ended(work, task, records[-1], ledger, outcome)
+    work.waiting -= {r.task for r in records}
+    return None if work.waiting else work.detection(ledger)
+
+
+def _ended(work: RegionWork, task: Task, record: Record, ledger: Ledger, outcome: Outcome) -> tasks.DetectTask | None:
+    """Take note of how a region's detection ended; return what must be submitted still, if anything."""
     if record.state == "done":
-        if not part.stage.plan.config.cube.keep:
-            ledger.drop([build_name(part.region, slab.index) for slab in part.stage.slabs()])
+        if not work.grid.plan.config.cube.keep:
+            ledger.drop(work.grid.build_tasks(work.region))
         return None
-    outcome.failed[part.region.key] = record.error
+    outcome.failed[work.region.key] = record.error
     if record.counts or (isinstance(task, tasks.DetectTask) and task.failure):
         return None
     # Its worker died before it could write anything: say so in the layers.
-    asked = part.detection(ledger)
+    asked = work.detection(ledger)
     return replace(asked, failure=record.error or "its worker died", attempts=task.attempts + 1)
 
 
 def _result(future: Future[list[Record]], task: Task) -> list[Record]:
-    """A task's records; its worker may have died before it could write one."""
+    """Return a task's records; its worker may have died before it could write one."""
     error = future.exception()
     if error is None:
         return future.result()
     records = []
     why = f"{type(error).__name__}: {error}"
+    LOG.warning("%s left no record: %s", task.name, why)
     # Of a whole region its builds: that they failed is what its detection will say.
     for part in task.builds if isinstance(task, tasks.RegionTask) else (task,):
         record = Record(part.name, "failed", part.identity, task.attempts, now(), {}, 0, 0, {}, error=why)
@@ -206,6 +229,7 @@ def _result(future: Future[list[Record]], task: Task) -> list[Record]:
 
 
 def _contradiction(region: Region, step: Step) -> BadInput:
+    """Make the error that says that dark pixels contradict the metadata."""
     day = str(CHANGE.astype("datetime64[D]"))
     rule = (
         f"dark pixels of {step.count} observations since {step.since}, which are taken to carry an offset of "

@@ -5,6 +5,7 @@ A task reads what its job says, writes whole objects, and puts its completion re
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,81 +13,98 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
-from shapely.geometry.base import BaseGeometry
 
 from groundbreak import kernels
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.compute import detection
 from groundbreak.pipeline.compute.build import BandReader, SlabJob, build_slab, touched
-from groundbreak.pipeline.compute.index_series import DigitalNumbers, mask_tables
+from groundbreak.pipeline.compute.index_series import CubeView, mask_tables
 from groundbreak.pipeline.compute.offsets import DarkLevels, region_steps
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output, SummingStore
-from groundbreak.pipeline.core.types import Fault, Grid, Mask, Record, Region, Slab, digest
-from groundbreak.pipeline.planning.regions import owned
+from groundbreak.pipeline.core.types import Fault, Record, Region, Slab, digest
+from groundbreak.pipeline.planning.regions import Ownership
 from groundbreak.pipeline.readers import assets
 from groundbreak.pipeline.running.ledger import now, write_record
 from groundbreak.pipeline.stores import store
 from groundbreak.pipeline.stores.shards import Encoder
-from groundbreak.pipeline.stores.tiles import Tiles
+from groundbreak.pipeline.stores.tiles import Pixels, Tiles
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class BuildTask:
     """Build one slab of one region."""
 
-    name: str
     identity: str
+    """Digest of all that what it writes depends on."""
     output: Output
-    cube: str
-    """Key of the cube's store below the output."""
     slab: Slab
     job: SlabJob
     attempts: int = 1
 
     @property
     def region(self) -> Region:
-        """That it builds a slab of."""
+        """The region that it builds a slab of."""
         return self.job.region
+
+    @property
+    def name(self) -> str:
+        """The name of its record."""
+        return places.build_task(self.region.key, self.slab.index)
+
+    def __repr__(self) -> str:
+        return f"<BuildTask {self.name}: {len(self.job.observations)} observations x {len(self.job.grid.bands)} bands>"
 
 
 @dataclass(frozen=True)
 class DetectTask:
     """Detect on one region, all its slabs being finished."""
 
-    name: str
     identity: str
+    """Digest of all that what it writes depends on."""
     output: Output
-    cube: str
-    layers: str
-    grid: Grid
     region: Region
-    others: tuple[Grid, ...]
-    area: BaseGeometry
-    """In the grid's CRS."""
-    mask: Mask
-    times: np.ndarray
-    settings: detection.Settings
-    rows: int
-    """Rows of a strip."""
-    allowed: float
+    view: CubeView
+    ownership: Ownership
+    settings: detection.DetectionSettings
+    rows_per_strip: int
+    fault_threshold: float
     """Share of the observations that faults may touch."""
     faulty: bool = False
-    """A fault touched some observation of the region."""
+    """Whether a fault touched some observation of the region."""
     failure: str = ""
     """Why the region has failed already, and is to be written so."""
     attempts: int = 1
 
+    @property
+    def name(self) -> str:
+        """The name of its record."""
+        return places.detect_task(self.region.key)
+
     def informed(self, builds: Sequence[Record]) -> DetectTask:
-        """This task, knowing what went wrong in its builds: part of what the layers depend on, so that healed faults
-        make detection run again."""
+        """Return this task, knowing what went wrong in its builds.
+
+        That is part of what the layers depend on, so that healed faults make detection run again.
+
+        Parameters
+        ----------
+        builds : sequence of Record
+            The records of the region's builds, in order.
+        """
         faults = [f for r in builds for f in r.faults]
         failure = next((r.error for r in builds if r.error), "")
-        count = len(self.times)
-        if not failure and touched(faults) > self.allowed * count:
-            rule = f"above [run] fault_threshold = {self.allowed}"
+        count = len(self.view.times)
+        if not failure and touched(faults) > self.fault_threshold * count:
+            rule = f"above [run] fault_threshold = {self.fault_threshold}"
             failure = f"faults touch {touched(faults)} of {count} observations, {rule}"
         identity = digest([self.identity, sorted({(f.observation, f.band) for f in faults}), failure])
         return replace(self, identity=identity, faulty=bool(faults), failure=failure)
+
+    def __repr__(self) -> str:
+        failed = f", failed already: {self.failure.splitlines()[0]}" if self.failure else ""
+        return f"<DetectTask {self.name}: {len(self.view.times)} observations, {self.region.owned} pixels{failed}>"
 
 
 @dataclass(frozen=True)
@@ -95,29 +113,36 @@ class RegionTask:
 
     builds: tuple[BuildTask, ...]
     detect: DetectTask
-    """Not informed yet."""
+    """Its detection, which does not know yet what its builds will meet."""
     accept_step: bool
+    """Whether a step on dark pixels that contradicts the provider table is accepted."""
     attempts: int = 1
 
     @property
     def name(self) -> str:
-        """Of its detection, which is its last part."""
+        """The name of its last record, that of its detection."""
         return self.detect.name
 
     @property
     def region(self) -> Region:
-        """That it does."""
+        """The region that it builds and detects on."""
         return self.detect.region
 
     @property
     def output(self) -> Output:
-        """Where its records go."""
+        """Where its stores and its records go."""
         return self.detect.output
 
     @property
     def identity(self) -> str:
         """Digest of all that it depends on."""
         return digest([self.detect.identity, [b.identity for b in self.builds]])
+
+    def __repr__(self) -> str:
+        return f"<RegionTask {self.region.key}: {len(self.builds)} slabs, then {self.detect!r}>"
+
+
+Task = BuildTask | DetectTask | RegionTask
 
 
 @dataclass
@@ -138,88 +163,99 @@ def warm_up(detector: str) -> None:
     kernels.warm_up(detector)
 
 
-def run(task: BuildTask | DetectTask | RegionTask) -> list[Record]:
-    """Do a task; the records that it has left, in order."""
+def run(task: Task) -> list[Record]:
+    """Do a task, and return the records that it has left, in order."""
     if isinstance(task, RegionTask):
         return build_and_detect(task)
     return [build(task) if isinstance(task, BuildTask) else detect(task)]
 
 
-def build(task: BuildTask, scratch: Mapping[str, np.ndarray] = MappingProxyType({})) -> Record:
-    """Build, write, record.
+def build(task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) -> Record:
+    """Build a slab, write it, and leave a record.
 
     Parameters
     ----------
-    room : band -> (time, height, width), where its values are put, too
+    task : BuildTask
+    arrays : mapping, optional
+        Band -> (time, height, width) of the slab; what is built of these bands is put there, too.
     """
     job = task.job
 
     def work(target: SummingStore, done: _Progress) -> None:
-        levels, clear = DarkLevels(len(job.observations)), mask_tables(job.mask)[0]
-        encoder = Encoder()
-
-        def parts(band: BandReader) -> Iterator[Tiles]:
-            for first, values in band.parts():
-                if band.name == job.mask.band:
-                    levels.add_mask(first, values, clear)
-                else:
-                    levels.add(first, values)
-                if band.name in scratch:
-                    values.stack(scratch[band.name][first : first + values.count])
-                done.pixels += values.count * values.height * values.width
-                yield values
-            done.faults.extend(band.faults)
-
+        levels, encoder = DarkLevels(len(job.observations)), Encoder()
         for band in build_slab(job, task.slab.depth):
-            at = job.grid, job.mask, job.region, task.slab, band.name
-            target.put(*store.encode_slab(*at, parts(band), encoder))
+            parts = _noted(band, levels, arrays.get(band.name), done)
+            target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, band.name, parts, encoder))
+            done.faults.extend(band.faults)
         done.counts["faulty_observations"] = touched(done.faults)
         done.dark, done.offsets = levels.levels(), job.offsets
 
-    return _recorded(task, task.cube, work)
+    return _recorded(task, places.cube(job.grid.name), work)
 
 
-def detect(task: DetectTask, read: Callable[[slice], DigitalNumbers] | None = None) -> Record:
-    """Detect, write, record; a region that fails is written as failed. Its numbers are in the cube, or where ``read``
-    has them."""
-    indices = task.settings.indices
-    read = read or detection.from_cube(
-        task.output.zarr(task.cube), task.grid, task.region, task.mask, indices, task.times
-    )
+def _noted(band: BandReader, levels: DarkLevels, array: Pixels | None, done: _Progress) -> Iterator[Tiles]:
+    """Pass the parts of a band on, and take from each what is wanted beside the cube."""
+    mask = band.job.mask
+    for first, values in band.parts():
+        if band.name == mask.band:
+            levels.add_mask(first, values, mask_tables(mask)[0])
+        else:
+            levels.add(first, values)
+        if array is not None:
+            values.stack(array[first : first + values.count])
+        done.pixels += values.count * values.height * values.width
+        yield values
+
+
+def detect(task: DetectTask, read: detection.ReadRows | None = None) -> Record:
+    """Detect on a region, write its layers, and leave a record; a region that fails is written as failed.
+
+    Parameters
+    ----------
+    task : DetectTask
+    read : callable, optional
+        Gives the digital numbers of rows of the region's window; left out, they are read from the cube.
+    """
+    cube = places.cube(task.region.grid)
+    read = read or detection.from_cube(task.output.zarr(cube), task.view, task.region)
 
     def work(target: SummingStore, done: _Progress) -> None:
-        mine = owned(task.grid, task.region.window, task.others, task.area)
+        mine = task.ownership.of(task.region.window)
         done.error = task.failure
         layers = detection.failed_region(mine)
         if not task.failure:
             try:
-                layers = detection.detect_region(read, mine, task.settings, task.rows, task.faulty)
+                layers = detection.detect_region(read, mine, task.settings, task.rows_per_strip, task.faulty)
             except Exception as error:  # written as failed, so that nobody takes the region for stable ground
                 done.error = _describe(error)
-        store.write_layers(target, task.grid, task.region, layers)
+        store.write_layers(target, task.view.grid, task.region, layers)
         done.pixels = int(mine.sum())
-        done.counts |= detection.counts(layers)
+        done.counts |= detection.count_statuses(layers)
 
-    return _recorded(task, task.layers, work)
+    return _recorded(task, places.layers(task.region.grid), work)
 
 
 def build_and_detect(task: RegionTask) -> list[Record]:
-    """Build a region slab by slab, and detect on it; without the detection where its client must be asked first."""
+    """Build a region slab by slab, and detect on it; without the detection where its client must be asked first.
+
+    Returns
+    -------
+    list of Record, of the builds in order and of the detection last.
+    """
     last = task.detect
-    names = (*kernels.bands_of(last.settings.indices), last.mask.band)
-    scratch = {}
-    for name in names:
-        frame = last.region.window.at(last.grid.bands[name])
-        dtype = np.uint8 if name == last.mask.band else np.int16
-        scratch[name] = np.empty((len(last.times), frame.height, frame.width), dtype)
+    view = last.view
+    arrays = {}
+    for name in view.bands:
+        frame = last.region.window.at(view.grid.bands[name])
+        dtype = np.uint8 if name == view.mask.band else np.int16
+        arrays[name] = np.empty((len(view.times), frame.height, frame.width), dtype)
     records = [
-        build(part, {name: values[part.slab.start : part.slab.stop] for name, values in scratch.items()})
+        build(part, {name: values[part.slab.start : part.slab.stop] for name, values in arrays.items()})
         for part in task.builds
     ]
-    if any(step.contradicts for step in region_steps(last.times, records)) and not task.accept_step:
+    if any(step.contradicts for step in region_steps(view.times, records)) and not task.accept_step:
         return records
-    read = detection.from_memory(scratch, last.grid, last.region, last.mask, last.settings.indices, last.times)
-    return [*records, detect(last.informed(records), read)]
+    return [*records, detect(last.informed(records), detection.from_memory(arrays, view, last.region))]
 
 
 def _recorded(task: BuildTask | DetectTask, key: str, work: Callable[[SummingStore, _Progress], None]) -> Record:
@@ -230,6 +266,8 @@ def _recorded(task: BuildTask | DetectTask, key: str, work: Callable[[SummingSto
         work(target, done)
     except Exception as error:  # a failed region must be named and must not end the run
         done.error = _describe(error)
+    if done.error:
+        LOG.warning("%s failed: %s", task.name, done.error.splitlines()[0])
     record = Record(
         task=task.name,
         state="failed" if done.error else "done",

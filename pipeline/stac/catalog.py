@@ -32,8 +32,10 @@ from requests.adapters import HTTPAdapter
 from shapely.geometry.base import BaseGeometry
 from urllib3.util import Retry
 
-from groundbreak.pipeline.access import hrefs, remote
-from groundbreak.pipeline.core.config import Source, parse_span
+from groundbreak.pipeline.access import hrefs
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.core.config import parse_span
+from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import Json, RawItem
 
@@ -47,7 +49,7 @@ VERTICES = 500
 """Corners of a polygon sent to an API; one with more is sent as its hull, and screening cuts."""
 
 
-def read_items(source: Source, area: BaseGeometry, path: Callable[[str], str]) -> Iterator[RawItem]:
+def read_items(source: SourceConfig, area: BaseGeometry, path: Callable[[str], str]) -> Iterator[RawItem]:
     """The items that a source lists; of an API, those that meet the area and the dates.
 
     Parameters
@@ -107,13 +109,16 @@ class _Reader:
 
     href: str
     what: str
-    source: Source
+    source: SourceConfig
     root: str | None = field(init=False)
     session: _Session = field(init=False)
+    access: Access = field(init=False)
 
     def __post_init__(self) -> None:
         self.href = hrefs.resolve(self.href, "/")
         self.root = None if hrefs.is_url(self.href) else str(Path(self.href).parent)
+        s = self.source
+        self.access = Access(s.s3_endpoint, s.s3_region, s.requester_pays)
         # The user named this host: reading the catalogue from it needs no further leave. Assets do.
         own = urlsplit(self.href).hostname if self.root is None else None
         self.session = _Session((*self.source.allow_hosts, *([own] if own else [])))
@@ -208,7 +213,7 @@ class _Reader:
         try:
             if not href.lower().startswith(("http://", "https://")):
                 prefix, _, name = href.rpartition("/")
-                return bytes(obstore.get(remote.open_store(prefix, self.source), name).bytes())
+                return bytes(obstore.get(self.access.open_prefix(prefix), name).bytes())
             response = self.session.get(href, timeout=TIMEOUT)
             response.raise_for_status()
             return response.content

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 from groundbreak.pipeline.access import hrefs
 from groundbreak.pipeline.access.providers import Provider, Unusable
-from groundbreak.pipeline.core.config import Source
-from groundbreak.pipeline.core.types import Asset, Frame, Rejection, Scene
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.sections import SourceConfig
+from groundbreak.pipeline.core.types import Asset, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import Json, RawItem, number
 
@@ -31,7 +32,7 @@ _DRIVERS = {
 }
 
 
-def normalise(raw: RawItem, provider: Provider, bands: Sequence[str], source: Source) -> Scene | Rejection:
+def normalise(raw: RawItem, provider: Provider, bands: Sequence[str], source: SourceConfig) -> Scene | Rejection:
     """The scene that an item is, with the assets of the named bands.
 
     Parameters
@@ -63,7 +64,7 @@ def normalise(raw: RawItem, provider: Provider, bands: Sequence[str], source: So
         return items.rejection(item, error)
 
 
-def _assets(raw: RawItem, provider: Provider, bands: Sequence[str], source: Source) -> Iterator[Asset]:
+def _assets(raw: RawItem, provider: Provider, bands: Sequence[str], source: SourceConfig) -> Iterator[Asset]:
     found: dict[str, Json] = {}
     for band in bands:
         keys = [k for k in provider.bands.get(band, ()) if k in raw.item["assets"]]
@@ -77,7 +78,7 @@ def _assets(raw: RawItem, provider: Provider, bands: Sequence[str], source: Sour
         yield _asset(raw, provider, band, asset, source)
 
 
-def _asset(raw: RawItem, provider: Provider, band: str, asset: Json, source: Source) -> Asset:
+def _asset(raw: RawItem, provider: Provider, band: str, asset: Json, source: SourceConfig) -> Asset:
     href = hrefs.resolve(str(asset.get("href") or ""), raw.base)
     refused = hrefs.check(href, root=raw.root, allow_hosts=source.allow_hosts)
     if refused:

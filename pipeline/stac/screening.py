@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.access.providers import Provider, recognise
-from groundbreak.pipeline.core.config import Source
+from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput, Mask, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import RawItem
@@ -86,7 +86,7 @@ def screen_items(
     area: BaseGeometry,
     span: tuple[np.datetime64, np.datetime64],
     bands: Sequence[str],
-    source: Source,
+    source: SourceConfig,
 ) -> ScreenedItems:
     """Turn items into scenes, keeping one processing of each acquisition.
 
@@ -137,7 +137,7 @@ def _consider(
     area: BaseGeometry,
     span: tuple[np.datetime64, np.datetime64],
     bands: Sequence[str],
-    source: Source,
+    source: SourceConfig,
 ) -> _Candidate | Rejection:
     """One item by itself; area and dates come first: what is not wanted need not be known."""
     item = raw.item
@@ -224,7 +224,7 @@ def _one_access(kept: Sequence[_Candidate]) -> Provider:
     return next(iter(ways.values()))
 
 
-def _nothing_left(source: Source, rejections: Sequence[Rejection]) -> BadInput:
+def _nothing_left(source: SourceConfig, rejections: Sequence[Rejection]) -> BadInput:
     counts = Counter(r.reason for r in rejections).most_common()
     told = ", ".join(f"{n} {reason} ({REASONS[reason]})" for reason, n in counts)
     first = next(r for r in rejections if r.reason == counts[0][0])
@@ -236,6 +236,6 @@ def _nothing_left(source: Source, rejections: Sequence[Rejection]) -> BadInput:
     return BadInput(f"[source] {_name(source)}", rule, f"{remedy}. {example}")
 
 
-def _name(source: Source) -> str:
+def _name(source: SourceConfig) -> str:
     text = f"items = {source.items!r}" if source.items else f"catalog = {source.catalog!r}"
     return redact(text)

@@ -23,16 +23,9 @@ from zarr.codecs import ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 
 from groundbreak.kernels import LAYERS, LayerSpec, Quality, Status
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
-from groundbreak.pipeline.core.types import (
-    REFLECTANCE_FILL,
-    REFLECTANCE_SCALE,
-    BadInput,
-    Frame,
-    Grid,
-    Mask,
-    Observation,
-)
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, BadInput, Grid, Mask, Observation
 from groundbreak.pipeline.stores.shards import shard_of
 
 STORE_SCHEMA = 1
@@ -92,7 +85,8 @@ async def _write(
     store: Store, objects: Mapping[str, bytes], root: bytes, *, anew: bool, gone: Sequence[str] = ()
 ) -> None:
     """Objects, then the root's document, then without the folders that it no longer speaks of; ``anew``: on empty
-    ground. Who dies before the last step leaves folders that no reader looks into; a longer list replaces them."""
+    ground. Who dies before the last step leaves folders that no reader looks into; a longer list replaces them.
+    """
     scratch = default_buffer_prototype().buffer
     if anew:
         await store.delete_dir("")

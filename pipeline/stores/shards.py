@@ -102,7 +102,8 @@ def chunk_step(grid: Grid) -> int:
 
 class Encoder:
     """Encodes slabs one after the other, into memory that it keeps: what is new has to be cleared by the system first,
-    which costs as much as encoding does."""
+    which costs as much as encoding does.
+    """
 
     def __init__(self) -> None:
         self._scratch = np.empty(0, np.uint8)

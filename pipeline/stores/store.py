@@ -9,7 +9,8 @@ import zarr
 from zarr.abc.store import Store
 
 from groundbreak.kernels import LAYERS, Layers
-from groundbreak.pipeline.core.types import Frame, Grid, Mask, Region, Slab
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Grid, Mask, Region, Slab
 from groundbreak.pipeline.stores import shards
 from groundbreak.pipeline.stores.layout import band_path
 from groundbreak.pipeline.stores.shards import Encoder, Shard, shard_of
@@ -32,7 +33,8 @@ def encode_slab(
     grid: Grid, mask: Mask, region: Region, slab: Slab, band: str, parts: Iterable[Tiles], encoder: Encoder
 ) -> tuple[str, memoryview | None]:
     """(key, object) of one band of a region's window, in parts as `Encoder.encode` takes them; nothing else is
-    touched or read back."""
+    touched or read back.
+    """
     resolution = grid.bands[band]
     whole, part = region.frame.at(resolution), region.window.at(resolution)
     corner = round((whole.y0 - part.y0) / resolution), round((part.x0 - whole.x0) / resolution)

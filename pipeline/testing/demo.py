@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from groundbreak.pipeline import api
-from groundbreak.pipeline.core.config import Config, load
+from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.running.progress import listener
 from groundbreak.pipeline.testing.archive import write_archive
 from groundbreak.pipeline.testing.server import ArchiveServer
@@ -52,7 +52,7 @@ def run_demo(folder: Path, seed: int, log: str = "auto") -> int:
     config = folder / "demo.toml"
     config.write_text(CONFIG.format(bbox=list(truth.bbox), start=truth.start, end=truth.end))
     with ArchiveServer(archive) as server, listener(log) as tell:
-        result = api.run(over_http(load(config), server.url), listener=tell)
+        result = api.run(over_http(Config.from_toml(config), server.url), listener=tell)
         requests = server.requests
     rows = score(truth, result.sites)
     print(f"\n{_headline(truth)}\n\n{render(rows)}\n")

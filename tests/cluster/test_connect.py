@@ -11,7 +11,6 @@ import psutil
 import pytest
 from distributed import Client
 
-from groundbreak.cluster import connect as connecting
 from groundbreak.cluster.connect import connect
 from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
 from groundbreak.pipeline import api
@@ -22,9 +21,9 @@ TILE = Tile("38TPK", 32638, 600_000, 4_400_000, 64)
 BOX = lonlat_box(32638, 600_100, 4_399_700, 600_200, 4_399_800)
 
 
-def elsewhere() -> int:
-    """A digest that no two threads share: a worker seems to run other code than its client."""
-    return threading.get_ident()
+def elsewhere() -> str:
+    """Return a digest that no two threads share: a worker seems to run other code than its client."""
+    return str(threading.get_ident())
 
 
 @pytest.fixture
@@ -57,14 +56,17 @@ def test_a_local_cluster_listens_on_loopback_alone_and_ends() -> None:
 
 
 def test_a_running_cluster_outlives_its_client(client: Client) -> None:
+    assert client.scheduler is not None
     with connect("address", address=client.scheduler.address) as other:
         assert other.submit(sum, [1, 2]).result(timeout=60) == 3
     assert client.submit(sum, [3, 4]).result(timeout=60) == 7
 
 
 def test_an_address_that_does_not_answer_is_bad_input(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = connecting.Client
-    monkeypatch.setattr(connecting, "Client", lambda address, timeout: whole(address, timeout="1s"))
+    def hasty(address: str, **_: str) -> Client:
+        return Client(address, timeout="1s")
+
+    monkeypatch.setattr("groundbreak.cluster.connect.Client", hasty)
     settings = configure(
         world, BOX, "2021-01-01/2021-12-31", cluster={"kind": "address", "address": "tcp://127.0.0.1:9"}
     )
@@ -99,7 +101,7 @@ def test_the_digest_is_of_names_and_bytes(tmp_path: Path, client: Client) -> Non
 
 
 def test_workers_are_prepared_when_they_join(client: Client, tmp_path: Path) -> None:
-    plugin = Prepare(functools.partial(Path.touch, tmp_path / "warm"))
+    plugin = Prepare(functools.partial(Path.touch, tmp_path / "warm"), lambda: None)
     plugin.name = "test-prepare"  # beside the one that earlier runs have left
     client.register_plugin(plugin)
     deadline = time.monotonic() + 10

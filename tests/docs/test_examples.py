@@ -20,9 +20,9 @@ import xarray as xr
 from distributed import Client
 
 from groundbreak.pipeline import cli
-from groundbreak.pipeline.core.config import Config, load, parse
+from groundbreak.pipeline.core.config import Config
 from tests.commands import write_config
-from tests.world import Tile, days, lonlat_box, works, write_source
+from tests.world import Tile, days, works, write_source
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -30,10 +30,10 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 
-TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
-BOX = lonlat_box(32638, 600_300, 4_399_000, 600_900, 4_399_600)
+TILE = Tile("38TPK", 32638, 660_000, 4_438_000)
+"""A small tile within the area that the examples name."""
 DATES = days("2021-01-03", 75, 10)
-SITE = 600_600, 4_399_300, 100, 80
+SITE = 660_600, 4_437_300, 100, 80
 
 SHELLS = ("", "sh", "bash", "console", "shell", "text")
 """Languages of blocks that hold commands, or nothing that can be run."""
@@ -65,7 +65,7 @@ class Example:
 
 
 def examples(document: Path) -> Iterator[Example]:
-    """The fenced blocks of a document, in order."""
+    """Yield the fenced blocks of a document, in order."""
     text = document.read_text()
     for block in re.finditer(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL):
         indent, language, inside = block.groups()
@@ -74,21 +74,29 @@ def examples(document: Path) -> Iterator[Example]:
 
 
 def configuration(text: str) -> Config:
-    """A configuration of the keys that an example shows, completed by what it cannot do without."""
+    """Make a configuration of the keys that an example shows, completed by what it cannot do without."""
     shown = tomllib.loads(text)
     whole = {name: {**MINIMAL.get(name, {}), **shown.get(name, {})} for name in {**MINIMAL, **shown}}
     for section, keys in {"area": ("bbox", "geometry"), "source": ("items", "catalog")}.items():
         if any(key in shown.get(section, {}) for key in keys):
             whole[section] = shown[section]
-    return parse(whole)
+    return Config.from_dict(whole)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, client: Client) -> Path:
-    """A folder with a source, ``config.toml`` and the output of a finished run, with one site."""
+    """Make a folder with a source, ``config.toml`` and the output of a finished run, with one site."""
     folder = tmp_path_factory.mktemp("world")
-    write_source(folder / "source", [TILE], DATES, works(DATES, SITE, "2022-01-18", "2022-05-18"))
-    path = write_config(folder / "config.toml", client, BOX, "2021-01-01/2023-12-31")
+    write_source(folder, [TILE], DATES, works(DATES, SITE, "2022-01-18", "2022-05-18"))
+    # Nothing but what the examples name, so that a configuration made in Python finds its run done.
+    path = write_config(
+        folder / "config.toml",
+        client,
+        MINIMAL["area"]["bbox"],
+        MINIMAL["source"]["datetime"],
+        items="items.json",
+        cube={"region": 512, "slab": 60},
+    )
     assert cli.main(["run", str(path), "--log", "json"]) == 0
     return folder
 
@@ -116,7 +124,7 @@ def run_command(words: list[str], place: str) -> None:
 
 
 def targets() -> set[str]:
-    """The targets of the Makefile that a person may ask for."""
+    """Return the targets of the Makefile that a person may ask for."""
     return set(re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split())  # type: ignore[index]
 
 
@@ -150,7 +158,7 @@ def test_the_commands_that_a_text_names(document: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.toml")), ids=lambda file: file.name)
 def test_the_configurations_of_examples(file: Path) -> None:
-    config = load(file)
+    config = Config.from_toml(file)
     assert config.span[0] < config.span[1]
 
 

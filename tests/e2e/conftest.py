@@ -16,7 +16,7 @@ import requests
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    """A server with the buckets "results" and "archive", and an environment that leads to it."""
+    """Start a server with the buckets "results" and "archive", and an environment that leads to it."""
     program = Path(sys.executable).with_name("moto_server")
     if not program.exists():
         pytest.skip("moto's server is not here")
@@ -25,7 +25,7 @@ def endpoint() -> Iterator[str]:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     # A process of its own: it must answer while GDAL waits for it in this one.
-    command = [program, "-H", "127.0.0.1", "-p", str(port)]
+    command = [str(program), "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(300):
         with contextlib.suppress(OSError):

@@ -6,13 +6,16 @@ anything is measured; what a task takes is the peak of the resident memory above
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from groundbreak.pipeline.core.config import parse
+import pytest
+
+from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import Record
 from groundbreak.pipeline.planning import planner
@@ -23,13 +26,13 @@ from groundbreak.pipeline.running.ledger import Ledger
 
 
 def resident(key: str) -> int:
-    """Bytes that Linux says of this process."""
+    """Return a size from the status that Linux keeps of this process, bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
 
 
 def taken[T](call: Callable[[], T]) -> tuple[int, T]:
-    """Bytes at the peak of a call above those before it, and what it gives."""
+    """Return the peak of the memory during a call above that before it, bytes, and what the call returns."""
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
     result = call()
@@ -38,6 +41,11 @@ def taken[T](call: Callable[[], T]) -> tuple[int, T]:
 
 CASES = [(6, 1024, "blocks"), (60, 1024, "blocks"), (600, 512, "blocks"), (60, 1024, "served"), (60, 512, "general")]
 """(dates, side of the region, way)."""
+
+
+async def forced(*_: object) -> NotByBlocks:
+    """Answer for a file's header that the file cannot be read block by block."""
+    return NotByBlocks("forced")
 
 
 def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str, tuple[int, int]]:
@@ -62,14 +70,12 @@ def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str
         "cube": {"region": side},
         "detect": {"indices": ["ndvi", "swir"]},
     }
-    config = parse(settings, folder)
-    if way == "general":
-
-        async def forced(store: object, path: str) -> NotByBlocks:
-            return NotByBlocks("forced")
-
-        cog.read_header = headers.read_header = forced
-    plan = planner.plan(config)
+    config = Config.from_dict(settings, folder)
+    with pytest.MonkeyPatch.context() as patched:
+        if way == "general":
+            for module in (cog, headers):
+                patched.setattr(module, "read_header", forced)
+        plan = planner.plan(config)
     (planned,) = plan.grids
     (region,) = planned.regions
     output = Output(str(folder / settings["output"]["path"]))
@@ -80,7 +86,7 @@ def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str
     records: list[Record] = []
     peaks = []
     for task in builds:
-        peak, record = taken(lambda task=task: tasks.build(task))
+        peak, record = taken(functools.partial(tasks.build, task))
         peaks.append(peak)
         records.append(record)
         ledger.add(record)
@@ -95,7 +101,7 @@ def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str
     assert all(r.state == "done" and not r.faults for r in (*records, record)), record.error
     summary = plan.summary()
     names = {"build": "building task", "detect": "detection task", "region": "task of a whole region"}
-    return {kind: (peak, summary[f"memory per {names[kind]}"]) for kind, peak in found.items()}
+    return {kind: (peak, int(summary[f"memory per {names[kind]}"])) for kind, peak in found.items()}
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ BOX = lonlat_box(32638, 600_200, 4_399_500, 600_900, 4_399_800)
 DATES = days("2021-01-03", 54, 14)
 ONSET, HALT = "2022-01-20", "2022-06-15"
 SITE = 600_520, 4_399_650, 160, 100
-"""Over the tiles' seam."""
+"""Centre x and y, half the width and half the height of the works, over the tiles' seam; metres."""
 SLAB = 12
 STEPS = (20, 28, 36, 44, 54)
 """Observations of a first run over the year before, and after each step: behind the full slabs a tail, one that grows
@@ -37,7 +37,7 @@ def run(folder: Path, out: str, count: int, client: Client) -> Result:
 
 
 def finished(out: Path, count: int) -> dict[Path, tuple[bytes, int]]:
-    """Bytes and time of writing of every object of a full slab."""
+    """Return bytes and time of writing of every object of a full slab."""
     shards = [p for band in SIDES for p in out.glob(f"*/cube.zarr/*/{band}/c/*/*/*")]
     return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in shards if int(p.parts[-3]) < count // SLAB}
 

@@ -20,10 +20,11 @@ import xarray as xr
 from distributed import Client
 
 from groundbreak.pipeline import api
-from groundbreak.pipeline.core.config import Source
 from groundbreak.pipeline.core.geo import ground_area
+from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.stac import catalog
 from groundbreak.pipeline.testing import ArchiveServer
+from tests.stac import ESA as WITHOUT_BLUE
 from tests.stac import stac_api
 from tests.stores import zarr_bytes
 from tests.world import CLEAR, SIDES, Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif
@@ -40,7 +41,7 @@ STEP = "2022-01-25"
 
 
 def reflectance(band: str, number: int, site: np.ndarray) -> np.ndarray:
-    """x 10 000: seasonal grass; on the site it is cleared, worked on, and built."""
+    """Reflectance x 10 000: seasonal grass; on the site it is cleared, worked on, and built."""
     date, rng = np.datetime64(DATES[number]), np.random.default_rng([number, len(band)])
     season = np.sin(2 * np.pi * number * 12 / 365.25)
     grass = {"blue": 500, "red": 700 - 200 * season, "nir": 3000 + 700 * season, "swir16": 2000 - 300 * season}[band]
@@ -89,7 +90,7 @@ def expected(archive: ArchiveServer, tmp_path_factory: pytest.TempPathFactory, c
 
 
 def absolute(items: list[Item], base: str) -> list[Item]:
-    """The items with absolute hrefs."""
+    """Return the items with absolute hrefs."""
     items = copy.deepcopy(items)
     for asset in (a for i in items for a in i["assets"].values()):
         asset["href"] = base + asset["href"].removeprefix(".")
@@ -97,7 +98,7 @@ def absolute(items: list[Item], base: str) -> list[Item]:
 
 
 def as_stac_1_1(given: Item) -> Item:
-    """The same item as STAC 1.1 writes it: proj:code; bands, whose common fields move up to the asset."""
+    """Return an item as STAC 1.1 writes it: proj:code; bands, whose common fields move up to the asset."""
     new = copy.deepcopy(given)
     new["stac_version"] = "1.1.0"
     new["properties"]["proj:code"] = f"EPSG:{new['properties'].pop('proj:epsg')}"
@@ -119,7 +120,7 @@ def test_a_served_api_page_by_page(
     monkeypatch.setattr(catalog, "PAGE", 7)
     write_items(tmp_path, absolute(listed, archive.url))
     with stac_api(tmp_path / "items.json") as url:
-        source = Source(SPAN, catalog=url, collection="sentinel-2-l2a", allow_hosts=("127.0.0.1",))
+        source = SourceConfig(SPAN, catalog=url, collection="sentinel-2-l2a", allow_hosts=("127.0.0.1",))
         result = api.run(dataclasses.replace(configure(tmp_path, BOX, SPAN), source=source), client)
     assert not result.faults
     assert zarr_bytes(tmp_path / "out") == expected
@@ -203,11 +204,11 @@ def test_a_site_over_two_zones_is_one(
 
 # Baseline 04.00 -------------------------------------------------------------------------------------------------------
 
-ESA = {"blue": "B02", "red": "B04", "nir": "B08", "swir16": "B11", "scl": "SCL"}
+ESA = {"blue": "B02", **WITHOUT_BLUE}
 
 
-def earth_search_applied(given: Item, new: bool) -> Item:
-    """The numbers are free of the offset, though raster:bands declare it."""
+def earth_search_applied(given: Item, _new: bool) -> Item:
+    """Return an item whose numbers are free of the offset, though raster:bands declare it."""
     return given
 
 
@@ -219,7 +220,7 @@ def earth_search_not_applied(given: Item, new: bool) -> Item:
     return given
 
 
-def planetary_computer(given: Item, new: bool) -> Item:
+def planetary_computer(given: Item, _new: bool) -> Item:
     """ESA's names, and not a word on scale and offset."""
     del given["properties"]["earthsearch:boa_offset_applied"]
     given["assets"] = {ESA[band]: asset for band, asset in given["assets"].items()}

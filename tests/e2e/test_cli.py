@@ -25,7 +25,7 @@ DATES = days("2021-01-03", 12, 10)
 SPAN = "2021-01-01/2021-12-31"
 
 
-def noisy(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
+def noisy(band: str, _tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
     """Numbers that do not compress, so that a header is a small part of a file."""
     if band == "scl":
         return CLEAR
@@ -41,14 +41,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(source: Path, client: Client) -> Path:
-    """The configuration of a finished run."""
+    """Run once, and return the path of the configuration."""
     path = write_config(source / "run.toml", client, BOX, SPAN)
     assert cli.main(["run", str(path), "--log", "json"]) == 0
     return path
 
 
 def _features(folder: Path, change: Callable[[dict[str, Any]], None]) -> str:
-    """A copy of the items, each changed; its path."""
+    """Write a copy of the items, each changed; return its path."""
     document = json.loads((folder / "source/items.json").read_text())
     for feature in document["features"]:
         change(feature)
@@ -128,9 +128,8 @@ def test_a_file_that_is_no_configuration(
     assert said in capsys.readouterr().err
 
 
-def test_another_cube_is_refused_and_keeps_its_bytes(
-    finished: Path, source: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("finished")
+def test_another_cube_is_refused_and_keeps_its_bytes(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {p: p.read_bytes() for p in (source / "out").rglob("*") if p.is_file()}
     other = write_config(source / "other.toml", None, BOX, SPAN, cube={"slab": 24})
     for command in ("run", "retry"):
@@ -142,7 +141,7 @@ def test_another_cube_is_refused_and_keeps_its_bytes(
 
 
 def test_too_little_disk(source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(Output, "free_bytes", lambda self: 1000)
+    monkeypatch.setattr(Output, "free_bytes", lambda _self: 1000)
     path = write_config(source / "full.toml", None, BOX, SPAN, out="full")
     assert cli.main(["run", str(path)]) == 2
     errors = capsys.readouterr().err

@@ -15,10 +15,11 @@ import pytest
 import shapely
 
 from groundbreak.pipeline.core import geo
-from groundbreak.pipeline.core.config import Area, Config
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.sections import AreaConfig
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning.planner import GridPlan
-from groundbreak.pipeline.planning.regions import owned
+from groundbreak.pipeline.planning.regions import Ownership
 from tests.cubes import APPLIED, USUAL, Built, assert_three_ways, read_items
 from tests.world import SIDES, Pixels, Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif
 
@@ -45,7 +46,7 @@ def noise(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> n
 def write(
     folder: Path, tiles: Sequence[Tile], pixels: Pixels = noise, dates: Sequence[str] = DATES, **creation: Any
 ) -> list[dict[str, Any]]:
-    """A source of which every other date's pixels still hold ESA's offset; its items."""
+    """Write a source of which every other date's pixels still hold ESA's offset; return its items."""
     path = write_source(folder / "source", tiles, dates, pixels, **creation)
     features: list[dict[str, Any]] = json.loads(path.read_text())["features"]
     for feature in features:
@@ -64,7 +65,7 @@ def compare(folder: Path, tiles: Sequence[Tile], configured: Callable[[str], Con
 def over(folder: Path, box: tuple[float, ...], **cube: int) -> Callable[[str], Config]:
     """Output -> configuration of a box of the zone's metres."""
     lonlat = lonlat_box(32638, *box)
-    return lambda out: configure(folder, lonlat, SPAN, output={"path": out}, cube={"slab": 3, **cube})
+    return lambda out: configure(folder, lonlat, SPAN, out=out, cube={"slab": 3, **cube})
 
 
 def test_regions_are_whole_pixels_of_every_band(tmp_path: Path) -> None:
@@ -75,9 +76,10 @@ def test_regions_are_whole_pixels_of_every_band(tmp_path: Path) -> None:
 def owned_pixels(built: Built, planned: GridPlan) -> Iterator[tuple[float, float]]:
     """(x, y) of the centres of the pixels that a grid owns."""
     area = areas.project(built.plan.area, planned.grid.frame.epsg)
+    ownership = Ownership(planned.grid, planned.others, area)
     for region in planned.regions:
         x, y = np.meshgrid(*region.frame.centres())
-        mine = owned(planned.grid, region.frame, planned.others, area)
+        mine = ownership.of(region.frame)
         yield from zip(x[mine], y[mine], strict=True)
 
 
@@ -86,7 +88,7 @@ def test_an_area_of_whole_blocks(tmp_path: Path) -> None:
     box = shapely.box(600_000, 4_398_720, 600_640, 4_400_000)
     (tmp_path / "area.json").write_text(shapely.to_geojson(geo.to_lonlat(box, 32638)))
     usual = over(tmp_path, box.bounds, region=1)
-    area = Area(geometry=str(tmp_path / "area.json"))
+    area = AreaConfig(geometry=str(tmp_path / "area.json"))
     built = compare(tmp_path, [WEST], lambda out: dataclasses.replace(usual(out), area=area))
     (planned,) = built.plan.grids
     # A block of 64 pixels of 20 m is four of 10 m.
@@ -150,7 +152,7 @@ def swath(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> n
 
 def split(folder: Path, features: list[dict[str, Any]]) -> list[pystac.Item]:
     """Make the second date one of two parts, which overlap; the items, those of a datatake in fusing order."""
-    south = item(WEST, DATES[1], suffix="1", **{"s2:nodata_pixel_percentage": 60.0, APPLIED: False})
+    south = item(WEST, DATES[1], suffix="1", properties={"s2:nodata_pixel_percentage": 60.0, APPLIED: False})
     south["properties"]["s2:datastrip_id"] = south["properties"]["s2:datastrip_id"].replace("_S2021", "_S2020")
     features[1]["properties"]["s2:nodata_pixel_percentage"] = 40.0
     for band, side in SIDES.items():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from groundbreak.pipeline.core.config import Config
-from groundbreak.pipeline.core.types import Frame
+from groundbreak.pipeline.core.frame import Frame
 from tests.cubes import USUAL, Meaning, assert_three_ways, read_items
 from tests.world import Tile, configure, item, lonlat_box, write_items, write_tif
 
@@ -31,7 +31,7 @@ KINDS = [
 
 
 def files() -> list[tuple[Meaning, dict[str, Any]]]:
-    """What the numbers mean and how GDAL writes them; tiles and strips, TIFF and BigTIFF take turns."""
+    """List what the numbers of a file mean and how GDAL writes it; tiles and strips, TIFF and BigTIFF take turns."""
     found: list[tuple[Meaning, dict[str, Any]]] = []
     for kind, coding, order in product(KINDS, ("deflate", "lzw", "zstd"), ("LITTLE", "BIG")):
         for predictor in (1, 2, 3) if kind.dtype == "float32" else (1, 2):
@@ -76,13 +76,16 @@ def test_a_cube_of_a_band_for_each_way_to_write_a_file(tmp_path: Path) -> None:
     items = read_items(write_items(tmp_path, [{**item(TILE, DATE), "assets": found}]))
 
     def configured(out: str) -> Config:
-        sections = {
-            "source": {"provider": {"bands": {name: name for name in names}}},
-            "output": {"path": out},
-            "cube": {"bands": names},
-            "detect": {"indices": ["red"]},
-        }
-        return configure(tmp_path, BOX, f"{DATE}/{DATE}", items="items.json", **sections)
+        return configure(
+            tmp_path,
+            BOX,
+            f"{DATE}/{DATE}",
+            items="items.json",
+            out=out,
+            source={"provider": {"bands": {name: name for name in names}}},
+            cube={"bands": names},
+            detect={"indices": ["red"]},
+        )
 
     built = assert_three_ways(configured, {"38TPK": items}, {**meanings, "scl": USUAL["scl"]})
     (planned,) = built.plan.grids

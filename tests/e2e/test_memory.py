@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import subprocess
@@ -21,7 +20,7 @@ FILES = 12
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tile of one region, whose pixels deflate as Sentinel-2's do; 600 dates have the files of twelve."""
+    """Write a tile of one region, whose pixels deflate as Sentinel-2's do; 600 dates have the files of twelve."""
     folder = tmp_path_factory.mktemp("memory")
     rng = np.random.default_rng(0)
     rows, cols = np.mgrid[:1024, :1024]
@@ -36,7 +35,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for count in (6, 60, 600):
         features = []
         for number, date in enumerate(days("2010-01-03", count, 3)):
-            feature = copy.deepcopy(item(TILE, date, baseline="02.14", **{"earthsearch:boa_offset_applied": True}))
+            feature = item(TILE, date, baseline="02.14")
             for band, asset in feature["assets"].items():
                 asset["href"] = f"./{number % FILES}/{band}.tif"
             features.append(feature)

@@ -48,7 +48,7 @@ def classes(number: int) -> np.ndarray:
 
 
 def write(folder: Path, *, applied: bool, flagged: bool) -> None:
-    """An archive whose pixels and flags say the same or not; items as Earth Search answered, moved to our dates."""
+    """Write an archive whose pixels and flags agree or do not; its items are Earth Search's, moved to our dates."""
     newer, older = json.loads(REAL.read_text())["features"][:2]
     assert (newer["properties"]["s2:processing_baseline"], older["properties"]["s2:processing_baseline"]) == (
         "05.00",
@@ -101,7 +101,7 @@ def test_no_onset_comes_of_the_offset(
     flavour: tuple[Path, tuple[bool, bool]], in_memory: bool, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, said = flavour
-    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda stage, region: in_memory)
+    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: in_memory)
     monkeypatch.setattr("groundbreak.pipeline.running.runner.IDLE", 0.5)  # one region would leave a thread idle
     out = f"out-{in_memory}"
     config = configure(folder, BOX, "2020-01-01/2023-12-31", output={"path": out})

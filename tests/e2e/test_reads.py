@@ -12,11 +12,9 @@ import numpy as np
 from distributed import Client
 
 from groundbreak.pipeline import api
-from groundbreak.pipeline.access.providers import PROVIDERS
-from groundbreak.pipeline.core.config import Source
-from groundbreak.pipeline.readers import blocks, gdal
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.readers import blocks
 from groundbreak.pipeline.readers.cog import HEADER_BYTES, Cog, read_cog
-from groundbreak.pipeline.readers.gdal import Access
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.world import SIDES, Tile, configure, days, lonlat_box, write_source
 
@@ -25,7 +23,7 @@ EAST = Tile("38TQK", 32638, 605_400, 4_400_000, size=640)
 DATES = days("2021-01-03", 14, 10)
 
 
-def noisy(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
+def noisy(band: str, _tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
     """Nothing that could be packed well, so that bytes are counted in earnest."""
     shape = np.broadcast_shapes(x.shape, y.shape)
     return np.random.default_rng(number).integers(1, 9, shape) if band == "scl" else 2000 + 900 * np.sin(x * y + number)
@@ -33,11 +31,11 @@ def noisy(band: str, tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> A
 
 def spans(path: Path, frame_of: Any) -> dict[int, tuple[int, int]]:
     """Block -> (first byte, bytes) of the blocks of a file that meet a frame."""
-    cog = read_cog(*Access(Source(), PROVIDERS[0]).store(str(path)))
+    cog = read_cog(*Access().locate(str(path)))
     assert isinstance(cog, Cog)
-    inside = gdal.overlap(cog.frame, frame_of(cog.frame.resolution))
-    assert inside is not None
-    wanted = blocks.block_parts(cog.blocks, cog.frame, *inside[2].toslices())
+    met = cog.frame.overlap(frame_of(cog.frame.resolution))
+    assert met is not None
+    wanted = blocks.block_parts(cog.blocks, cog.frame, met.source_rows, met.source_cols)
     return {p.block: cog.blocks.span(p.block) for p in wanted}
 
 
@@ -45,8 +43,14 @@ def test_every_header_and_every_block_once(tmp_path: Path, client: Client) -> No
     write_source(tmp_path / "source", [TILE, EAST], DATES, noisy, block=128)
     box = lonlat_box(32638, 604_000, 4_395_000, 607_900, 4_398_000)
     with ArchiveServer(tmp_path / "source") as server:
-        sections = {"source": {"allow_hosts": ["127.0.0.1"]}, "cube": {"region": 128, "slab": 12}}
-        settings = configure(tmp_path, box, "2021-01-01/2021-12-31", items=f"{server.url}/items.json", **sections)
+        settings = configure(
+            tmp_path,
+            box,
+            "2021-01-01/2021-12-31",
+            items=f"{server.url}/items.json",
+            source={"allow_hosts": ["127.0.0.1"]},
+            cube={"region": 128},
+        )
         result = api.run(settings, client)
         asked = [r for r in server.requests if r.path.endswith(".tif")]
         planned = api.plan(settings)

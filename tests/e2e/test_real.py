@@ -23,7 +23,7 @@ from distributed import Client
 
 from groundbreak.kernels import Status
 from groundbreak.pipeline import cli
-from groundbreak.pipeline.core.types import Frame
+from groundbreak.pipeline.core.frame import Frame
 from tests.commands import write_config
 from tests.shared import SHARED, needs_shared
 from tests.world import Tile, item, write_items, write_tif
@@ -85,6 +85,7 @@ def make(case: Case, folder: Path) -> Made:
     engine = "scipy" if path.read_bytes()[:3] == b"CDF" else "h5netcdf"
     with xr.open_dataset(path, engine=engine, decode_coords=False) as data:
         epsg = pyproj.CRS.from_wkt(data.crs.attrs["crs_wkt"]).to_epsg()
+        assert epsg is not None
         named = {BANDS.get(str(k).split("-")[-1]): v for k, v in data.items()}
         values = {band: np.nan_to_num(v.values) for band, v in named.items() if band is not None}
         dates, x, y = data.t.values.astype("datetime64[D]"), data.x.values, data.y.values

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 from distributed import Client
@@ -17,7 +18,7 @@ from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.running import prepared, runner, tasks
 from groundbreak.pipeline.running.ledger import Ledger
 from tests.stores import zarr_bytes
-from tests.world import SIDES, Tile, configure, days, lonlat_box, works, write_source
+from tests.world import SIDES, Sections, Tile, configure, days, lonlat_box, works, write_source
 
 WEST = Tile("38TPK", 32638, 600_000, 4_400_000, size=64)
 EAST = Tile("38TQK", 32638, 600_400, 4_400_000, size=64)
@@ -33,15 +34,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def config(folder: Path, out: str, count: int = len(DATES), **sections: dict[str, Any]) -> Config:
-    return configure(folder, BOX, f"{DATES[0]}/{DATES[count - 1]}", output={"path": out}, **sections)
+def config(folder: Path, out: str, count: int = len(DATES), **sections: Unpack[Sections]) -> Config:
+    return configure(folder, BOX, f"{DATES[0]}/{DATES[count - 1]}", out=out, **sections)
 
 
 @pytest.fixture(scope="module")
 def kept(folder: Path, client: Client) -> Path:
-    """An output that was built slab by slab, and keeps its cubes."""
+    """Build an output slab by slab, and keep its cubes."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(prepared.PreparedGrid, "fits", lambda stage, region: False)
+        patched.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: False)
         api.run(config(folder, "kept"), client)
     return folder / "kept"
 
@@ -59,9 +60,15 @@ def shards(out: Path) -> list[Path]:
 def test_regions_in_memory_leave_the_same_bytes(
     folder: Path, kept: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[runner.Task] = []
+    seen: list[tasks.Task] = []
     whole = runner._queue
-    monkeypatch.setattr(runner, "_queue", lambda *given: iter(seen.extend(whole(*given)) or seen))
+
+    def queue(*given: Any) -> Iterator[tasks.Task]:
+        for task in whole(*given):
+            seen.append(task)
+            yield task
+
+    monkeypatch.setattr(runner, "_queue", queue)
     result = api.run(config(folder, "memory"), client)
     assert [type(task) for task in seen] == [tasks.RegionTask] * 2
     assert result.outcome.done == len(result.outcome.tasks)
@@ -74,7 +81,7 @@ def test_regions_in_memory_leave_the_same_bytes(
 def test_a_cube_that_is_not_kept(
     in_memory: bool, folder: Path, kept: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda stage, region: in_memory)
+    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: in_memory)
     out = folder / f"dropped-{in_memory}"
     mine = config(folder, out.name, cube={"keep": False})
     api.run(mine, client)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,7 +21,7 @@ import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from distributed import Client
 
-from groundbreak import pipeline
+import groundbreak
 from groundbreak.pipeline import api, upkeep
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
@@ -29,7 +29,7 @@ from groundbreak.pipeline.core.types import BadInput, Record
 from groundbreak.pipeline.running.progress import silent
 from groundbreak.pipeline.running.runner import Listener
 from tests.stores import zarr_bytes
-from tests.world import Tile, configure, days, item, lonlat_box, works, write_items, write_source
+from tests.world import Sections, Tile, configure, days, item, lonlat_box, works, write_items, write_source
 
 WEST = Tile("38TPK", 32638, 600_000, 4_400_000)
 EAST = Tile("38TQK", 32638, 600_800, 4_400_200)
@@ -37,7 +37,7 @@ BOX = lonlat_box(32638, 600_300, 4_399_000, 601_700, 4_399_700)
 DATES = days("2021-01-03", 75, 10)
 ONSET, HALT = "2022-01-18", "2022-05-18"
 SITE = 600_950, 4_399_350, 150, 100
-"""Over the tiles' seam."""
+"""Centre x and y, half the width and half the height of the works, over the tiles' seam; metres."""
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +49,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(world: Path, client: Client) -> Path:
-    """The output of one uninterrupted run."""
+    """Run without interruption, and return the output."""
     result = api.run(config(world, "whole"), client)
     assert not result.outcome.failed
     assert not result.faults
     return world / "whole"
 
 
-def config(world: Path, out: str, datetime: str = "2021-01-01/2023-12-31", **sections: dict[str, Any]) -> Config:
-    return configure(world, BOX, datetime, output={"path": out}, **sections)
+def config(world: Path, out: str, datetime: str = "2021-01-01/2023-12-31", **sections: Unpack[Sections]) -> Config:
+    return configure(world, BOX, datetime, out=out, **sections)
 
 
 def test_the_site_is_found_across_the_tiles_seam(whole: Path) -> None:
@@ -108,7 +108,7 @@ def test_each_pixel_is_published_once(whole: Path) -> None:
 def test_other_detection_parameters_redo_detection_alone(world: Path, whole: Path, client: Client) -> None:
     shutil.copytree(whole, world / "copied")
     done: list[Record] = []
-    listener = Listener(lambda total, skipped, dashboard: None, done.append)
+    listener = Listener(lambda _total, _skipped, _dashboard: None, done.append)
     api.run(
         config(world, "copied", cube={"bands": ["blue"]}, detect={"indices": ["ndvi", "swir"]}),
         client,
@@ -191,7 +191,7 @@ def test_damage_is_found_and_mended(world: Path, whole: Path, client: Client, tm
 def test_too_little_disk_is_refused_before_anything_is_written(
     world: Path, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Output, "free_bytes", lambda self: 1000)
+    monkeypatch.setattr(Output, "free_bytes", lambda _self: 1000)
     with pytest.raises(BadInput, match="are free"):
         api.run(config(world, str(tmp_path / "new")), client)
     assert not list((tmp_path / "new").rglob("*.zarr"))
@@ -202,13 +202,13 @@ def test_python_detection_on_ones_own_cube(whole: Path) -> None:
         part = cube.isel(x=slice(60, 110), y=slice(40, 90)).load()
     clear = [i for i in range(len(DATES)) if i % 4 != 3]
     ndvi = ((part.nir - part.red) / (part.nir + part.red)).isel(time=clear).astype("float32")
-    layers = pipeline.detect(ndvi)
-    lazy = pipeline.detect(ndvi.chunk({"y": 20, "x": 25}))
+    layers = groundbreak.detect(ndvi)
+    lazy = groundbreak.detect(ndvi.chunk({"y": 20, "x": 25}))
     xr.testing.assert_equal(layers, lazy.compute())
     changed = layers.onset.values[layers.onset.values > -32768]
     assert abs(np.median(changed) - np.datetime64(ONSET).astype(int)) <= 20
     with pytest.raises(BadInput, match="must be"):
-        pipeline.detect(ndvi.rename(x="longitude"))
+        groundbreak.detect(ndvi.rename(x="longitude"))
 
 
 def test_ctrl_c_and_again_equals_an_uninterrupted_run(world: Path, whole: Path, client: Client) -> None:

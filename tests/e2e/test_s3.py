@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import obstore
 import pyarrow.parquet as pq
@@ -13,17 +13,18 @@ from distributed import Client
 from obstore.store import S3Store
 
 from groundbreak.pipeline import api, upkeep
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Record
-from groundbreak.pipeline.running.ledger import LOCK, locked
+from groundbreak.pipeline.running.ledger import locked
 from groundbreak.pipeline.running.runner import Listener
 from tests.stores import output_bytes, zarr_bytes
-from tests.world import Tile, configure, days, lonlat_box, write_source
+from tests.world import Sections, Tile, configure, days, lonlat_box, write_source
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
 BOX = lonlat_box(32638, 600_500, 4_399_500, 600_800, 4_399_700)
-"""In two regions."""
+"""An area in two regions."""
 DATES = days("2021-01-03", 18, 10)
 SPAN = "2021-01-01/2021-12-31"
 
@@ -41,16 +42,17 @@ def on_disk(world: Path, client: Client) -> dict[str, str]:
     return zarr_bytes(world / "disk")
 
 
-def config(world: Path, out: str, datetime: str = SPAN, **sections: Any) -> Config:
-    return configure(world, BOX, datetime, output={"path": out}, **sections)
+def config(world: Path, out: str, datetime: str = SPAN, **sections: Unpack[Sections]) -> Config:
+    return configure(world, BOX, datetime, out=out, **sections)
 
 
 def objects(output: Output) -> dict[str, str]:
-    """As zarr_bytes, of an object store."""
+    """Return key -> sha256 of every object of every Zarr store of an output."""
     return {key: digest for key, digest in output_bytes(output).items() if ".zarr" in key}
 
 
-def test_a_run_on_s3_leaves_the_same_bytes(endpoint: str, world: Path, on_disk: dict[str, str], client: Client) -> None:
+@pytest.mark.usefixtures("endpoint")
+def test_a_run_on_s3_leaves_the_same_bytes(world: Path, on_disk: dict[str, str], client: Client) -> None:
     settings = config(world, "s3://results/a/run")
     result = api.run(settings, client)
     assert not result.outcome.failed
@@ -82,7 +84,8 @@ def test_a_run_on_s3_leaves_the_same_bytes(endpoint: str, world: Path, on_disk: 
     assert len(api.republish(settings).sites) == len(result.sites)
 
 
-def test_an_interrupted_run_goes_on(endpoint: str, world: Path, on_disk: dict[str, str], client: Client) -> None:
+@pytest.mark.usefixtures("endpoint")
+def test_an_interrupted_run_goes_on(world: Path, on_disk: dict[str, str], client: Client) -> None:
     seen: list[Record] = []
 
     def stop(record: Record) -> None:
@@ -92,37 +95,39 @@ def test_an_interrupted_run_goes_on(endpoint: str, world: Path, on_disk: dict[st
 
     settings = config(world, "s3://results/stopped")
     with pytest.raises(KeyboardInterrupt):
-        api.run(settings, client, listener=Listener(lambda *figures: None, stop))
+        api.run(settings, client, listener=Listener(lambda *_figures: None, stop))
     output = api.output_of(settings)
-    assert output.get(LOCK) is None
+    assert output.get(places.LOCK) is None
     result = api.run(settings, client)
     assert result.outcome.skipped >= 2
     assert objects(output) == on_disk
 
 
-def test_a_longer_list_appends(endpoint: str, world: Path, on_disk: dict[str, str], client: Client) -> None:
+@pytest.mark.usefixtures("endpoint")
+def test_a_longer_list_appends(world: Path, on_disk: dict[str, str], client: Client) -> None:
     api.run(config(world, "s3://results/grown", f"2021-01-01/{DATES[14]}"), client)
     result = api.run(config(world, "s3://results/grown"), client)
     assert result.outcome.skipped > 0
     assert objects(result.output) == on_disk
 
 
-def test_of_racing_runs_one_gets_the_lock(endpoint: str) -> None:
+@pytest.mark.usefixtures("endpoint")
+def test_of_racing_runs_one_gets_the_lock() -> None:
     output = Output("s3://results/raced")
 
-    def take(number: int) -> bool:
-        return Output("s3://results/raced").create(LOCK, b'{"host": "elsewhere", "pid": 1, "renewed": 9e99}')
+    def take(_number: int) -> bool:
+        return Output("s3://results/raced").create(places.LOCK, b'{"host": "elsewhere", "pid": 1, "renewed": 9e99}')
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(take, range(8))) == [False] * 7 + [True]
     with pytest.raises(BadInput, match="process 1 on elsewhere"), locked(output):
         pass
-    output.delete(LOCK)
+    output.delete(places.LOCK)
     with locked(output):
-        assert output.get(LOCK) is not None
+        assert output.get(places.LOCK) is not None
         with pytest.raises(BadInput, match="is being written"), locked(output):
             pass
-    assert output.get(LOCK) is None
+    assert output.get(places.LOCK) is None
 
 
 def test_assets_on_s3(endpoint: str, world: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +164,7 @@ def test_assets_on_s3(endpoint: str, world: Path, client: Client, monkeypatch: p
     assert pq.read_table(world / "from_s3/faults.parquet").num_rows == 0
 
 
-def test_a_bucket_that_is_not_there_is_bad_input(endpoint: str, world: Path, client: Client) -> None:
+@pytest.mark.usefixtures("endpoint")
+def test_a_bucket_that_is_not_there_is_bad_input(world: Path, client: Client) -> None:
     with pytest.raises(BadInput, match="s3://nowhere/out"):
         api.run(config(world, "s3://nowhere/out"), client)

@@ -20,15 +20,15 @@ EAST = Tile("38TQK", 32638, 600_400, 4_400_000, size=64)
 BOX = lonlat_box(32638, 600_200, 4_399_500, 600_900, 4_399_800)
 DATES = days("2021-01-03", 42, 16)
 SITE = 600_520, 4_399_650, 160, 100
-"""Over the tiles' seam."""
+"""Centre x and y, half the width and half the height of the works, over the tiles' seam; metres."""
 OWN = {"headers.parquet", "plan.json", "run.json", "ledger/ledger.parquet"}
-"""What tells of hrefs and how they are read, of when the run was and how long it took."""
+"""Objects that differ: they tell of hrefs and how they are read, of when the run was and how long it took."""
 
 
-def run(folder: Path, client: Client, **sections: Any) -> tuple[dict[str, str], Any]:
+def run(folder: Path, client: Client, out: str, **settings: Any) -> tuple[dict[str, str], Any]:
     """Key -> sha256 of every object that a whole run leaves; and its plan, apart from how assets are read."""
     span = f"{DATES[0]}/{DATES[-1]}"
-    result = api.run(configure(folder, BOX, span, detect={"indices": ["ndvi"]}, **sections), client)
+    result = api.run(configure(folder, BOX, span, out=out, detect={"indices": ["ndvi"]}, **settings), client)
     assert not result.faults
     assert not result.outcome.failed
     plan = json.loads(result.output.get("plan.json") or b"")
@@ -43,10 +43,9 @@ def test_from_s3_to_s3_equals_from_disk_to_disk(endpoint: str, tmp_path: Path, c
     read = {"items.json", "red.tif", "nir.tif", "scl.tif"}
     for path in (p for p in (tmp_path / "source").rglob("*") if p.name in read):
         obstore.put(archive, f"equal/{path.relative_to(tmp_path / 'source')}", path.read_bytes())
-    disk, plan = run(tmp_path, client, items="source/items.json", output={"path": "disk"})
+    disk, plan = run(tmp_path, client, "disk")
     source = {"s3_endpoint": endpoint, "s3_region": "us-east-1"}
-    path = "s3://results/equal"
-    s3, same_plan = run(tmp_path, client, items="s3://archive/equal/items.json", source=source, output={"path": path})
+    s3, same_plan = run(tmp_path, client, "s3://results/equal", items="s3://archive/equal/items.json", source=source)
     assert disk.keys() == s3.keys()
     assert plan == same_plan
     assert {k for k in disk if disk[k] != s3[k]} <= OWN

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,15 +20,16 @@ from distributed.scheduler import KilledWorker
 
 from groundbreak.kernels import Quality, Status
 from groundbreak.pipeline import api, cli
-from groundbreak.pipeline.access import remote
+from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput, Record
 from groundbreak.pipeline.running import prepared, tasks
 from groundbreak.pipeline.running.runner import Listener
+from groundbreak.pipeline.running.tasks import Task
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.commands import write_config
 from tests.stores import zarr_bytes
-from tests.world import Tile, configure, days, item, lonlat_box, write_source, write_tif
+from tests.world import Sections, Tile, configure, days, item, lonlat_box, write_source, write_tif
 
 WEST = Tile("38TPK", 32638, 600_000, 4_400_000)
 EAST = Tile("38TQK", 32638, 600_800, 4_400_000)
@@ -44,8 +45,8 @@ KEYED = {"bands": {b: b for b in ("blue", "red", "nir", "swir16")}, "scale": 1e-
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """GDAL's own retries, without its waits."""
-    whole = remote.gdal_options
-    monkeypatch.setattr(remote, "gdal_options", lambda *given: {**whole(*given), "GDAL_HTTP_RETRY_DELAY": "0.01"})
+    whole = Access.gdal_options
+    monkeypatch.setattr(Access, "gdal_options", lambda self: {**whole(self), "GDAL_HTTP_RETRY_DELAY": "0.01"})
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def server(source: Path) -> Iterator[ArchiveServer]:
 
 @pytest.fixture(scope="module")
 def clean(source: Path, tmp_path_factory: pytest.TempPathFactory, client: Client) -> Path:
-    """The output of a run without faults."""
+    """Run without faults, and return the output."""
     folder = tmp_path_factory.mktemp("clean")
     with ArchiveServer(source) as running:
         result = api.run(config(folder, running), client)
@@ -72,25 +73,26 @@ def clean(source: Path, tmp_path_factory: pytest.TempPathFactory, client: Client
     return folder / "out"
 
 
-def config(folder: Path, server: ArchiveServer, **sections: dict[str, Any]) -> Config:
-    own = {"allow_hosts": ["127.0.0.1"], **sections.pop("source", {})}
-    return configure(folder, BOX, SPAN, items=f"{server.url}/items.json", source=own, **sections)
+def config(folder: Path, server: ArchiveServer, **sections: Unpack[Sections]) -> Config:
+    sections["source"] = {"allow_hosts": ["127.0.0.1"], **sections.get("source", {})}
+    return configure(folder, BOX, SPAN, items=f"{server.url}/items.json", **sections)
 
 
-def command(folder: Path, server: ArchiveServer, client: Client, **sections: dict[str, Any]) -> str:
-    own = {"allow_hosts": ["127.0.0.1"], **sections.pop("source", {})}
-    path = folder / "run.toml"
-    return str(write_config(path, client, BOX, SPAN, items=f"{server.url}/items.json", source=own, **sections))
+def command(folder: Path, server: ArchiveServer, client: Client) -> str:
+    items, own = f"{server.url}/items.json", {"allow_hosts": ["127.0.0.1"]}
+    return str(write_config(folder / "run.toml", client, BOX, SPAN, items=items, source=own))
 
 
 def layers(out: Path, grid: str) -> xr.Dataset:
-    with xr.open_zarr(out / grid / "change.zarr", consolidated=False, mask_and_scale=False, decode_times=False) as data:
-        return data.load()
+    store = out / grid / "change.zarr"
+    with xr.open_zarr(store, consolidated=False, mask_and_scale=False, decode_times=False) as opened:
+        found: xr.Dataset = opened.load()
+    return found
 
 
 def between(call: Callable[[], Any]) -> Listener:
     """Do something after the plan and before the first task."""
-    return Listener(lambda *figures: call(), lambda record: None)
+    return Listener(lambda *_figures: call(), lambda _record: None)
 
 
 def test_a_missing_asset_is_one_fault_by_name(
@@ -223,9 +225,7 @@ def test_an_archive_that_answers_nothing_is_bad_input(server: ArchiveServer, tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_signatures_expire_between_plan_and_read(
-    server: ArchiveServer, clean: Path, tmp_path: Path, client: Client
-) -> None:
+def test_signatures_expire_between_plan_and_read(server: ArchiveServer, tmp_path: Path, client: Client) -> None:
     ttl = 2.0
     server.require_signature(ttl_s=ttl)
     server.fail(ONE, status=404)
@@ -254,19 +254,25 @@ def test_without_a_signature_nothing_is_read(server: ArchiveServer, tmp_path: Pa
 
 @pytest.mark.parametrize("kind", [tasks.BuildTask, tasks.DetectTask, tasks.RegionTask])
 def test_a_worker_that_dies_takes_its_region_alone(
-    kind: type, server: ArchiveServer, clean: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+    kind: type[Task],
+    server: ArchiveServer,
+    clean: Path,
+    tmp_path: Path,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = tasks.run
 
     def dies(task: Any) -> list[Record]:
         if isinstance(task, kind) and task.region.grid == "38TPK" and not getattr(task, "failure", ""):
-            raise KilledWorker(task.name, SimpleNamespace(address="tcp://127.0.0.1:1"), 2)  # type: ignore[arg-type]
+            worker: Any = SimpleNamespace(address="tcp://127.0.0.1:1")
+            raise KilledWorker(task.name, worker, 2)
         return whole(task)
 
     path = command(tmp_path, server, client)
     with monkeypatch.context() as patched:
         patched.setattr(tasks, "run", dies)
-        patched.setattr(prepared.PreparedGrid, "fits", lambda stage, region: kind is tasks.RegionTask)
+        patched.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: kind is tasks.RegionTask)
         assert cli.main(["run", path]) == 1
     west, east = layers(tmp_path / "out", "38TPK"), layers(tmp_path / "out", "38TQK")
     assert set(np.unique(west.status.values)) == {255, Status.FAILED}

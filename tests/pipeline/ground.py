@@ -6,18 +6,22 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from groundbreak.kernels import Layers, Status, empty_layers
+from groundbreak.kernels import LAYERS, Layers, Status, empty_layers
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Frame, Grid, Region
+from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.stores.layout import lay_out_layers
 from groundbreak.pipeline.stores.store import write_layers
 
 NORTH = 4_500_000.0
 Painted = tuple[Grid, Layers]
+"""A grid, and the layers (y, x) of its whole frame."""
+Pixels = tuple[slice, slice] | np.ndarray
+"""Which pixels of a grid: rows and columns, or a (y, x) boolean mask."""
 
 
 def day(text: str) -> int:
-    """Days since 1970-01-01."""
+    """Return days since 1970-01-01."""
     return int(np.datetime64(text, "D").astype(int))
 
 
@@ -32,19 +36,19 @@ def stable_grid(
     resolution: float = 10.0,
     region: int = 128,
 ) -> Painted:
-    """A grid all of whose pixels are owned and stable."""
+    """Return a grid all of whose pixels are owned and stable."""
     frame = Frame(epsg, x0, y0, resolution, height, width)
     layers = empty_layers((height, width))
     layers.status[:] = Status.STABLE
     layers.n_valid[:] = 100
     layers.last_observation[:] = day("2024-12-30")
     layers.confidence[:] = 0
-    return Grid(name, frame, None, {"red": resolution}, region), layers
+    return Grid(name, frame, frame, {"red": resolution}, region), layers
 
 
 def change(
     layers: Layers,
-    where: object,
+    where: Pixels,
     onset: int | np.ndarray,
     halt: int | np.ndarray | None = None,
     *,
@@ -65,14 +69,14 @@ def change(
     layers.n_changes[where] = 1
 
 
-def disown(layers: Layers, where: object) -> None:
-    """Leave pixels to another grid: every layer at its fill."""
-    for values, fill in zip(layers, empty_layers((1,)), strict=True):
-        values[where] = fill[0]
+def disown(layers: Layers, where: Pixels) -> None:
+    """Set every layer of some pixels to its fill, so that they are left to another grid."""
+    for name, values in layers._asdict().items():
+        values[where] = LAYERS[name].fill
 
 
 def regions_of(grid: Grid) -> list[Region]:
-    """All regions of a grid."""
+    """Return all regions of a grid."""
     frame, side = grid.frame, grid.region
     found = []
     for row in range(-(-frame.height // side)):
@@ -84,7 +88,7 @@ def regions_of(grid: Grid) -> list[Region]:
 
 
 def store_grids(output: Output, painted: Sequence[Painted]) -> tuple[list[Grid], Mapping[str, list[Region]]]:
-    """Write each grid's change.zarr; what publish_mosaics takes."""
+    """Write each grid's change.zarr; return the grids and their regions, as publish_mosaics takes them."""
     for grid, layers in painted:
         store = output.zarr(f"{grid.name}/change.zarr")
         lay_out_layers(store, grid.frame, grid.region, {})

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from groundbreak.pipeline.access.hrefs import Signer, check, redact, resolve
 from groundbreak.pipeline.access.providers import PROVIDERS
-from groundbreak.pipeline.access.remote import gdal_options, gdal_path, s3
-from groundbreak.pipeline.core.config import Source
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.core.sections import SourceConfig
 from tests.stac import Loopback, reply, serve
 
 BY_NAME = {p.name: p for p in PROVIDERS}
@@ -197,7 +197,7 @@ def test_no_secret_survives_redaction(noise: str, form: str) -> None:
     ],
 )
 def test_gdal_paths(href: str, path: str) -> None:
-    assert gdal_path(href) == path
+    assert Access().gdal_path(href) == path
 
 
 def test_gdal_options_by_provider_configuration_and_environment(
@@ -205,21 +205,20 @@ def test_gdal_options_by_provider_configuration_and_environment(
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
-    cdse = gdal_options(Source(), BY_NAME["cdse"])
+    cdse = BY_NAME["cdse"].access(SourceConfig(), 1).gdal_options()
     assert cdse["AWS_S3_ENDPOINT"] == "eodata.dataspace.copernicus.eu"
     assert (cdse["AWS_HTTPS"], cdse["AWS_VIRTUAL_HOSTING"]) == ("YES", "FALSE")
     assert cdse["AWS_NO_SIGN_REQUEST"] == "YES"
     assert cdse["GDAL_DISABLE_READDIR_ON_OPEN"] == "EMPTY_DIR"
-    own = Source(s3_endpoint="http://127.0.0.1:9000/", s3_region="r1", requester_pays=True)
-    options = gdal_options(own, BY_NAME["cdse"])
+    own = SourceConfig(s3_endpoint="http://127.0.0.1:9000/", s3_region="r1", requester_pays=True)
+    options = BY_NAME["cdse"].access(own, 1).gdal_options()
     assert options["AWS_S3_ENDPOINT"] == "127.0.0.1:9000"
     assert (options["AWS_HTTPS"], options["AWS_REGION"]) == ("NO", "r1")
     assert options["AWS_REQUEST_PAYER"] == "requester"
     assert "AWS_NO_SIGN_REQUEST" not in options
-    assert "AWS_S3_ENDPOINT" not in gdal_options(Source(), BY_NAME["earth-search"])
+    assert "AWS_S3_ENDPOINT" not in BY_NAME["earth-search"].access(SourceConfig(), 1).gdal_options()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
-    assert "AWS_NO_SIGN_REQUEST" not in gdal_options(Source(), BY_NAME["cdse"])
-    assert not s3(Source()).anonymous
+    assert "AWS_NO_SIGN_REQUEST" not in BY_NAME["cdse"].access(SourceConfig(), 1).gdal_options()
 
 
 class Tokens:
@@ -229,7 +228,7 @@ class Tokens:
         self.life = life
         self.given = 0
 
-    def __call__(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def __call__(self, _method: str, path: str, _body: bytes) -> tuple[int, dict[str, str], bytes]:
         if path.endswith("/none"):
             return reply({"detail": "unknown"}, 404)
         if path.endswith("/odd"):

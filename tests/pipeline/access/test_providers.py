@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from groundbreak.pipeline.access.providers import PROVIDERS, Provider, Unusable, baseline_offset, from_spec, recognise
-from groundbreak.pipeline.core.config import MaskSpec, ProviderSpec, Source
+from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from tests.stac import earth_search_item, pc_item
 
@@ -18,7 +18,7 @@ CANONICAL = {
 
 
 def _travelled(provider: Provider) -> Provider:
-    """As a task's worker gets it."""
+    """Send a value through pickle, as a worker gets it."""
     copy: Provider = pickle.loads(pickle.dumps(provider))  # noqa: S301 - its own
     return copy
 
@@ -102,15 +102,15 @@ def test_earth_search_offsets(declared: float | None, applied: bool | None, base
 
 
 def test_only_planetary_computer_signs() -> None:
-    urls = {p.name: p.token_url_for(Source()) for p in PROVIDERS}
+    urls = {p.name: p.access(SourceConfig(), 1).token_url for p in PROVIDERS}
     wanted = "https://planetarycomputer.microsoft.com/api/sas/v1/token/sentinel-2-l2a"
     assert {k: v for k, v in urls.items() if v} == {"planetary-computer": wanted}
 
 
 def test_bit_flags_from_a_configuration() -> None:
-    spec = ProviderSpec(
+    spec = ProviderConfig(
         bands={"red": "B04", "nir": "B8A"},
-        mask=MaskSpec(asset="Fmask", bits=(1, 2, 3), snow_bits=(4,), nodata=255),
+        mask=MaskConfig(asset="Fmask", bits=(1, 2, 3), snow_bits=(4,), nodata=255),
         scale=1e-4,
         offset=0.0,
         nodata=-9999.0,
@@ -121,35 +121,35 @@ def test_bit_flags_from_a_configuration() -> None:
     assert provider.mask.bits == (1, 2, 3)
     assert provider.bands == {"red": ("B04",), "nir": ("B8A",), "fmask": ("Fmask",)}
     assert provider.offset({}, -0.5, "05.10") == 0.0
-    assert provider.token_url_for(Source()) == "https://example.com/HLSS30_2.0"
+    assert provider.access(SourceConfig(), 1).token_url == "https://example.com/HLSS30_2.0"  # noqa: S105 - an address
     assert _travelled(provider).name == "HLSS30_2.0"
 
 
 def test_what_a_configuration_leaves_out_the_item_says() -> None:
-    provider = from_spec(ProviderSpec(bands={"red": "b1"}, mask=MaskSpec(clear=(1,))), "x")
+    provider = from_spec(ProviderConfig(bands={"red": "b1"}, mask=MaskConfig(clear=(1,))), "x")
     assert provider.offset({}, -0.3, "") == -0.3
     assert provider.offset({}, None, "") == 0.0
     assert (provider.fixed_scale, provider.scale) == (None, None)
 
 
 def test_an_scl_asset_has_sentinel_2_classes_unless_told_otherwise() -> None:
-    default = from_spec(ProviderSpec(bands={"red": "r"}, mask=MaskSpec("SCL_20m")), "x")
+    default = from_spec(ProviderConfig(bands={"red": "r"}, mask=MaskConfig(asset="SCL_20m")), "x")
     assert default.mask.clear == (4, 5, 6, 7)
     assert default.bands["scl"] == ("SCL_20m",)
-    own = from_spec(ProviderSpec(bands={"red": "r"}, mask=MaskSpec("SCL", clear=(4,))), "x")
+    own = from_spec(ProviderConfig(bands={"red": "r"}, mask=MaskConfig(asset="SCL", clear=(4,))), "x")
     assert own.mask.clear == (4,)
 
 
 @pytest.mark.parametrize(
     ("spec", "part"),
     [
-        (ProviderSpec(), "at least one band"),
-        (ProviderSpec(bands={"red": "r"}, mask=MaskSpec("qa")), "clear"),
-        (ProviderSpec(bands={"red": "r"}, mask=MaskSpec("qa", (1,), bits=(1,))), "either"),
-        (ProviderSpec(bands={"red": "r", "qa": "x"}, mask=MaskSpec("qa", (1,))), "at once"),
-        (ProviderSpec(bands={"red": "r"}, lattice="utm"), "zone"),
+        (ProviderConfig(), "at least one band"),
+        (ProviderConfig(bands={"red": "r"}, mask=MaskConfig(asset="qa")), "clear"),
+        (ProviderConfig(bands={"red": "r"}, mask=MaskConfig(asset="qa", clear=(1,), bits=(1,))), "either"),
+        (ProviderConfig(bands={"red": "r", "qa": "x"}, mask=MaskConfig(asset="qa", clear=(1,))), "at once"),
+        (ProviderConfig(bands={"red": "r"}, lattice="utm"), "zone"),
     ],
 )
-def test_a_wrong_description_is_bad_input(spec: ProviderSpec, part: str) -> None:
+def test_a_wrong_description_is_bad_input(spec: ProviderConfig, part: str) -> None:
     with pytest.raises(BadInput, match=part):
         from_spec(spec, "x")

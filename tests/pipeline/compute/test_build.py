@@ -12,20 +12,22 @@ import xarray as xr
 from distributed import Client
 
 from groundbreak.pipeline import api
-from groundbreak.pipeline.access.providers import from_spec
-from groundbreak.pipeline.core.config import ProviderSpec, Source
-from groundbreak.pipeline.core.types import Asset, Frame
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.access.retries import ReadError
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.sections import ProviderConfig
+from groundbreak.pipeline.core.types import Asset
 from groundbreak.pipeline.readers.assets import Window, fetch, harmonise
-from groundbreak.pipeline.readers.gdal import Access, ReadError, header, overlap, read
+from groundbreak.pipeline.readers.gdal import read, read_info
 from tests.world import Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
 BOX = lonlat_box(32638, 600_300, 4_399_000, 600_900, 4_399_700)
-SPEC = ProviderSpec(bands={"red": "red"})
+SPEC = ProviderConfig(bands={"red": "red"})
 
 
 def access(attempts: int = 1) -> Access:
-    return Access(Source(), from_spec(SPEC, "test"), attempts)
+    return Access(attempts=attempts)
 
 
 def asset(path: Path, frame: Frame | None, **changes: Any) -> Asset:
@@ -74,12 +76,11 @@ def test_a_frame_that_the_item_gets_wrong_is_still_placed_right(tmp_path: Path) 
 
 def test_overlap_is_exact_or_none() -> None:
     frame = Frame(32638, 0, 1000, 10, 100, 100)
-    assert overlap(frame, Frame(32638, 5, 1000, 10, 10, 10)) is None
-    assert overlap(frame, Frame(32639, 0, 1000, 10, 10, 10)) is None
-    assert overlap(frame, Frame(32638, 0, 1000, 20, 10, 10)) is None
-    rows, cols, window = overlap(frame, Frame(32638, -50, 1020, 10, 10, 10)) or (None, None, None)
-    assert (rows, cols) == (slice(2, 10), slice(5, 10))
-    assert (window.row_off, window.col_off, window.height, window.width) == (0, 0, 8, 5)
+    assert frame.overlap(Frame(32638, 5, 1000, 10, 10, 10)) is None
+    assert frame.overlap(Frame(32639, 0, 1000, 10, 10, 10)) is None
+    assert frame.overlap(Frame(32638, 0, 1000, 20, 10, 10)) is None
+    met = frame.overlap(Frame(32638, -50, 1020, 10, 10, 10))
+    assert met == (slice(2, 10), slice(5, 10), slice(0, 8), slice(0, 5))
 
 
 @pytest.mark.parametrize("content", [b"", b"II*\x00garbage", b'<VRTDataset rasterXSize="1" rasterYSize="1"/>'])
@@ -89,7 +90,7 @@ def test_what_is_no_raster_of_its_type_is_a_read_error(tmp_path: Path, content: 
         fetch(asset(tmp_path / "bad.tif", None), Window(Frame(32638, 0, 100, 10, 10, 10), None), access(2), None)
     assert caught.value.attempts == 2
     with pytest.raises(ReadError):
-        header(asset(tmp_path / "absent.tif", None), access())
+        read_info(asset(tmp_path / "absent.tif", None), access())
 
 
 def test_harmonised_numbers_are_reflectance_in_ten_thousandths() -> None:
@@ -124,7 +125,10 @@ def test_split_parts_fill_each_other_and_the_first_wins(tmp_path: Path, client: 
     dates = days("2023-01-01", 2, 5)
     source = tmp_path / "source"
     write_source(source, [TILE], dates)
-    first, second = item(TILE, dates[0]), item(TILE, dates[0], suffix="1", **{"s2:nodata_pixel_percentage": 40.0})
+    first, second = (
+        item(TILE, dates[0]),
+        item(TILE, dates[0], suffix="1", properties={"s2:nodata_pixel_percentage": 40.0}),
+    )
     second["properties"]["s2:datastrip_id"] = second["properties"]["s2:datastrip_id"].replace("_S2023", "_S2022")
     for band, side in (("red", 10), ("nir", 10), ("blue", 10), ("swir16", 20), ("scl", 20)):
         frame = TILE.frame(side)
@@ -152,7 +156,7 @@ def test_warped_onto_another_lattice(tmp_path: Path, client: Client) -> None:
 
 
 def test_bit_flags_and_another_sensor(tmp_path: Path, client: Client) -> None:
-    """As HLS: int16 reflectance with nodata -9999, Fmask bits, band numbers for names."""
+    """Read what HLS writes: int16 reflectance with nodata -9999, Fmask bits, band numbers for names."""
     frame = TILE.frame(10)
     features = []
     for number, date in enumerate(days("2023-01-01", 3, 5)):

@@ -8,14 +8,15 @@ from zarr.storage import MemoryStore
 
 from groundbreak import kernels
 from groundbreak.kernels import OUTSIDE, Quality, Status
-from groundbreak.pipeline.compute.detection import Settings, detect_region, failed_region, from_cube
-from groundbreak.pipeline.compute.index_series import read_numbers
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Frame, Grid, Mask, Observation, Region, Slab
+from groundbreak.pipeline.compute.detection import DetectionSettings, detect_region, failed_region, from_cube
+from groundbreak.pipeline.compute.index_series import CubeView, read_numbers
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Grid, Mask, Observation, Region, Slab
 from groundbreak.pipeline.stores import store
 from groundbreak.pipeline.stores.layout import lay_out_cube
 from tests.stores import write_slab
 
-SCL = Mask("scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
+SCL = Mask(band="scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
 FRAME = Frame(32638, 600_000, 4_400_000, 10, 32, 32)
 GRID = Grid("t", FRAME, FRAME, {"blue": 10, "nir": 10, "red": 10, "swir16": 20, "scl": 20}, 32)
 REGION = Region("t", 0, 0, FRAME, 1024, FRAME)
@@ -23,7 +24,7 @@ REGION = Region("t", 0, 0, FRAME, 1024, FRAME)
 
 @pytest.fixture(scope="module")
 def cube() -> tuple[MemoryStore, np.ndarray]:
-    """A cube of 30 dates with a texture, cloud and nodata."""
+    """Write a cube of 30 dates with a texture, cloud and nodata; return it and its times."""
     rng = np.random.default_rng(1)
     times = (np.datetime64("2022-01-01") + np.arange(30) * np.timedelta64(10, "D")).astype("datetime64[ms]")
     target = MemoryStore()
@@ -44,8 +45,8 @@ def cube() -> tuple[MemoryStore, np.ndarray]:
 
 def test_indices_are_masked_and_coarse_bands_repeated(cube: tuple[MemoryStore, np.ndarray]) -> None:
     target, times = cube
-    window = read_numbers(target, GRID, SCL, ("ndvi", "swir"), times, slice(6, 20), slice(2, 30))
-    days, values, snow = window.series(("ndvi", "swir"), slice(0, 14), slice(0, 28))
+    window = read_numbers(target, CubeView(GRID, SCL, ("ndvi", "swir"), times), slice(6, 20), slice(2, 30))
+    days, values, snow = window.series(slice(0, 14), slice(0, 28))
     assert values.shape == (2, 30, 14, 28)
     scl = store.read_band(target, GRID, "scl", slice(0, 16), slice(0, 16))
     red = store.read_band(target, GRID, "red", slice(0, 32), slice(0, 32))
@@ -67,14 +68,15 @@ def test_strips_do_not_change_the_result_and_others_ground_is_left_alone(cube: t
     target, times = cube
     owned = np.zeros((32, 32), bool)
     owned[3:29, 5:20] = True
-    settings_ = Settings("phases", ("ndvi", "swir"), None)
-    whole = detect_region(from_cube(target, GRID, REGION, SCL, settings_.indices, times), owned, settings_, 32, False)
-    strips = detect_region(from_cube(target, GRID, REGION, SCL, settings_.indices, times), owned, settings_, 8, False)
+    read = from_cube(target, CubeView(GRID, SCL, ("ndvi", "swir"), times), REGION)
+    settings_ = DetectionSettings("phases", None)
+    whole = detect_region(read, owned, settings_, 32, False)
+    strips = detect_region(read, owned, settings_, 8, False)
     for name, a, b in zip(kernels.LAYERS, whole, strips, strict=True):
         np.testing.assert_array_equal(a, b, name)
     assert (whole.status[~owned] == OUTSIDE).all()
     assert (whole.status[owned] != OUTSIDE).all()
-    faulty = detect_region(from_cube(target, GRID, REGION, SCL, settings_.indices, times), owned, settings_, 32, True)
+    faulty = detect_region(read, owned, settings_, 32, True)
     assert (faulty.quality[owned] & Quality.FAULTS_IN_REGION).all()
     assert not (faulty.quality[~owned]).any()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +15,16 @@ from zarr.storage import MemoryStore
 from groundbreak import kernels
 from groundbreak.kernels import Layers
 from groundbreak.pipeline.compute import index_series
-from groundbreak.pipeline.compute.detection import Settings, detect_numbers, detect_region, from_cube
-from groundbreak.pipeline.compute.index_series import mask_tables, merge_days, read_numbers
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Frame, Grid, Mask, Observation, Region, Slab
+from groundbreak.pipeline.compute.detection import DetectionSettings, detect_numbers, detect_region, from_cube
+from groundbreak.pipeline.compute.index_series import CubeView, mask_tables, merge_days, read_numbers
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Grid, Mask, Observation, Region, Slab
 from groundbreak.pipeline.stores import store
 from groundbreak.pipeline.stores.layout import lay_out_cube
 from tests.stores import write_slab
 
-SCL = Mask("scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
-FMASK = Mask("fmask", bits=(1, 2, 3, 4), snow_bits=(4,), nodata=255)
+SCL = Mask(band="scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
+FMASK = Mask(band="fmask", bits=(1, 2, 3, 4), snow_bits=(4,), nodata=255)
 FRAME = Frame(32638, 600_000, 4_400_000, 10, 32, 32)
 SIDES = {"blue": 10, "nir": 10, "red": 10, "swir16": 20}
 INDICES = ("ndvi", "swir", "bsi")
@@ -30,7 +32,7 @@ REGION = Region("t", 0, 0, FRAME, 1024, FRAME)
 
 
 def make_cube(mask: Mask, mask_side: float, count: int = 30) -> tuple[Store, Grid, np.ndarray]:
-    """A cube with a texture, cloud, snow and nodata; every seventh overpass on the day of the one before."""
+    """Write a cube with a texture, cloud, snow and nodata; every seventh overpass is on the day of the one before."""
     rng = np.random.default_rng(1)
     day = np.arange(count) - np.arange(count) // 7
     times = np.datetime64("2022-01-01", "ms") + day * np.timedelta64(864_000_000, "ms")
@@ -54,7 +56,7 @@ def make_cube(mask: Mask, mask_side: float, count: int = 30) -> tuple[Store, Gri
 def plainly(
     target: Store, grid: Grid, mask: Mask, indices: Sequence[str], times: np.ndarray, rows: slice, cols: slice
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the series must be: every band of the whole cube made fine, masked, and cut to the window."""
+    """Return what the series must be: every band of the whole cube made fine, masked, and cut to the window."""
 
     def fine(band: str) -> np.ndarray:
         factor = round(grid.bands[band] / 10)
@@ -115,16 +117,18 @@ def test_overpasses_of_a_day_are_averaged(offsets: list[int], seed: int) -> None
 def test_blocks_are_the_whole_window_bit_for_bit(mask: Mask, side: float, rows: slice, cols: slice, size: int) -> None:
     target, grid, times = make_cube(mask, side)
     days, values, snow = plainly(target, grid, mask, INDICES, times, rows, cols)
-    window = read_numbers(target, grid, mask, INDICES, times, rows, cols)
+    window = read_numbers(target, CubeView(grid, mask, INDICES, times), rows, cols)
     seen = np.zeros(window.shape, int)
     for block in window.blocks(size):
-        got = window.series(INDICES, *block)
+        got = window.series(*block)
         np.testing.assert_array_equal(got[0], days)
         np.testing.assert_array_equal(got[1].view(np.int32), values[(..., *block)].view(np.int32))
         np.testing.assert_array_equal(got[2], snow[(..., *block)])
         seen[block] += 1
     assert (seen == 1).all()
-    assert len(days) < len(times) and np.isnan(values).any() and snow.any()
+    assert len(days) < len(times)
+    assert np.isnan(values).any()
+    assert snow.any()
 
 
 @pytest.mark.parametrize("mask", [SCL, FMASK])
@@ -136,30 +140,30 @@ def test_layers_of_the_owned_pixels_are_those_of_the_whole_window(mask: Mask, mo
     owned[20:24] = False
     days, values, snow = plainly(target, grid, mask, INDICES, times, every, every)
     expected = kernels.detect(values[:, :, owned], days, snow=snow[:, owned], screen=0)
-    asked = Settings("phases", INDICES, None, {"screen": 0})
+    asked = DetectionSettings("phases", None, {"screen": 0})
     computed = 0
     detect = kernels.detect
 
-    def counted(values: np.ndarray, *args: object, **kwargs: object) -> Layers:
+    def counted(values: np.ndarray, *args: Any, **kwargs: Any) -> Layers:
         nonlocal computed
         computed += values[0, 0].size
-        return detect(values, *args, **kwargs)  # type: ignore[arg-type]
+        return detect(values, *args, **kwargs)
 
     monkeypatch.setattr(kernels, "detect", counted)
     monkeypatch.setattr(index_series.DigitalNumbers.blocks, "__defaults__", (100,))
-    got = detect_region(from_cube(target, grid, REGION, mask, asked.indices, times), owned, asked, 12, False)
+    got = detect_region(from_cube(target, CubeView(grid, mask, INDICES, times), REGION), owned, asked, 12, False)
     assert computed == owned.sum()
     assert len(np.unique(expected.n_valid)) > 9
-    for name, fill, layer in zip(kernels.LAYERS, kernels.empty_layers((1,)), got, strict=True):
+    for name, layer in got._asdict().items():
         np.testing.assert_array_equal(layer[owned], getattr(expected, name), name)
-        assert (layer[~owned] == fill).all()
+        assert (layer[~owned] == kernels.LAYERS[name].fill).all()
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_few_observations_are_no_fault(count: int) -> None:
     target, grid, times = make_cube(SCL, 20, count)
-    window = read_numbers(target, grid, SCL, INDICES, times, slice(0, 32), slice(0, 32))
+    window = read_numbers(target, CubeView(grid, SCL, INDICES, times), slice(0, 32), slice(0, 32))
     out = kernels.empty_layers((32, 32))
-    detect_numbers(window, np.ones((32, 32), bool), Settings("phases", INDICES, None), out)
+    detect_numbers(window, np.ones((32, 32), bool), DetectionSettings("phases", None), out)
     assert (out.status == kernels.Status.TOO_FEW_OBSERVATIONS).all()
     assert out.n_valid.any()

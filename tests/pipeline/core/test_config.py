@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from groundbreak.pipeline.core.config import load, parse, parse_span
+from groundbreak.pipeline.core.config import Config, parse_span
 from groundbreak.pipeline.core.types import BadInput
 
 SMALLEST: dict[str, Any] = {
@@ -19,7 +19,7 @@ SMALLEST: dict[str, Any] = {
 
 
 def changed(section: str, **keys: Any) -> dict[str, Any]:
-    """The smallest configuration with keys of one section set, or removed where None."""
+    """Return the smallest configuration with keys of one section set, or removed where None."""
     merged = {**SMALLEST.get(section, {}), **keys}
     return {**SMALLEST, section: {k: v for k, v in merged.items() if v is not None}}
 
@@ -30,7 +30,7 @@ def test_the_smallest_configuration_has_every_other_key_by_default(tmp_path: Pat
         "[area]\nbbox = [46.86, 40.03, 46.95, 40.10]\n"
         '[source]\nitems = "items.json"\ndatetime = "2020-01-01/2024-12-31"\n[output]\npath = "out"\n'
     )
-    config = load(file)
+    config = Config.from_toml(file)
     assert config.area.bbox == (46.86, 40.03, 46.95, 40.10)
     assert config.detect.indices == ("ndvi", "bsi", "swir")
     assert config.bands == ("blue", "nir", "red", "swir16")
@@ -70,6 +70,8 @@ def test_a_day_stands_for_all_of_it() -> None:
         (changed("cube", slab=1.5), ["slab", "whole number"]),
         (changed("cluster", kind="cloud"), ["cloud", "local"]),
         (changed("cluster", kind="address"), ["address", "needs it"]),
+        (changed("cluster", kind="local", address="tcp://x:1"), ["[cluster] address", "does not take it"]),
+        (changed("cluster", kind="address", address="tcp://x:1", workers=2), ["[cluster] workers", "does not take it"]),
         (changed("run", attempts=0), ["attempts", "positive"]),
         (changed("run", fault_threshold=2), ["fault_threshold", "between 0 and 1"]),
         (changed("source", allow_hosts="127.0.0.1"), ["allow_hosts", "a list"]),
@@ -77,7 +79,7 @@ def test_a_day_stands_for_all_of_it() -> None:
 )
 def test_a_mistake_names_input_rule_and_remedy(data: dict[str, Any], names: list[str]) -> None:
     with pytest.raises(BadInput) as caught:
-        parse(data)
+        Config.from_dict(data)
     for name in names:
         assert name in str(caught.value)
     assert caught.value.remedy
@@ -85,15 +87,15 @@ def test_a_mistake_names_input_rule_and_remedy(data: dict[str, Any], names: list
 
 def test_files_that_are_absent_or_not_toml(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="must exist"):
-        load(tmp_path / "none.toml")
+        Config.from_toml(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("[area\n")
     with pytest.raises(BadInput, match="must be TOML"):
-        load(tmp_path / "bad.toml")
+        Config.from_toml(tmp_path / "bad.toml")
 
 
 def test_the_examples_load() -> None:
-    folder = Path(__file__).parents[2] / "examples"
+    folder = Path(__file__).parents[3] / "examples"
     files = sorted(folder.glob("*.toml"))
     assert len(files) >= 2
     for file in files:
-        load(file)
+        Config.from_toml(file)

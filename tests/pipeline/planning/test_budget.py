@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from groundbreak.pipeline.core.types import Frame, Grid
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Grid
 from groundbreak.pipeline.planning.budget import DETECT_BUDGET, STRIP, strip_rows
 from groundbreak.pipeline.stores.shards import chunk_step
 

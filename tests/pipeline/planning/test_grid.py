@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundbreak.pipeline.core import geo
-from groundbreak.pipeline.core.types import BadInput, Frame, Grid
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import BadInput, Grid
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import planner
-from groundbreak.pipeline.planning.regions import owned
+from groundbreak.pipeline.planning.regions import Ownership
 from tests.world import Tile, configure, item, lonlat_box, plain, write_items, write_source, write_tif
 
 
@@ -29,7 +30,7 @@ def owners(grids: list[Grid], area: object) -> list[np.ndarray]:
     found = []
     for g in grids:
         x, y = (c.ravel() for c in np.meshgrid(*g.frame.centres()))
-        mine = owned(g, g.frame, grids, areas.project(area, g.frame.epsg)).ravel()
+        mine = Ownership(g, tuple(grids), areas.project(area, g.frame.epsg)).of(g.frame).ravel()
         found.append(np.column_stack([x[mine], y[mine]]))
     return found
 
@@ -53,8 +54,9 @@ def test_overlapping_tiles_share_no_pixel_and_leave_none(tiles: list[tuple[int, 
 def test_ownership_does_not_depend_on_the_window_asked_for(row: int, col: int) -> None:
     a, b = grid("a", 32638, 500_000, 4_400_000, 60), grid("b", 32638, 500_250, 4_399_900, 60)
     area = areas.project(geo.to_lonlat(shapely.box(499_000, 4_398_000, 502_000, 4_401_000), 32638), 32638)
-    whole = owned(a, a.frame, [a, b], area)
-    part = owned(a, a.frame.window(row, col, 20, 15), [a, b], area)
+    ownership = Ownership(a, (a, b), area)
+    whole = ownership.of(a.frame)
+    part = ownership.of(a.frame.window(row, col, 20, 15))
     np.testing.assert_array_equal(part, whole[row : row + 20, col : col + 15])
 
 

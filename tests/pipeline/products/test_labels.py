@@ -1,20 +1,22 @@
 """Labelling block by block against labelling the whole array at once."""
 
+from __future__ import annotations
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from groundbreak.pipeline.products.labels import EIGHT, label_blocks
+from groundbreak.pipeline.products.labels import EIGHT, Components, label_blocks
 
 
-def _label(raster: np.ndarray, side: int, blocks: list[tuple[int, int]] | None = None):
-    """The components, and the whole raster of their numbers put together from blocks."""
+def _label(raster: np.ndarray, side: int, blocks: list[tuple[int, int]] | None = None) -> tuple[Components, np.ndarray]:
+    """Label a raster block by block; return the components, and the whole raster of their numbers."""
     if blocks is None:
         blocks = [(r, c) for r in range(-(-raster.shape[0] // side)) for c in range(-(-raster.shape[1] // side))]
 
-    def part(block):
+    def part(block: tuple[int, int]) -> tuple[slice, slice]:
         return np.s_[block[0] * side : (block[0] + 1) * side, block[1] * side : (block[1] + 1) * side]
 
     components = label_blocks(blocks, side, lambda block: raster[part(block)])
@@ -31,7 +33,7 @@ def _label(raster: np.ndarray, side: int, blocks: list[tuple[int, int]] | None =
     ),
     side=st.integers(2, 9),
 )
-def test_blocks_give_the_components_of_the_whole(raster, side):
+def test_blocks_give_the_components_of_the_whole(raster: np.ndarray, side: int) -> None:
     components, whole = _label(raster, side)
     truth, count = ndimage.label(raster, EIGHT)
     assert len(components) == count
@@ -45,19 +47,19 @@ def test_blocks_give_the_components_of_the_whole(raster, side):
         assert components.peak[number] == raster[rows, cols].max()
 
 
-def test_absent_blocks_are_background():
+def test_absent_blocks_are_background() -> None:
     raster = np.ones((6, 6), np.uint8)
     components, _ = _label(raster, 2, [(0, 0), (0, 2), (2, 1), (1, 2)])
     # (0, 2) touches (1, 2) along a border, (1, 2) touches (2, 1) at a corner.
     assert sorted(components.pixels.tolist()) == [4, 12]
 
 
-def test_no_block_is_no_component():
-    components = label_blocks([], 512, lambda block: np.ones((512, 512), np.uint8))
+def test_no_block_is_no_component() -> None:
+    components = label_blocks([], 512, lambda _block: np.ones((512, 512), np.uint8))
     assert len(components) == 0
 
 
-def test_a_spiral_through_many_blocks_is_one():
+def test_a_spiral_through_many_blocks_is_one() -> None:
     raster = np.zeros((61, 61), np.uint8)
     for ring in range(0, 30, 2):
         raster[ring, ring : 61 - ring] = raster[60 - ring, ring : 61 - ring] = 1

@@ -1,31 +1,37 @@
 """Mosaics against the grids that they are put together from."""
 
-import hashlib
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import zarr
 
 from groundbreak.kernels import LAYERS, OUTSIDE, Status
+from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.products.mosaic import mosaic_path, publish_mosaics
+from groundbreak.pipeline.products.mosaic import publish_mosaics
 from groundbreak.pipeline.stores.layout import layers_frame
 from groundbreak.pipeline.stores.store import read_layers
 from tests.pipeline.ground import NORTH, change, day, disown, regions_of, stable_grid, store_grids
+from tests.stores import output_bytes
 
 
 @pytest.fixture
-def output(tmp_path):
+def output(tmp_path: Path) -> Output:
     return Output(str(tmp_path))
 
 
-def _read(output, epsg):
-    store = output.zarr(mosaic_path(epsg))
+def _read(output: Output, epsg: int) -> tuple[Frame, dict[str, np.ndarray]]:
+    store = output.zarr(places.mosaic(epsg))
     frame = layers_frame(store)
     return frame, read_layers(store, slice(0, frame.height), slice(0, frame.width))
 
 
-def test_every_layer_of_every_owned_pixel_is_kept(output):
+def test_every_layer_of_every_owned_pixel_is_kept(output: Output) -> None:
     # Two tiles of one zone that overlap by 30 columns; the western one owns the first 15 of those.
     west, east = stable_grid("A", 32638, 500_000, 300, 600), stable_grid("B", 32638, 505_700, 300, 600, y0=NORTH - 400)
     rng = np.random.default_rng(1)
@@ -37,37 +43,38 @@ def test_every_layer_of_every_owned_pixel_is_kept(output):
     disown(east[1], np.s_[:, :15])
     assert publish_mosaics(output, *store_grids(output, [east, west]), {"run": "x"}) == [32638]
     frame, mosaic = _read(output, 32638)
-    assert frame.bounds == (500_000, NORTH - 3400, 511_700, NORTH)
+    assert frame.bounds == (500_000.0, NORTH - 3400, 511_700.0, NORTH)
     for name, values in mosaic.items():
         expected = np.full((340, 1170), LAYERS[name].fill, LAYERS[name].dtype)
         expected[:300, :585] = west[1]._asdict()[name][:, :585]
         expected[40:, 585:] = east[1]._asdict()[name][:, 15:]
         np.testing.assert_array_equal(values, expected, name)
-    assert zarr.open_group(output.zarr(mosaic_path(32638)), mode="r").attrs["groundbreak"]["run"] == "x"
+    attrs: Any = zarr.open_group(output.zarr(places.mosaic(32638)), mode="r").attrs
+    assert attrs["groundbreak"]["run"] == "x"
 
 
-def test_only_regions_are_read_and_only_owned_chunks_written(output):
+def test_only_regions_are_read_and_only_owned_chunks_written(output: Output) -> None:
     grid = stable_grid("A", 32638, 500_000, 1100, 1100, region=128)
     disown(grid[1], np.s_[:, 512:])
     grids, regions = store_grids(output, [grid])
     publish_mosaics(output, grids, {"A": [r for r in regions["A"] if r.row < 4 or r.row == 8]}, {})
-    keys = {key.split("/c/")[1] for key in output.list(f"{mosaic_path(32638)}/status") if "/c/" in key}
+    keys = {key.split("/c/")[1] for key in output.list(f"{places.mosaic(32638)}/status") if "/c/" in key}
     assert keys == {"0/0", "2/0"}
 
 
-def test_each_zone_has_its_own(output):
+def test_each_zone_has_its_own(output: Output) -> None:
     painted = [stable_grid("A", 32638, 500_000, 64, 64), stable_grid("B", 32639, 300_000, 64, 64)]
     assert publish_mosaics(output, *store_grids(output, painted), {}) == [32638, 32639]
     assert _read(output, 32639)[0].epsg == 32639
 
 
-def test_a_grid_without_regions_is_left_out(output):
+def test_a_grid_without_regions_is_left_out(output: Output) -> None:
     painted = [stable_grid("A", 32638, 500_000, 64, 64), stable_grid("B", 32639, 300_000, 64, 64)]
     grids, regions = store_grids(output, painted)
     assert publish_mosaics(output, grids, {**regions, "B": []}, {}) == [32638]
 
 
-def test_the_finest_grid_gives_the_lattice_and_others_are_placed_by_nearest_centre(output):
+def test_the_finest_grid_gives_the_lattice_and_others_are_placed_by_nearest_centre(output: Output) -> None:
     fine = stable_grid("Z", 32638, 500_000, 60, 60)
     # 30 m pixels, 5 m out of phase, beginning where the fine grid ends.
     coarse = stable_grid("A", 32638, 500_605, 20, 20, resolution=30.0, region=20)
@@ -83,20 +90,21 @@ def test_the_finest_grid_gives_the_lattice_and_others_are_placed_by_nearest_cent
     assert (mosaic["status"][:, :60] == Status.STABLE).all()
 
 
-def test_bytes_are_the_same_every_time(output, tmp_path):
+def test_bytes_are_the_same_every_time(output: Output) -> None:
     grid = stable_grid("A", 32638, 500_000, 200, 300)
     change(grid[1], np.s_[20:50, 30:90], day("2022-07-01"), day("2023-09-01"))
     grids, regions = store_grids(output, [grid])
 
-    def state():
+    def state() -> dict[str, str]:
         publish_mosaics(output, grids, regions, {"b": 1, "a": 2})
-        return {key: hashlib.sha256(output.get(key)).hexdigest() for key in output.list("change")}
+        return {key: digest for key, digest in output_bytes(output).items() if key.startswith("change/")}
 
     first = state()
-    assert len(first) > len(LAYERS) and state() == first
+    assert len(first) > len(LAYERS)
+    assert state() == first
 
 
-def test_regions_helper_covers_the_grid():
+def test_regions_helper_covers_the_grid() -> None:
     grid, layers = stable_grid("A", 32638, 500_000, 200, 300)
     assert sum(r.frame.height * r.frame.width for r in regions_of(grid)) == layers.status.size
     assert (layers.status != OUTSIDE).all()

@@ -1,6 +1,10 @@
 """Sites of painted scenes whose areas and dates are known."""
 
+from __future__ import annotations
+
 import datetime as dt
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyproj
@@ -11,17 +15,23 @@ from groundbreak.kernels import Quality, Status
 from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.products.mosaic import publish_mosaics
-from groundbreak.pipeline.products.sites import find_sites
-from tests.pipeline.ground import NORTH, change, day, disown, stable_grid, store_grids
+from groundbreak.pipeline.products.sites import Site, find_sites
+from tests.pipeline.ground import NORTH, Painted, change, day, disown, stable_grid, store_grids
 
 ONSET, HALT = day("2022-07-01"), day("2023-09-01")
 
 
+class Find(Protocol):
+    """Paints grids, publishes them and finds the sites in them."""
+
+    def __call__(self, *painted: Painted, min_area_m2: float = 2000.0) -> list[Site]: ...
+
+
 @pytest.fixture
-def find(tmp_path):
+def find(tmp_path: Path) -> Find:
     """Paint, publish, find."""
 
-    def run(*painted, min_area_m2=2000.0):
+    def run(*painted: Painted, min_area_m2: float = 2000.0) -> list[Site]:
         output = Output(str(tmp_path))
         epsgs = publish_mosaics(output, *store_grids(output, painted), {})
         return find_sites(output, epsgs, min_area_m2=min_area_m2)
@@ -29,17 +39,20 @@ def find(tmp_path):
     return run
 
 
-def one(height=200, width=200, **kwargs):
-    return stable_grid("A", 32638, 500_000, height, width, **kwargs)
+def one(height: int = 200, width: int = 200) -> Painted:
+    return stable_grid("A", 32638, 500_000, height, width)
 
 
-def test_a_rectangle(find):
+def test_a_rectangle(find: Find) -> None:
     grid = one()
     change(grid[1], np.s_[50:65, 100:131], ONSET, HALT, confidence=87)
     (site,) = find(grid)
     assert (site.id, site.status, site.epsg) == ("site-0001", "halted", 32638)
     assert site.area_m2 == 15 * 31 * 100 == 46_500
-    assert site.n_pixels == 465 and site.confidence == 87 and site.n_changes == 1 and site.quality == ()
+    assert site.n_pixels == 465
+    assert site.confidence == 87
+    assert site.n_changes == 1
+    assert site.quality == ()
     assert (site.onset, site.halt) == (dt.date(2022, 7, 1), dt.date(2023, 9, 1))
     assert (site.onset_earliest, site.onset_latest) == (dt.date(2022, 6, 26), dt.date(2022, 7, 6))
     assert (site.halt_earliest, site.halt_latest) == (dt.date(2023, 8, 27), dt.date(2023, 9, 6))
@@ -48,24 +61,24 @@ def test_a_rectangle(find):
     assert geo.from_lonlat(site.geometry, 32638).symmetric_difference(outline).area < 0.01
 
 
-def test_no_change_is_no_site(find):
+def test_no_change_is_no_site(find: Find) -> None:
     assert find(one()) == []
 
 
-def test_provisional_ground_is_not_changed_ground(find):
+def test_provisional_ground_is_not_changed_ground(find: Find) -> None:
     grid = one()
     change(grid[1], np.s_[50:80, 50:80], ONSET, status=Status.PROVISIONAL)
     assert find(grid) == []
 
 
-def test_the_least_area_is_a_sites_own(find):
+def test_the_least_area_is_a_sites_own(find: Find) -> None:
     grid = one()
     change(grid[1], np.s_[10:14, 10:15], ONSET)
     change(grid[1], np.s_[50:53, 50:56], ONSET)
     assert [site.area_m2 for site in find(grid)] == [2000.0]
 
 
-def test_one_site_across_blocks_and_regions(find):
+def test_one_site_across_blocks_and_regions(find: Find) -> None:
     grid = one(700, 700)
     change(grid[1], np.s_[500:530, 480:560], ONSET, HALT)
     change(grid[1], np.s_[530:690, 555:557], ONSET, HALT)
@@ -73,7 +86,7 @@ def test_one_site_across_blocks_and_regions(find):
     assert site.area_m2 == (30 * 80 + 160 * 2) * 100
 
 
-def test_one_site_across_grids(find):
+def test_one_site_across_grids(find: Find) -> None:
     west, east = one(), stable_grid("B", 32638, 502_000 - 600, 200, 200)
     disown(west[1], np.s_[:, 170:])
     disown(east[1], np.s_[:, :30])
@@ -84,7 +97,7 @@ def test_one_site_across_grids(find):
     assert site.area_m2 == 30 * 50 * 100
 
 
-def test_a_missed_pixel_is_bridged_and_separate_sites_are_not_joined(find):
+def test_a_missed_pixel_is_bridged_and_separate_sites_are_not_joined(find: Find) -> None:
     grid = one()
     change(grid[1], np.s_[20:22, 20:50], ONSET)
     grid[1].status[20:22, 35] = Status.STABLE
@@ -95,7 +108,7 @@ def test_a_missed_pixel_is_bridged_and_separate_sites_are_not_joined(find):
     assert sites[2].n_pixels == 58
 
 
-def test_a_closing_never_shifts_ground(find):
+def test_a_closing_never_shifts_ground(find: Find) -> None:
     grid = one()
     where = np.zeros((200, 200), bool)
     where[30:60, 30:33] = where[30:33, 30:60] = where[57:60, 30:60] = True
@@ -104,7 +117,7 @@ def test_a_closing_never_shifts_ground(find):
     assert site.area_m2 == where.sum() * 100
 
 
-def test_speckle_within_a_site_belongs_to_it_and_speckle_outside_does_not(find):
+def test_speckle_within_a_site_belongs_to_it_and_speckle_outside_does_not(find: Find) -> None:
     grid = one()
     rng = np.random.default_rng(5)
     where = np.zeros((200, 200), bool)
@@ -119,7 +132,7 @@ def test_speckle_within_a_site_belongs_to_it_and_speckle_outside_does_not(find):
     assert site.n_pixels == where.sum()
 
 
-def test_holes_are_filled_below_the_least_area_alone(find):
+def test_holes_are_filled_below_the_least_area_alone(find: Find) -> None:
     grid = one()
     change(grid[1], np.s_[20:60, 20:60], ONSET)
     grid[1].status[30:33, 30:36] = Status.STABLE
@@ -129,7 +142,7 @@ def test_holes_are_filled_below_the_least_area_alone(find):
     assert len(site.geometry.interiors) == 1
 
 
-def test_dates_are_quantiles_that_stray_pixels_do_not_move(find):
+def test_dates_are_quantiles_that_stray_pixels_do_not_move(find: Find) -> None:
     grid = one()
     # Built in ten strips, a month apart: the second strip passes 10 %, the ninth 90 %.
     for strip in range(10):
@@ -161,7 +174,7 @@ def test_dates_are_quantiles_that_stray_pixels_do_not_move(find):
         (0, 10, "resumed"),
     ],
 )
-def test_status_by_share(find, active, resumed, expected):
+def test_status_by_share(find: Find, active: int, resumed: int, expected: str) -> None:
     grid = one()
     change(grid[1], np.s_[50:60, 50:60], ONSET, HALT)
     change(grid[1], np.s_[50 : 50 + active, 50:60], ONSET)
@@ -173,7 +186,7 @@ def test_status_by_share(find, active, resumed, expected):
     assert (site.halt is None) == (expected != "halted") == (site.halt_latest is None)
 
 
-def test_quality_of_most_pixels_and_any_fault(find):
+def test_quality_of_most_pixels_and_any_fault(find: Find) -> None:
     grid = one()
     change(grid[1], np.s_[50:60, 50:60], ONSET, HALT)
     grid[1].quality[50:56, 50:60] |= np.uint8(Quality.SNOW_SEASON)
@@ -183,16 +196,18 @@ def test_quality_of_most_pixels_and_any_fault(find):
     assert site.quality == ("snow_season", "faults_in_region")
 
 
-def test_missing_interval_ends_are_the_date(find):
+def test_missing_interval_ends_are_the_date(find: Find) -> None:
     grid = one()
     change(grid[1], np.s_[50:60, 50:60], ONSET, HALT)
     grid[1].onset_earliest[:] = grid[1].halt_latest[:] = -32768
     (site,) = find(grid)
     assert site.onset_earliest == site.onset < site.onset_latest
+    assert site.halt_earliest is not None
+    assert site.halt is not None
     assert site.halt_earliest < site.halt == site.halt_latest
 
 
-def test_sites_are_numbered_largest_first_and_the_same_every_time(find):
+def test_sites_are_numbered_largest_first_and_the_same_every_time(find: Find) -> None:
     grid = one(600, 100)
     for i in range(6):
         change(grid[1], np.s_[100 * i + 10 : 100 * i + 20, 5 : 15 + 2 * (i % 3)], ONSET + i)
@@ -204,21 +219,25 @@ def test_sites_are_numbered_largest_first_and_the_same_every_time(find):
     assert find(grid) == sites
 
 
-def test_the_sample_is_spread_over_the_changed_pixels(find):
+def test_the_sample_is_spread_over_the_changed_pixels(find: Find) -> None:
     grid = one(700, 700)
     change(grid[1], np.s_[480:540, 440:640], ONSET, HALT)
     (site,) = find(grid)
     sample = np.array(site.sample)
-    assert sample.shape == (200, 2) and len({*site.sample}) == 200
+    assert sample.shape == (200, 2)
+    assert len({*site.sample}) == 200
     rows, cols = (NORTH - sample[:, 1]) / 10 - 0.5, (sample[:, 0] - 500_000) / 10 - 0.5
-    assert (rows == rows.round()).all() and (cols == cols.round()).all()
+    assert (rows == rows.round()).all()
+    assert (cols == cols.round()).all()
     # All of it lies in the site, and each twelfth of the site holds about a twelfth of it.
     counts, _, _ = np.histogram2d(rows, cols, bins=[3, 4], range=[[480, 540], [440, 640]])
-    assert counts.sum() == 200 and counts.min() >= 13 and counts.max() <= 20
+    assert counts.sum() == 200
+    assert counts.min() >= 13
+    assert counts.max() <= 20
 
 
-def _across(epsg_west, epsg_east, lon, lat, half=30):
-    """A square of changed ground on the border of two zones, each of which owns its side of a meridian."""
+def _across(epsg_west: int, epsg_east: int, lon: float, lat: float, half: float = 30) -> list[Painted]:
+    """Paint a square of changed ground on the border of two zones, each of which owns its side of a meridian."""
     painted = []
     for name, epsg, side in (("W", epsg_west, -1), ("E", epsg_east, 1)):
         x, y = (round(v, -1) for v in pyproj.Proj(epsg)(lon, lat))
@@ -235,7 +254,7 @@ def _across(epsg_west, epsg_east, lon, lat, half=30):
 
 
 @pytest.mark.parametrize("lat", [3.0, 40.0, 60.0])
-def test_a_site_on_a_zone_border_is_one_and_counted_once(find, lat):
+def test_a_site_on_a_zone_border_is_one_and_counted_once(find: Find, lat: float) -> None:
     painted = _across(32638, 32639, 48.0, lat)
     (site,) = find(*painted)
     by_hand = sum(int((layers.status == Status.HALTED).sum()) for _, layers in painted)
@@ -245,23 +264,25 @@ def test_a_site_on_a_zone_border_is_one_and_counted_once(find, lat):
     assert site.geometry.is_valid
 
 
-def test_small_pieces_of_two_zones_make_one_site(find):
+def test_small_pieces_of_two_zones_make_one_site(find: Find) -> None:
     painted = _across(32638, 32639, 48.0, 40.0, half=2.5)
     (site,) = find(*painted)
     assert 2000 <= site.area_m2 <= 3000
     assert max(int((layers.status == Status.HALTED).sum()) for _, layers in painted) * 100 < 2000
 
 
-def test_pieces_far_apart_in_two_zones_stay_two(find):
+def test_pieces_far_apart_in_two_zones_stay_two(find: Find) -> None:
     painted = _across(32638, 32639, 48.0, 40.0)
     for (_, layers), cols in zip(painted, (np.s_[:, 95:], np.s_[:, :105]), strict=True):
         layers.status[cols][layers.status[cols] == Status.HALTED] = Status.STABLE
     assert len(find(*painted)) == 2
 
 
-def test_a_site_on_the_antimeridian(find):
+def test_a_site_on_the_antimeridian(find: Find) -> None:
     (site,) = find(*_across(32660, 32601, 180.0, -17.0 + 34.0))
-    assert site.geometry.geom_type == "MultiPolygon" and site.geometry.is_valid
-    assert site.geometry.bounds[0] >= -180 and site.geometry.bounds[2] <= 180
+    assert site.geometry.geom_type == "MultiPolygon"
+    assert site.geometry.is_valid
+    assert site.geometry.bounds[0] >= -180
+    assert site.geometry.bounds[2] <= 180
     assert geo.ground_area(site.geometry) == pytest.approx(600 * 600, rel=0.02)
     assert site.area_m2 == pytest.approx(600 * 600, rel=0.02)

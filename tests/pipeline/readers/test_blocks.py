@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from groundbreak.pipeline.access.providers import from_spec
-from groundbreak.pipeline.core.config import ProviderSpec, Source
-from groundbreak.pipeline.core.types import Asset, Frame, Mask
+from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.access.retries import ReadError
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.sections import ProviderConfig
+from groundbreak.pipeline.core.types import Asset, Mask
 from groundbreak.pipeline.readers import gdal
 from groundbreak.pipeline.readers.assets import Coded, Window, fetch, fetch_once, place
 from groundbreak.pipeline.readers.blocks import STORED, BlockPart, decode
 from groundbreak.pipeline.readers.cog import Blocks, Cog, NotByBlocks, read_cog
-from groundbreak.pipeline.readers.gdal import Access, ReadError
 from groundbreak.pipeline.stores.tiles import Tiles
 from tests.world import write_raster
 
-SPEC = ProviderSpec(bands={"red": "red"})
-ACCESS = Access(Source(), from_spec(SPEC, "test"), 1)
+SPEC = ProviderConfig(bands={"red": "red"})
+ACCESS = Access(attempts=1)
 FRAME = Frame(32638, 600_000, 4_400_000, 10, 300, 250)
 WINDOWS = [
     FRAME,
@@ -36,7 +37,7 @@ WINDOWS = [
 ]
 ONE_BLOCK = Blocks((300, 512), True, "<u2", "deflate", 1, np.array([0]), np.array([1]))
 UNTOUCHED = 77
-MASK = Mask("scl", clear=(4, 5), nodata=0)
+MASK = Mask(band="scl", clear=(4, 5), nodata=0)
 
 
 def asset(path: Path, **changes: Any) -> Asset:
@@ -45,7 +46,7 @@ def asset(path: Path, **changes: Any) -> Asset:
 
 
 def write(path: Path, values: np.ndarray, **creation: Any) -> Path:
-    """A GeoTIFF by GDAL."""
+    """Write a GeoTIFF with GDAL."""
     write_raster(path, values, FRAME, **creation)
     return path
 
@@ -72,7 +73,7 @@ def tiles_of(window: Window) -> Tiles:
 
 
 def both_ways(one: Asset, window: Window) -> np.ndarray:
-    """What the block reader gives, after checking that it is what the general way gives, and that it was used."""
+    """Read with the block reader; check that it was used, and that it gives what the general way gives."""
     fetched = fetch_once(one, window, ACCESS, None, refresh=False)
     assert isinstance(fetched, Coded)
     out = tiles_of(window)
@@ -101,7 +102,7 @@ def test_every_type_coding_and_predictor(tmp_path: Path, dtype: str, coding: str
             creation["bigtiff"] = "YES"
         nodata = None if number % 3 else np.nan if dtype == "float32" else 0
         path = write(tmp_path / f"{number}.tif", textured(dtype, number), nodata=nodata, **creation)
-        cog = read_cog(*ACCESS.store(str(path)))
+        cog = read_cog(*ACCESS.locate(str(path)))
         assert isinstance(cog, Cog)
         assert cog.blocks.dtype.startswith(">") == (endianness == "BIG" and dtype != "uint8")
         assert cog.blocks.padded == ("tiled" in layout)
@@ -124,8 +125,9 @@ def test_internal_masks(tmp_path: Path, dtype: str) -> None:
     values = np.random.default_rng(1).integers(1, 200, (FRAME.height, FRAME.width)).astype(dtype)
     mask = (np.random.default_rng(2).random(values.shape) < 0.8) * np.uint8(255)
     path = write(tmp_path / "a.tif", values, mask=mask, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
-    cog = read_cog(*ACCESS.store(str(path)))
-    assert isinstance(cog, Cog) and cog.mask is not None
+    cog = read_cog(*ACCESS.locate(str(path)))
+    assert isinstance(cog, Cog)
+    assert cog.mask is not None
     out = both_ways(asset(path), Window(FRAME, None))
     np.testing.assert_array_equal(out == Window(FRAME, None).fill, mask == 0)
     both_ways(asset(path), Window(WINDOWS[3], None))
@@ -137,8 +139,9 @@ def test_blocks_that_were_never_written(tmp_path: Path, nodata: int | None) -> N
     values[:64, :64] = 5
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate", "predictor": 2}
     path = write(tmp_path / "a.tif", values, nodata=nodata, sparse_ok=True, **layout)
-    cog = read_cog(*ACCESS.store(str(path)))
-    assert isinstance(cog, Cog) and (cog.blocks.lengths == 0).any()
+    cog = read_cog(*ACCESS.locate(str(path)))
+    assert isinstance(cog, Cog)
+    assert (cog.blocks.lengths == 0).any()
     both_ways(asset(path), Window(FRAME, None))
 
 
@@ -160,12 +163,12 @@ def test_what_goes_the_general_way_and_why(tmp_path: Path) -> None:
     values = textured("uint16")
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64}
     two = write(tmp_path / "two.tif", np.ones((2, FRAME.height, FRAME.width), "uint16"))
-    found = read_cog(*ACCESS.store(str(two)))
+    found = read_cog(*ACCESS.locate(str(two)))
     assert found == NotByBlocks("2 samples a pixel")
     wide = write(tmp_path / "wide.tif", values.astype("uint32"), **layout)
-    assert read_cog(*ACCESS.store(str(wide))) == NotByBlocks("32 bits of sample format 1")
+    assert read_cog(*ACCESS.locate(str(wide))) == NotByBlocks("32 bits of sample format 1")
     packed = write(tmp_path / "packed.tif", values, compress="packbits", **layout)
-    assert read_cog(*ACCESS.store(str(packed))) == NotByBlocks("compression 32773")
+    assert read_cog(*ACCESS.locate(str(packed))) == NotByBlocks("compression 32773")
     numbers = fetch_once(asset(packed), Window(FRAME, None), ACCESS, None, refresh=False)
     assert isinstance(numbers, np.ndarray)
 
@@ -175,7 +178,7 @@ def test_bytes_that_are_not_what_the_header_says(tmp_path: Path, harm: str) -> N
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
     path = write(tmp_path / "a.tif", textured("uint16"), **layout)
     data = bytearray(path.read_bytes())
-    cog = read_cog(*ACCESS.store(str(path)))
+    cog = read_cog(*ACCESS.locate(str(path)))
     assert isinstance(cog, Cog)
     if harm == "cut":
         del data[len(data) // 2 :]
@@ -196,12 +199,12 @@ def test_bytes_that_are_not_what_the_header_says(tmp_path: Path, harm: str) -> N
 def test_a_header_that_claims_blocks_where_no_file_reaches(tmp_path: Path) -> None:
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate", "bigtiff": "YES"}
     path = write(tmp_path / "a.tif", textured("uint16"), **layout)
-    cog = read_cog(*ACCESS.store(str(path)))
+    cog = read_cog(*ACCESS.locate(str(path)))
     assert isinstance(cog, Cog)
     said = int(cog.blocks.offsets[3]).to_bytes(8, "little")
     path.write_bytes(path.read_bytes().replace(said, (2**63 + 5).to_bytes(8, "little"), 1))
     with pytest.raises(ValueError, match=r"claims blocks .* up to byte 9223372036854775813"):
-        read_cog(*ACCESS.store(str(path)))
+        read_cog(*ACCESS.locate(str(path)))
 
 
 def test_what_a_thread_reads_next_leaves_what_it_read_before(tmp_path: Path) -> None:
@@ -245,7 +248,7 @@ def test_a_block_that_ends_or_breaks_before_the_last_row_wanted() -> None:
 
 
 def test_an_absent_file_is_not_tried_again(tmp_path: Path) -> None:
-    patient = Access(Source(), from_spec(SPEC, "test"), 3)
+    patient = Access(attempts=3)
     with pytest.raises(ReadError) as caught:
         fetch(asset(tmp_path / "absent.tif"), Window(FRAME, None), patient, None)
     assert caught.value.attempts == 1

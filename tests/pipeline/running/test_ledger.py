@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Fault, Record
 from groundbreak.pipeline.running import ledger as ledgers
@@ -33,7 +34,7 @@ def test_records_survive_compaction_and_only_their_identity_counts(tmp_path: Pat
     first = Ledger(output)
     assert first.records == {r.task: r for r in written}
     first.compact()
-    assert list(output.list(ledgers.RECORDS)) == []
+    assert list(output.list(places.RECORDS)) == []
     again = Ledger(output)
     assert again.records == first.records
     assert again.finished("build/g/r/s0000", "a")
@@ -98,15 +99,15 @@ def test_one_of_racing_runs_gets_the_lock(tmp_path: Path) -> None:
 )
 def test_an_abandoned_lock_is_taken_over(tmp_path: Path, holder: dict[str, object]) -> None:
     output = Output(str(tmp_path))
-    output.put(ledgers.LOCK, json.dumps(holder).encode())
+    output.put(places.LOCK, json.dumps(holder).encode())
     with locked(output):
         pass
-    assert output.get(ledgers.LOCK) is None
+    assert output.get(places.LOCK) is None
 
 
 def test_a_lock_held_elsewhere_is_respected(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
     holder = {"host": "elsewhere", "pid": 1, "run": "x", "renewed": time.time()}
-    output.put(ledgers.LOCK, json.dumps(holder).encode())
+    output.put(places.LOCK, json.dumps(holder).encode())
     with pytest.raises(BadInput, match="elsewhere"), locked(output):
         pass

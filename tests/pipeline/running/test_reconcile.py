@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from groundbreak.pipeline.core.types import Frame, Observation, Region, Scene
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Observation, Region, Scene
 from groundbreak.pipeline.planning.planner import slab_depth, slabs
 from groundbreak.pipeline.running.reconcile import reconcile, slab_identity, stored_list
 

@@ -18,12 +18,13 @@ import requests
 import rustac
 import shapely
 
-from groundbreak.pipeline.core.config import Config, Source
+from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac import catalog
 from groundbreak.pipeline.stac.catalog import read_items
 from groundbreak.pipeline.stac.items import RawItem
 from tests.stac import AREA, BOX, collection, pc_item, reply, serve, stac_api
+from tests.world import configure
 
 DATES = "2024-07-01/2024-07-31"
 
@@ -34,12 +35,12 @@ def make_items(count: int) -> list[dict[str, Any]]:
 
 
 def read(href: Path | str, area: Any = AREA, **more: Any) -> list[RawItem]:
-    source = Source(datetime=DATES, items=str(href), **more)
+    source = SourceConfig(datetime=DATES, items=str(href), **more)
     return list(read_items(source, area, lambda text: text))
 
 
 def search(url: str, area: Any = AREA, **more: Any) -> list[RawItem]:
-    source = Source(datetime=DATES, catalog=url, **{"collection": "sentinel-2-l2a", **more})
+    source = SourceConfig(datetime=DATES, catalog=url, **{"collection": "sentinel-2-l2a", **more})
     return list(read_items(source, area, lambda text: text))
 
 
@@ -56,9 +57,8 @@ def test_a_feature_collection_relative_to_the_configuration(tmp_path: Path) -> N
     given = make_items(2)
     given[1]["links"] = [{"rel": "self", "href": "https://h.org/c/i.json"}]
     (tmp_path / "items.json").write_text(json.dumps(collection(*given)))
-    source = Source(datetime=DATES, items="items.json")
-    config = Config(area=None, source=source, output=None, base=tmp_path)  # type: ignore[arg-type]
-    raws = list(read_items(source, AREA, config.path))
+    config = configure(tmp_path, (46.0, 39.0, 47.0, 40.0), DATES, items="items.json")
+    raws = list(read_items(config.source, AREA, config.path))
     assert [raw.item for raw in raws] == given
     assert [raw.base for raw in raws] == [str(tmp_path / "items.json"), "https://h.org/c/i.json"]
     assert {raw.root for raw in raws} == {str(tmp_path)}
@@ -120,7 +120,7 @@ def test_a_static_catalogue_with_relative_links_and_a_cycle(tmp_path: Path) -> N
 def test_a_static_catalogue_over_http_needs_no_leave_for_its_own_host(tmp_path: Path) -> None:
     path = _write_catalogue(tmp_path, make_items(3))
 
-    def answer(method: str, asked: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer(_method: str, asked: str, _body: bytes) -> tuple[int, dict[str, str], bytes]:
         return 200, {}, (path.parent / asked.lstrip("/")).read_bytes()
 
     with serve(answer) as server:
@@ -155,7 +155,7 @@ def test_geoparquet_there_and_back(tmp_path: Path) -> None:
     assert raws[0].item["assets"] == given[0]["assets"]
     assert raws[0].base == str(path)
 
-    def answer(method: str, asked: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer(_method: str, _asked: str, _body: bytes) -> tuple[int, dict[str, str], bytes]:
         return 200, {}, path.read_bytes()
 
     with serve(answer) as server:
@@ -173,7 +173,7 @@ def test_parquet_without_items_is_bad_input(tmp_path: Path) -> None:
 def test_what_passes_is_tried_again_and_what_does_not_is_told() -> None:
     left = [503, 429, 500]
 
-    def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer(_method: str, path: str, _body: bytes) -> tuple[int, dict[str, str], bytes]:
         if path.startswith("/gone.json"):
             return reply({}, 404)
         return reply({}, left.pop()) if left else reply(collection(pc_item()))
@@ -278,9 +278,9 @@ def test_an_api_that_breaks_off_or_leads_astray() -> None:
     root = {"type": "Catalog", "id": "x", "description": "x", "stac_version": "1.0.0"}
     page = collection(pc_item())
 
-    def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer(_method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         if path == "/":
-            link = {"rel": "search", "href": server.url + "/search", "type": "application/geo+json"}
+            link: dict[str, Any] = {"rel": "search", "href": server.url + "/search", "type": "application/geo+json"}
             return reply({**root, "links": [link]})
         if path == "/collections":
             return reply({}, 404)

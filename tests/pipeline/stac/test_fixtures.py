@@ -12,7 +12,8 @@ import pytest
 import shapely
 import yaml
 
-from groundbreak.pipeline.core.config import Source, parse_span
+from groundbreak.pipeline.core.config import parse_span
+from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.catalog import read_items
 from groundbreak.pipeline.stac.screening import ScreenedItems, screen_items
@@ -27,13 +28,13 @@ WORLD = shapely.box(-180, -90, 180, 90)
 BANDS = ("nir", "red", "swir16")
 
 
-def screened(source: Source, area: Any = WORLD) -> ScreenedItems:
+def screened(source: SourceConfig, area: Any = WORLD) -> ScreenedItems:
     raws = read_items(source, area, str)
     return screen_items(raws, area=area, span=parse_span(source.datetime), bands=BANDS, source=source)
 
 
 def of_file(path: Path, area: Any = WORLD, **more: Any) -> ScreenedItems:
-    return screened(Source(datetime="2015-01-01/2025-12-31", items=str(path), **more), area)
+    return screened(SourceConfig(datetime="2015-01-01/2025-12-31", items=str(path), **more), area)
 
 
 def offsets(got: ScreenedItems) -> set[float]:
@@ -187,7 +188,7 @@ def test_one_product_listed_twice(tmp_path: Path) -> None:
 
 
 def _replay(name: str) -> dict[tuple[str, str], list[bytes]]:
-    """The recorded answers of a VCR cassette, by method and path below the API's root, in order."""
+    """Read the recorded answers of a VCR cassette, by method and path below the API's root, in order."""
     text = (FIXTURES / f"cassette_{name}.yaml").read_text()
     answers: dict[tuple[str, str], list[bytes]] = defaultdict(list)
     for exchange in yaml.safe_load(text)["interactions"]:
@@ -214,12 +215,12 @@ def test_recorded_apis(name: str, host: str, scenes: int, rejected: int, searche
     # One recording starts at the search: its root is not in it.
     answers.setdefault(("GET", ""), [json.dumps({**root, "links": links}).encode()])
 
-    def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer(method: str, path: str, _body: bytes) -> tuple[int, dict[str, str], bytes]:
         content = answers[method, path.strip("/")].pop(0)
         return 200, {"Content-Type": "application/json"}, content.replace(host.encode(), server.url.encode())
 
     with serve(answer) as server:
-        source = Source(datetime="2015-01-01/2025-12-31", catalog=server.url, collection="sentinel-2-l2a")
+        source = SourceConfig(datetime="2015-01-01/2025-12-31", catalog=server.url, collection="sentinel-2-l2a")
         got = screened(source)
         assert len(got.scenes) == scenes
         assert len(got.rejections) == rejected

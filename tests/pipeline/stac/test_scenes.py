@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundbreak.pipeline.access.providers import from_spec, recognise
-from groundbreak.pipeline.core.config import MaskSpec, ProviderSpec, Source
-from groundbreak.pipeline.core.types import Asset, Frame, Rejection, Scene
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, SourceConfig
+from groundbreak.pipeline.core.types import Asset, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import RawItem
 from groundbreak.pipeline.stac.scenes import normalise
@@ -24,7 +25,7 @@ Item = dict[str, Any]
 
 
 def outcome(item: Item, *, base: str = "https://h.org/i.json", **more: Any) -> Scene | Rejection:
-    source = Source(**more)
+    source = SourceConfig(**more)
     provider = recognise(item, source.provider)
     bands = (*BANDS[:3], provider.mask.band) if source.provider is None else tuple(provider.bands)
     return normalise(RawItem(item, base, None), provider, bands, source)
@@ -43,7 +44,7 @@ def reason(item: Item, **more: Any) -> str:
 
 
 def to_1_1(item: Item, level: str) -> Item:
-    """The same item in STAC 1.1, its raster fields on the band, the asset or the item."""
+    """Turn an item into STAC 1.1, its raster fields on the band, the asset or the item."""
     new = copy.deepcopy(item)
     new["stac_version"] = "1.1.0"
     new["properties"]["proj:code"] = f"EPSG:{new['properties'].pop('proj:epsg')}"
@@ -289,7 +290,7 @@ def test_several_bands_in_one_file_are_not_guessed_at() -> None:
         assert reason(item) == "several_bands"
 
 
-HLS = ProviderSpec(bands={"red": "B04", "nir": "B08"}, mask=MaskSpec("SCL", bits=(1, 2), nodata=255))
+HLS = ProviderConfig(bands={"red": "B04", "nir": "B08"}, mask=MaskConfig(asset="SCL", bits=(1, 2), nodata=255))
 
 
 def test_a_configured_provider_takes_what_the_item_declares() -> None:
@@ -331,7 +332,7 @@ def test_whatever_stands_in_an_item_it_becomes_a_scene_or_a_rejection(path: tupl
     for key in path[:-1]:
         node = node[key]
     node[path[-1]] = junk
-    got = normalise(RawItem(item, "https://h.org/i", None), provider, BANDS, Source())
+    got = normalise(RawItem(item, "https://h.org/i", None), provider, BANDS, SourceConfig())
     assert isinstance(got, Scene | Rejection)
 
 

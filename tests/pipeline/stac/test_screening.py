@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import shapely
 
-from groundbreak.pipeline.core.config import MaskSpec, ProviderSpec, Source, parse_span
+from groundbreak.pipeline.core.config import parse_span
+from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import RawItem
 from groundbreak.pipeline.stac.screening import REASONS, ScreenedItems, screen_items
@@ -22,7 +23,7 @@ BANDS = ("nir", "red")
 def screened(
     given: Iterable[Any], area: Any = AREA, datetime: str = "2024-07-01/2024-07-31", **more: Any
 ) -> ScreenedItems:
-    source = Source(datetime=datetime, items="items.json", **more)
+    source = SourceConfig(datetime=datetime, items="items.json", **more)
     raws = [RawItem(item, "https://h.org/items.json", None) for item in given]
     return screen_items(raws, area=area, span=parse_span(datetime), bands=BANDS, source=source)
 
@@ -98,7 +99,7 @@ def test_overpasses_come_in_time_whatever_the_order_of_the_items() -> None:
 
 
 def _nameless(time: str, west: float, name: str, platform: str = "landsat-8") -> Item:
-    """An item that neither tile nor datatake names, as of Landsat."""
+    """Return an item that neither tile nor datatake names, as Landsat's are."""
     item = pc_item(box=(west, 39.0, west + 1.0, 39.7))
     properties = {"datetime": time, "platform": platform, "proj:epsg": 32613}
     for asset in item["assets"].values():
@@ -106,7 +107,9 @@ def _nameless(time: str, west: float, name: str, platform: str = "landsat-8") ->
     return item | {"id": name, "properties": properties, "collection": "any"}
 
 
-SPEC = ProviderSpec(bands={"red": "B04", "nir": "B08"}, mask=MaskSpec("SCL", bits=(1, 3), snow_bits=(4,)), scale=1e-4)
+SPEC = ProviderConfig(
+    bands={"red": "B04", "nir": "B08"}, mask=MaskConfig(asset="SCL", bits=(1, 3), snow_bits=(4,)), scale=1e-4
+)
 
 
 def test_where_only_time_tells_items_of_one_pass_share_a_key() -> None:

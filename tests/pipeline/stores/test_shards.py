@@ -9,7 +9,8 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, StorePath
 
 from groundbreak.pipeline.access.providers import SCL
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Frame, Grid, Observation, Region, Slab
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Grid, Observation, Region, Slab
 from groundbreak.pipeline.stores.layout import band_path, lay_out_cube
 from groundbreak.pipeline.stores.shards import Encoder, shard_of
 from groundbreak.pipeline.stores.store import encode_slab, read_band
@@ -20,7 +21,7 @@ GRID = Grid("t", FRAME, FRAME, {"red": 10, "swir16": 20, "scl": 20}, 512)
 
 
 def region(row: int, col: int, height: int, width: int, window: tuple[int, int, int, int]) -> Region:
-    """A region, and the part of it (row, column, height, width) that the cube holds."""
+    """Return a region, and the part of it (row, column, height, width) that the cube holds."""
     frame = FRAME.window(row * 512, col * 512, height, width)
     return Region("t", row, col, frame, 1, frame.window(*window))
 
@@ -34,7 +35,7 @@ REGIONS = [
 
 
 def cube(depth: int, count: int) -> MemoryStore:
-    """An empty cube of ``count`` observations."""
+    """Lay out an empty cube of ``count`` observations."""
     target = MemoryStore()
     times = np.datetime64("2022-01-01", "ms") + np.arange(count) * np.timedelta64(1, "D")
     lay_out_cube(target, GRID, SCL, depth, [Observation(str(t), t, ()) for t in times], {"cube": "x"})
@@ -42,7 +43,7 @@ def cube(depth: int, count: int) -> MemoryStore:
 
 
 async def put(target: MemoryStore, key: str, data: memoryview | None) -> None:
-    """An object into a store, as a task does."""
+    """Write an object into a store, as a task does."""
     at = StorePath(target, key)
     await (at.delete() if data is None else at.set(default_buffer_prototype().buffer.from_bytes(bytes(data))))
 

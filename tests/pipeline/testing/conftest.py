@@ -27,5 +27,5 @@ def items(archive: tuple[Path, Truth]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def full() -> Scene:
-    """The demo's world, without an archive."""
+    """Return the demo's world, without an archive."""
     return Scene(LAYOUTS["full"], 0)

@@ -18,8 +18,9 @@ from shapely.geometry import shape
 
 from groundbreak.pipeline.testing import Truth, write_archive
 from groundbreak.pipeline.testing.frames import EPSG, LAYOUTS
+from tests.shared import SHARED
 
-REAL = Path(__file__).parents[4] / "shared/data/stac_fixtures/earthsearch_v1_s2l2a_mixed_baselines_xcube.json"
+REAL = SHARED / "data/stac_fixtures/earthsearch_v1_s2l2a_mixed_baselines_xcube.json"
 Item = dict[str, Any]
 Archive = tuple[Path, Truth]
 

@@ -153,7 +153,7 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
     with ArchiveServer(tmp_path, latency_s=0.01) as server:
         assert get(server, "/red.tif")[0] == 200
         netloc = urlsplit(server.url).netloc
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         http.client.HTTPConnection(netloc, timeout=1).request("GET", "/")
     with pytest.raises(RuntimeError):
         _ = server.url

@@ -1,0 +1,74 @@
+"""Reading again what could not be read: the one place that decides how often, after what wait, and when not."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+
+from groundbreak.pipeline.access.hrefs import redact
+
+LOG = logging.getLogger(__name__)
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 4.0
+"""Seconds before the second attempt; each further wait is twice as long, up to the longest."""
+
+
+class ReadError(Exception):
+    """An asset could not be read after every attempt.
+
+    Parameters
+    ----------
+    message : str
+        What the last attempt met, without signatures.
+    attempts : int
+        How many attempts were made.
+    """
+
+    def __init__(self, message: str, attempts: int) -> None:
+        super().__init__(message, attempts)
+        self.message, self.attempts = message, attempts
+
+
+def with_retries[T](attempts: int, read: Callable[[bool], T], failed: Exception | None = None) -> T:
+    """Call ``read`` until it returns, and return what it returns.
+
+    What cannot get better by waiting, a file that is not there, is not tried again.
+
+    Parameters
+    ----------
+    attempts : int
+        Attempts in all, that of ``failed`` included.
+    read : callable
+        Takes whether to refresh: from the second attempt on a signature is made anew, and nothing known of the file is
+        believed.
+    failed : Exception, optional
+        What a first attempt, made already, has raised.
+
+    Raises
+    ------
+    ReadError
+        The last attempt has failed.
+    """
+    error, made = failed, 0 if failed is None else 1
+    while made < attempts and not is_gone(error):
+        if error is not failed:
+            time.sleep(min(FIRST_WAIT_S * 2 ** (made - 1), LONGEST_WAIT_S))
+        made += 1
+        try:
+            return read(made > 1)
+        except Exception as caught:  # GDAL raises many kinds; every one of them is a fault of this asset
+            error = caught
+            LOG.info("attempt %d of %d failed: %s", made, attempts, _cause(caught))
+    raise ReadError(_cause(error), made) from None
+
+
+def is_gone(error: Exception | None) -> bool:
+    """Return whether an error says that there is no such file."""
+    return isinstance(error, FileNotFoundError) or bool(re.search(r" 404|No such file or directory", str(error)))
+
+
+def _cause(error: Exception | None) -> str:
+    """Return an error in one text, without signatures."""
+    return redact(f"{type(error).__name__}: {error}".partition("\n\nDebug source")[0])  # obstore tells all it knows

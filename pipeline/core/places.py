@@ -1,0 +1,61 @@
+"""Where everything lies in an output, and what its tasks are called: the only place where keys are spelt.
+
+A key is a path below the output's root, with slashes, on disk and on an object store alike.
+"""
+
+from __future__ import annotations
+
+PLAN = "plan.json"
+HEADERS = "headers.parquet"
+SITES = "sites.parquet"
+REPORT = "report.html"
+FAULTS = "faults.parquet"
+RUN = "run.json"
+
+LEDGER = "ledger/ledger.parquet"
+RECORDS = "ledger/records"
+LOCK = "ledger/lock.json"
+
+BUILD, DETECT = "build", "detect"
+"""The two kinds of task that leave a completion record."""
+
+
+def cube(grid: str) -> str:
+    """Return the key of a grid's cube, a Zarr store."""
+    return f"{grid}/cube.zarr"
+
+
+def layers(grid: str) -> str:
+    """Return the key of a grid's own layers, a Zarr store."""
+    return f"{grid}/change.zarr"
+
+
+def mosaic(epsg: int) -> str:
+    """Return the key of the published layers of a zone, a Zarr store."""
+    return f"change/{epsg}.zarr"
+
+
+def record(task: str) -> str:
+    """Return the key of a task's completion record, until it is folded into the ledger's table."""
+    return f"{RECORDS}/{task}.json"
+
+
+def build_task(region: str, slab: int) -> str:
+    """Return the name of the task that builds a slab of a region; ``region`` is the region's key."""
+    return f"{BUILD}/{region}/s{slab:04d}"
+
+
+def detect_task(region: str) -> str:
+    """Return the name of the task that detects on a region; ``region`` is the region's key."""
+    return f"{DETECT}/{region}"
+
+
+def region_of(task: str) -> str:
+    """Return the key of the region that a task belongs to: "38TPK/r000c001"."""
+    kind, _, rest = task.partition("/")
+    return rest.rpartition("/")[0] if kind == BUILD else rest
+
+
+def slab_of(build: str) -> int:
+    """Return the number of the slab that a build task builds."""
+    return int(build.rpartition("/s")[2])

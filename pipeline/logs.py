@@ -1,0 +1,34 @@
+"""Where log lines go: to standard error, of the command line and of the workers that it starts.
+
+Modules log by ``logging.getLogger(__name__)``. As a library groundbreak sets nothing up: whoever imports it decides.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+LOGGER = logging.getLogger("groundbreak")
+
+FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+class _StandardError(logging.Handler):
+    """Writes to what standard error is at the time, so that lines go above a progress bar and not through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:  # as logging's own handlers do: a log line must not end a run
+            self.handleError(record)
+
+
+def log_to_stderr(level: int) -> None:
+    """Have this process write groundbreak's log lines from ``level`` on; calling it again changes the level."""
+    LOGGER.setLevel(level)
+    if not any(isinstance(handler, _StandardError) for handler in LOGGER.handlers):
+        handler = _StandardError()
+        handler.setFormatter(logging.Formatter(FORMAT))
+        LOGGER.addHandler(handler)
+        LOGGER.propagate = False

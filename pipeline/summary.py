@@ -1,0 +1,154 @@
+"""What a run came to: the figures of run.json and of the report's head, from the plan and the ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from groundbreak.pipeline.compute.offsets import Step, region_steps
+from groundbreak.pipeline.core import geo, places
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import Fault, Record, Region
+from groundbreak.pipeline.planning.planner import GridPlan, Plan
+from groundbreak.pipeline.products.sites import Site
+from groundbreak.pipeline.running.ledger import Ledger, now
+from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
+from groundbreak.pipeline.version import __version__
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A finished run, as far as plan and ledger tell it; what is published beside the layers."""
+
+    plan: Plan
+    sites: Sequence[Site]
+    faults: Sequence[Fault]
+    """The faults of this plan's builds, in order; those of older plans are history."""
+    failed: Sequence[str]
+    """Keys of the regions that failed or have no record."""
+    statuses: Mapping[str, int]
+    """Status -> pixels."""
+    kept: frozenset[str]
+    """Keys of the regions whose cube is there."""
+    steps: Mapping[str, list[Step]]
+    """Region -> steps on dark pixels, where its builds can be compared."""
+
+    @property
+    def contradicting(self) -> dict[str, list[Step]]:
+        """Region -> the steps that contradict the provider table, and were accepted."""
+        found = {key: [step for step in steps if step.contradicts] for key, steps in self.steps.items()}
+        return {key: steps for key, steps in found.items() if steps}
+
+    @property
+    def figures(self) -> dict[str, int | float | str]:
+        """The figures of run.json, by name."""
+        plan = self.plan
+        times = [o.time for g in plan.grids for o in g.observations]
+        return {
+            "area_km2": round(geo.ground_area(plan.area) / 1e6, 2),
+            "uncovered_km2": round(plan.uncovered_km2, 3),
+            "first_observation": str(min(times))[:10] if times else "",
+            "last_observation": str(max(times))[:10] if times else "",
+            "observations": len(times),
+            "regions": sum(len(g.regions) for g in plan.grids),
+            "failed_regions": len(self.failed),
+            "sites": len(self.sites),
+            "faults": len(self.faults),
+            "rejected_items": len(plan.rejections),
+        }
+
+    @property
+    def headline(self) -> dict[str, int | float | str]:
+        """The figures of the report's head beyond its own, by their label."""
+        figures, regions = self.figures, sum(len(g.regions) for g in self.plan.grids)
+        found = {
+            "First observation": figures["first_observation"],
+            "Last observation": figures["last_observation"],
+            "Observations": figures["observations"],
+            "Regions": f"{regions}, {len(self.failed)} failed",
+            "Items not used": figures["rejected_items"],
+            "Ground without images": f"{figures['uncovered_km2']} km²",
+        }
+        if len(self.kept) < regions:
+            found["Cubes"] = f"kept for {len(self.kept)} of {regions} regions; elsewhere sites have no series"
+        return found
+
+    def to_json(
+        self, output: Output, digests: Mapping[str, Any], ignored: Mapping[str, Sequence[str]]
+    ) -> dict[str, Any]:
+        """Return the content of run.json.
+
+        Parameters
+        ----------
+        output : Output
+            Whose cubes tell their list of observations.
+        digests : mapping
+            What the published stores say of cubes and detection.
+        ignored : mapping
+            Grid -> items found inside finished slabs, not applied.
+        """
+        plan = self.plan
+        sizes = [step.size for found in self.steps.values() for step in found]
+        lists = {g.grid.name: read_meta(output.zarr(places.cube(g.grid.name))) for g in plan.grids}
+        return {
+            "schema": STORE_SCHEMA,
+            "groundbreak": __version__,
+            "published": now(),
+            "summary": self.figures,
+            "pixels": dict(self.statuses),
+            "failed_regions": list(self.failed),
+            "rejected": plan.rejected(),
+            "ignored": {k: list(v) for k, v in ignored.items()},
+            "offset_steps": {
+                "regions": sum(bool(found) for found in self.steps.values()),
+                "median": round(float(np.median(sizes)), 4) if sizes else None,
+                "contradicting": {
+                    key: [dataclasses.asdict(s) for s in found] for key, found in self.contradicting.items()
+                },
+            },
+            "digests": {
+                **digests,
+                "observations": {name: meta.get("observation_list") for name, meta in lists.items()},
+            },
+            "detect": dataclasses.asdict(plan.config.detect),
+        }
+
+
+def summarise(plan: Plan, ledger: Ledger, sites: Sequence[Site]) -> Summary:
+    """Take from the ledger what a finished run came to."""
+    regions = [(g, r) for g in plan.grids for r in g.regions]
+    statuses: Counter[str] = Counter()
+    failed = []
+    for _, region in regions:
+        record = ledger.records.get(places.detect_task(region.key))
+        if record is None or record.state != "done":
+            failed.append(region.key)
+        if record is not None:
+            statuses.update(record.counts)
+    builds = {region.key: (g, _builds(plan, g, region, ledger)) for g, region in regions}
+    steps = {
+        key: region_steps(np.array([o.time for o in g.observations], "datetime64[ms]"), records)
+        for key, (g, records) in builds.items()
+        if records is not None
+    }
+    kept = frozenset(key for key, (_, records) in builds.items() if all(r.state != "dropped" for r in records or []))
+    return Summary(plan, sites, _faults(ledger, set(builds)), failed, dict(statuses), kept, steps)
+
+
+def _builds(plan: Plan, planned: GridPlan, region: Region, ledger: Ledger) -> list[Record] | None:
+    """Return the records of a region's builds, in order; None where one is absent."""
+    names = (places.build_task(region.key, slab.index) for slab in planned.slabs(plan.depth))
+    found = [ledger.records.get(name) for name in names]
+    records = [record for record in found if record is not None]
+    return records if len(records) == len(found) else None
+
+
+def _faults(ledger: Ledger, regions: set[str]) -> list[Fault]:
+    """Return the faults of the builds of some regions, in order."""
+    builds = {t for t in ledger.records if t.startswith(f"{places.BUILD}/") and places.region_of(t) in regions}
+    return ledger.faults(builds)
