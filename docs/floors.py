@@ -129,7 +129,7 @@ def text(kind: str, x: float, y: float, words: str, anchor: str = "start") -> st
 
 
 def draw_room(room: Room, x: float, y: float, width: float, height: float) -> Iterator[str]:
-    """Draw a room and all that is in it; a module that stands alone on its floor is no higher than its name asks for."""
+    """Draw a room and all that is in it; a module alone on its floor is no higher than its name asks for."""
     if not room.floors:
         y, height = y + height - room_height(room), room_height(room)
         yield box("alone", x, y, width, height, 5)
