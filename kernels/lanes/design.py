@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-TOGETHER = 4
+DATES_TOGETHER = 4
 """Dates that one call of `gram` adds: each sum is read and written once for four dates."""
 
 Rows = NDArray[Any]
@@ -20,7 +20,7 @@ class Design(NamedTuple):
     ``terms`` (time, term): 1, cos, sin of each harmonic, t. ``products`` (time, product): functions whose weighted sums
     hold every product of two terms. ``first``, ``second`` (pair,) positions, ``a``, ``b`` (pair,) factors: the sum of
     the product of terms i >= j is a * sums[first] + b * sums[second], at pair i (i + 1) / 2 + j. Both tables have
-    rows of zeros up to a multiple of ``TOGETHER``.
+    rows of zeros up to a multiple of ``DATES_TOGETHER``.
     """
 
     terms: Rows
@@ -64,7 +64,7 @@ def make_design(
                 pairs.append((full + j, 0, 1.0, 0.0))
             else:
                 pairs.append(_product(i, j))
-    padded = -(-days.size // TOGETHER) * TOGETHER
+    padded = -(-days.size // DATES_TOGETHER) * DATES_TOGETHER
 
     def table(columns: list[NDArray[np.float64]]) -> Rows:
         out = np.zeros((padded, len(columns)), dtype)

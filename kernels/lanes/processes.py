@@ -45,14 +45,14 @@ def add_products(x: Rows, y: Rows, out: Rows) -> None:
 
 
 @lane
-def count(weight: Rows, out: Counts) -> None:
+def count_clear(weight: Rows, out: Counts) -> None:
     """Add a date's weights to the numbers of clear observations."""
     for p in range(out.size):
         out[p] += np.uint64(weight[p])
 
 
 @lane
-def keep(total: Rows, count: Counts, past: Rows) -> None:
+def store_sums(total: Rows, count: Counts, past: Rows) -> None:
     """Write the sums so far to ``past`` (observation, LANES), at the number of observations of each lane."""
     for p in range(total.size):
         past[count[p], p] = total[p]

@@ -5,7 +5,7 @@ loop over the lanes of a few rows, so that LLVM turns it into vector instruction
 depends on a lane's neighbours. Blocks are always full (the last is padded with NaN), so a pixel's result cannot
 depend on where in a block it stood.
 
-    load       rows of a block to numbers and weights (1 clear, 0 not); `first` begins a date,
+    load       rows of a block to numbers and weights (1 clear, 0 not); `load_first` begins a date,
                `load_dates` takes four
     gram       add dates to weighted sums of the design
     normal     those sums as the normal equations
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundbreak.kernels.lanes.design import TOGETHER, Design, Rows
+from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design, Rows
 from groundbreak.kernels.lanes.jit import helper, lane
 
 LANES = 512
@@ -45,7 +45,7 @@ def whole_blocks(values: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
 
 
 @helper
-def clear(values: NDArray[Any], t: int, pixel: int) -> bool:
+def is_clear(values: NDArray[Any], t: int, pixel: int) -> bool:
     """Whether an observation of (index, time, pixel) values is clear in every index."""
     every = True
     for k in range(values.shape[0]):  # without a branch: half of them would be guessed wrong
@@ -57,7 +57,7 @@ def clear(values: NDArray[Any], t: int, pixel: int) -> bool:
 def find_clear(values: NDArray[Any], pixel: int, t: int, step: int) -> int:
     """First clear position from ``t`` on, in steps of 1 or -1; n_time or -1 where there is none. Not in lanes: it ends
     after a few looks."""
-    while 0 <= t < values.shape[1] and not clear(values, t, pixel):
+    while 0 <= t < values.shape[1] and not is_clear(values, t, pixel):
         t += step
     return t
 
@@ -71,7 +71,7 @@ def fill(value: float, out: Rows) -> None:
 
 
 @lane
-def first(row: Rows, weight: Rows, out: Rows) -> None:
+def load_first(row: Rows, weight: Rows, out: Rows) -> None:
     """Take the first row of a date, which sets the weights: 1 where it is finite."""
     zero, one, limit = out.dtype.type(0), out.dtype.type(1), row.dtype.type(np.inf)
     for p in range(weight.size):
@@ -99,15 +99,23 @@ def drop(weight: Rows, out: Rows) -> None:
 
 @helper
 def load_dates(values: NDArray[Any], t: int, start: int, weight: Rows, x: NDArray[Any]) -> None:
-    """Dates t to t + TOGETHER of a block: weights (date, LANES), and values (index, date, LANES), 0 where not clear."""
+    """Load a group of dates of a block, t and those after it; dates beyond the last have no weight.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32 or float64; NaN or infinite = not clear
+    t, start : first date of the group, first pixel of the block
+    weight : (DATES_TOGETHER, LANES), out: 1 where clear in every index, else 0
+    x : (index, DATES_TOGETHER, LANES), out: the values, 0 where not clear
+    """
     n_index, n_time, _ = values.shape
     stop = start + LANES
-    for q in range(TOGETHER):
+    for q in range(DATES_TOGETHER):
         if t + q >= n_time:
             fill(0, weight[q])
             x[:, q] = 0
             continue
-        first(values[0, t + q, start:stop], weight[q], x[0, q])
+        load_first(values[0, t + q, start:stop], weight[q], x[0, q])
         for k in range(1, n_index):
             load(values[k, t + q, start:stop], weight[q], x[k, q])
         if n_index > 1:
@@ -151,8 +159,8 @@ def gram(factors: Rows, x: Rows, sums: Rows) -> None:
 
     Parameters
     ----------
-    factors : (TOGETHER, a), rows of ``Design.products`` (x: weights) or ``Design.terms`` (x: values)
-    x : (TOGETHER, LANES); sums : (a, LANES), in, out
+    factors : (DATES_TOGETHER, a), rows of ``Design.products`` (x: weights) or ``Design.terms`` (x: values)
+    x : (DATES_TOGETHER, LANES); sums : (a, LANES), in, out
     """
     n = factors.shape[1]
     for a in range(0, n - 2, 3):
@@ -269,8 +277,8 @@ def residual(factors: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
 
     Parameters
     ----------
-    factors : (TOGETHER, term), rows of ``Design.terms``; coefficients : (term, LANES)
-    weight, x : (TOGETHER, LANES); x in, out
+    factors : (DATES_TOGETHER, term), rows of ``Design.terms``; coefficients : (term, LANES)
+    weight, x : (DATES_TOGETHER, LANES); x in, out
     """
     n = factors.shape[1]
     for a in range(0, n - 2, 3):
@@ -281,7 +289,7 @@ def residual(factors: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
         _less_two(factors[:, a : a + 2], coefficients[a], coefficients[a + 1], x[0], x[1], x[2], x[3])
     if n % 3 == 1:
         _less_one(factors[:, a], coefficients[a], x[0], x[1], x[2], x[3])
-    for q in range(TOGETHER):
+    for q in range(DATES_TOGETHER):
         drop(weight[q], x[q])
 
 

@@ -12,7 +12,8 @@ from groundbreak.kernels.lanes.design import make_design
 from groundbreak.kernels.lanes.words import LANES, whole_blocks
 from groundbreak.kernels.layers import EDGE_DAYS, GAP_DAYS, NO_DATE, WEAK_DAYS, Layers, Quality, Status, empty_layers
 from groundbreak.kernels.monitoring.critical import calibrated_limits
-from groundbreak.kernels.monitoring.monitor import Rule, Watched, monitor_scan, nothing_watched
+from groundbreak.kernels.monitoring.model import Rule, Watched, nothing_watched
+from groundbreak.kernels.monitoring.monitor import monitor_scan
 from groundbreak.kernels.types import Ints
 
 CHUNK = 15 * LANES

@@ -35,7 +35,7 @@ from groundbreak.kernels.phases.segments import segment
 from groundbreak.kernels.phases.states import STATE_DAYS
 from groundbreak.kernels.types import Ints
 
-SEARCHED_TOGETHER = 128
+PIXELS_TOGETHER = 128
 """Pixels whose records are held at a time: a few MB, which stay in cache."""
 
 
@@ -101,12 +101,12 @@ def fit_flagged(
     first_onset = -np.inf if history_end is None else float(history_end + 1)
     found = np.zeros(flagged.size, FOUND)
     found["cusum"] = cusum
-    scratch = empty_records(min(flagged.size, SEARCHED_TOGETHER), n_time, n_index)
-    for start in range(0, flagged.size, SEARCHED_TOGETHER):
-        part = found[start : start + SEARCHED_TOGETHER]
+    scratch = empty_records(min(flagged.size, PIXELS_TOGETHER), n_time, n_index)
+    for start in range(0, flagged.size, PIXELS_TOGETHER):
+        part = found[start : start + PIXELS_TOGETHER]
         arrays: list[Any] = [array[: part.size] for array in scratch]
         records = Records(*arrays)
-        prepare(np.take(values, flagged[start : start + SEARCHED_TOGETHER], axis=2), tables, settings, records, part)
+        prepare(np.take(values, flagged[start : start + PIXELS_TOGETHER], axis=2), tables, settings, records, part)
         segment(records, tables, settings, first_onset, part)
         date_onset(records, tables, first_onset, part)
         score_candidates(records, tables, part)

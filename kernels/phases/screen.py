@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from groundbreak.kernels.lanes.design import TOGETHER, Design, Rows, make_design
+from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design, Rows, make_design
 from groundbreak.kernels.lanes.jit import jit, lane
 from groundbreak.kernels.lanes.words import (
     LANES,
@@ -32,7 +32,7 @@ from groundbreak.kernels.types import Ints
 
 HARMONICS = 2
 
-LEAST_PIVOT = 1e-3
+SCREEN_PIVOT = 1e-3
 """Smallest squared pivot that is divided by: a term that the dates cannot tell apart counts for nothing."""
 
 
@@ -97,8 +97,8 @@ def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.floa
     """The screen over whole blocks: pixels beyond the last are left; parameters as for `screen`."""
     n_index, n_time, n_pixel = values.shape
     n_terms = design.terms.shape[1]
-    weight = np.empty((TOGETHER, LANES), np.float32)
-    x = np.empty((n_index, TOGETHER, LANES), np.float32)
+    weight = np.empty((DATES_TOGETHER, LANES), np.float32)
+    x = np.empty((n_index, DATES_TOGETHER, LANES), np.float32)
     sums = np.empty((design.products.shape[1], LANES), np.float32)
     matrix = np.empty((design.first.size, LANES), np.float32)
     right = np.empty((n_index, n_terms, LANES), np.float32)
@@ -109,23 +109,23 @@ def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.floa
         stop = start + LANES
         sums[:] = 0
         right[:] = 0
-        for t in range(0, n_time, TOGETHER):
+        for t in range(0, n_time, DATES_TOGETHER):
             load_dates(values, t, start, weight, x)
             for k in range(n_index):
-                gram(design.terms[t : t + TOGETHER], x[k], right[k])
-            gram(design.products[t : t + TOGETHER], weight, sums)
+                gram(design.terms[t : t + DATES_TOGETHER], x[k], right[k])
+            gram(design.products[t : t + DATES_TOGETHER], weight, sums)
         normal(design, sums, matrix)
-        factor(matrix, n_terms, LEAST_PIVOT)
+        factor(matrix, n_terms, SCREEN_PIVOT)
         for k in range(n_index):
             solve(matrix, right[k])
         total[:] = 0
         squares[:] = 0
         low[:] = 0
         high[:] = 0
-        for t in range(0, n_time, TOGETHER):
+        for t in range(0, n_time, DATES_TOGETHER):
             load_dates(values, t, start, weight, x)
             for k in range(n_index):
-                residual(design.terms[t : t + TOGETHER], right[k], weight, x[k])
+                residual(design.terms[t : t + DATES_TOGETHER], right[k], weight, x[k])
                 update(x[k, 0], x[k, 1], x[k, 2], x[k, 3], total[k], squares[k], low[k], high[k])
         for p in range(LANES):
             out.clear[start + p] = int(sums[0, p])

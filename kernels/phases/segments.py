@@ -29,7 +29,7 @@ from groundbreak.kernels.types import Floats, Ints
 NODE = 6
 """Observations between two nodes of the search; both dates are then moved to the best observation around theirs."""
 
-TOGETHER = 4
+NODES_TOGETHER = 4
 """Nodes to which stages are fitted in one call."""
 
 HALT_HEAT = 5.0
@@ -56,18 +56,18 @@ def reach_nodes(
     ends : (1 + index, 3, > count) of `stage_sums` at the nodes; node ``count`` is the end of the record
     starts : nodes at which a stage may begin
     before : (count,) evidence of what lies before each node as baseline
-    lanes : of TOGETHER ends; base : (> count,) float64, scratch
+    lanes : of NODES_TOGETHER ends; base : (> count,) float64, scratch
     reach : (> count,) out; -inf where no stage fits; the end of the record is reached by stages alone
     origin : (> count,) int64 out, positions among the nodes
     """
-    fixed = np.empty((TOGETHER, *ends.shape[:2]))
+    fixed = np.empty((NODES_TOGETHER, *ends.shape[:2]))
     evidence = lanes.evidence
     reach[0], origin[0] = -np.inf, -1
     for b in range(1, count + 1):
-        e = (b - 1) % TOGETHER
+        e = (b - 1) % NODES_TOGETHER
         if e == 0:  # a few nodes at a time: a call costs as much as twenty lanes
             take_ends(ends, b, fixed)
-            stage_evidence(fixed, 1.0, ends, min(b + TOGETHER - 1, starts), prior, lanes)
+            stage_evidence(fixed, 1.0, ends, min(b + NODES_TOGETHER - 1, starts), prior, lanes)
         best, at = -np.inf, -1
         base[b - 1] = max(before[b - 1], reach[b - 1]) - STAGE_COST * (ends.shape[0] - 1)
         for a in range(min(b, starts)):
@@ -125,7 +125,7 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
     sums = np.empty((n_time + 1, columns))
     few = np.empty((columns + 1, -(-2 * NODE // VECTOR) * VECTOR))
     ends, fixed = np.zeros((1 + n_index, 3, width)), np.empty((1, 1 + n_index, 3))
-    many, lanes = stage_lanes(TOGETHER, width), stage_lanes(1, width)
+    many, lanes = stage_lanes(NODES_TOGETHER, width), stage_lanes(1, width)
     works = lanes.evidence[0]
     before, after, reach, base = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
     score, spread, ignored = np.empty(width), np.empty(width), np.empty(width)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundbreak.kernels.lanes.jit import helper, lane
-from groundbreak.kernels.lanes.words import clear
+from groundbreak.kernels.lanes.words import is_clear
 from groundbreak.kernels.types import Floats, Ints
 
 CLIP = 1000.0
@@ -39,7 +39,7 @@ def compact(values: NDArray[np.float32], pixel: int, taken: Ints, packed: Floats
         taken[n] = i
         for k in range(n_index):
             packed[k, n] = values[k, i, pixel]
-        n += clear(values, i, pixel)
+        n += is_clear(values, i, pixel)
     return n
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from groundbreak.kernels.lanes.processes import PRECISION
 from groundbreak.kernels.layers import Layers
 from groundbreak.kernels.monitoring.alarms import run_monitor
-from groundbreak.kernels.monitoring.monitor import LEAST_PIVOT, SLACK, Rule, Watched, nothing_watched
+from groundbreak.kernels.monitoring.model import HISTORY_PIVOT, TIE, Rule, Watched, nothing_watched
 from groundbreak.kernels.types import Floats, Ints
 
 
@@ -77,7 +77,7 @@ def watch(series: Floats, terms: Floats, rule: Rule, pixel: int, out: Watched) -
         return
     x, y = terms[at], series[:, at]
     pivots = np.diag(np.linalg.qr(x[:n], mode="r")) ** 2
-    if (pivots <= LEAST_PIVOT).any():
+    if (pivots <= HISTORY_PIVOT).any():
         return
     out.tested[pixel] = True
     c2, width = rule.limits[n, m], max(1, int(np.floor(rule.window * n)))
@@ -95,19 +95,19 @@ def watch(series: Floats, terms: Floats, rule: Rule, pixel: int, out: Watched) -
             process, bound = process_and_bound(e, n, np.sqrt(variance), c2, rule.window)
             crossed = np.flatnonzero(np.abs(process) > bound)
         if crossed.size:
-            alarms.append((n + int(crossed[0]), index, SLACK * float(np.sqrt(variance * n))))
+            alarms.append((n + int(crossed[0]), index, TIE * float(np.sqrt(variance * n))))
     if alarms:
-        trace(at, residuals, n, *min(alarms), width if rule.window > 0 else 0, pixel, out)
+        trace_alarm(at, residuals, n, *min(alarms), width if rule.window > 0 else 0, pixel, out)
 
 
-def trace(
-    at: Ints, residuals: Any, n: int, alarm: int, index: int, slack: float, width: int, pixel: int, out: Watched
+def trace_alarm(
+    at: Ints, residuals: Any, n: int, alarm: int, index: int, tie: float, width: int, pixel: int, out: Watched
 ) -> None:
     """Describe an alarm at observation ``alarm`` (from 0) of ``index``."""
     out.alarm[pixel], out.before[pixel] = at[alarm], at[alarm - 1]
     path = np.concatenate([[0.0], np.cumsum(residuals[index][n : alarm + 1])])
     path *= np.sign(path[-1])
-    turn = n - 1 + int(np.flatnonzero(path[:-1] <= path[:-1].min() + slack)[-1])
+    turn = n - 1 + int(np.flatnonzero(path[:-1] <= path[:-1].min() + tie)[-1])
     out.origin[pixel] = at[max(alarm - width, n - 1)] if width else at[turn]
     out.mean[pixel] = residuals[0][alarm:].mean()
     out.evidence[pixel] = at.size - alarm

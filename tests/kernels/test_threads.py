@@ -21,7 +21,8 @@ from groundbreak import kernels
 from groundbreak.kernels.lanes.design import make_design
 from groundbreak.kernels.lanes.words import LANES
 from groundbreak.kernels.monitoring.alarms import make_rule
-from groundbreak.kernels.monitoring.monitor import monitor_scan, nothing_watched
+from groundbreak.kernels.monitoring.model import nothing_watched
+from groundbreak.kernels.monitoring.monitor import monitor_scan
 from groundbreak.kernels.phases.screen import ScreenedPixels, cusum_scan
 from tests.kernels import many_threads
 

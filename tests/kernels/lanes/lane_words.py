@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from groundbreak.kernels.lanes import logarithm, words
-from groundbreak.kernels.lanes.design import TOGETHER, Design
+from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design
 from groundbreak.kernels.lanes.jit import jit
 
 Array = np.ndarray[Any, Any]
@@ -30,8 +30,8 @@ def drop(weight: Array, out: Array) -> None:
 
 @jit
 def gram(factors: Array, x: Array, sums: Array) -> None:
-    for t in range(0, x.shape[0], TOGETHER):
-        words.gram(factors[t : t + TOGETHER], x[t : t + TOGETHER], sums)
+    for t in range(0, x.shape[0], DATES_TOGETHER):
+        words.gram(factors[t : t + DATES_TOGETHER], x[t : t + DATES_TOGETHER], sums)
 
 
 @jit
@@ -51,20 +51,20 @@ def solve(matrix: Array, right: Array) -> None:
 
 @jit
 def residual(terms: Array, coefficients: Array, weight: Array, x: Array) -> None:
-    for t in range(0, x.shape[0], TOGETHER):
-        stop = t + TOGETHER
+    for t in range(0, x.shape[0], DATES_TOGETHER):
+        stop = t + DATES_TOGETHER
         words.residual(terms[t:stop], coefficients, weight[t:stop], x[t:stop])
 
 
 @jit
 def update(x: Array, total: Array, squares: Array, low: Array, high: Array) -> None:
-    for t in range(0, x.shape[0], TOGETHER):
+    for t in range(0, x.shape[0], DATES_TOGETHER):
         words.update(x[t], x[t + 1], x[t + 2], x[t + 3], total, squares, low, high)
 
 
 @jit
-def first(row: Array, weight: Array, out: Array) -> None:
-    words.first(row, weight, out)
+def load_first(row: Array, weight: Array, out: Array) -> None:
+    words.load_first(row, weight, out)
 
 
 @jit
@@ -84,8 +84,8 @@ def log(x: Array, out: Array) -> None:
 
 
 @jit
-def clear(values: Array, t: int, pixel: int) -> bool:
-    return words.clear(values, t, pixel)
+def is_clear(values: Array, t: int, pixel: int) -> bool:
+    return words.is_clear(values, t, pixel)
 
 
 @jit

@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from groundbreak.kernels.lanes.design import TOGETHER, Design, make_design
+from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design, make_design
 from groundbreak.kernels.lanes.words import LANES, whole_blocks
 from tests.kernels.lanes.lane_words import (
-    clear,
     drop,
     factor,
     fill,
     find_clear,
-    first,
     gram,
+    is_clear,
     load,
     load_dates,
+    load_first,
     log,
     normal,
     residual,
@@ -86,7 +86,7 @@ def test_fill_load_and_drop(dtype: Float) -> None:
     load(row, weight, x)
     np.testing.assert_array_equal(weight, np.isfinite(row))
     np.testing.assert_array_equal(x, np.where(np.isfinite(row), row, 0))
-    first(row, again, y)
+    load_first(row, again, y)
     np.testing.assert_array_equal([again, y], [weight, x])
     load(second, weight, y)
     both = np.isfinite(row) & np.isfinite(second)
@@ -106,14 +106,17 @@ def test_fill_load_and_drop(dtype: Float) -> None:
 @FLOATS
 @pytest.mark.parametrize("n_index", [1, 2, 3])
 def test_dates_are_loaded_together(dtype: Float, n_index: int) -> None:
-    n_time = TOGETHER + 2
+    n_time = DATES_TOGETHER + 2
     values = odd_rows(n_index * n_time, dtype).reshape(n_index, n_time, LANES)
     both = np.isfinite(values).all(axis=0)
-    beyond = [(0, 0), (0, 2 * TOGETHER - n_time), (0, 0)]  # dates that there are not: without weight
-    for t in (0, TOGETHER):
-        weight, x = np.full((TOGETHER, LANES), np.nan, dtype), np.full((n_index, TOGETHER, LANES), np.nan, dtype)
+    beyond = [(0, 0), (0, 2 * DATES_TOGETHER - n_time), (0, 0)]  # dates that there are not: without weight
+    for t in (0, DATES_TOGETHER):
+        weight, x = (
+            np.full((DATES_TOGETHER, LANES), np.nan, dtype),
+            np.full((n_index, DATES_TOGETHER, LANES), np.nan, dtype),
+        )
         load_dates(values, t, 0, weight, x)
-        part = slice(t, t + TOGETHER)
+        part = slice(t, t + DATES_TOGETHER)
         np.testing.assert_array_equal(weight, np.pad(both, beyond[1:])[part])
         np.testing.assert_array_equal(x, np.pad(np.where(both, values, 0), beyond)[:, part])
 
@@ -130,7 +133,7 @@ def test_log_is_the_logarithm() -> None:
 @FLOATS
 @pytest.mark.parametrize("n_sums", range(1, 10))
 def test_gram_adds_products(dtype: Float, n_sums: int) -> None:
-    x, factors = rows(4 * TOGETHER, dtype), rows(4 * TOGETHER, dtype, seed=1)[:, :n_sums].copy()
+    x, factors = rows(4 * DATES_TOGETHER, dtype), rows(4 * DATES_TOGETHER, dtype, seed=1)[:, :n_sums].copy()
     before = rows(n_sums, dtype, seed=2)
     sums = before.copy()
     gram(factors, x, sums)
@@ -218,7 +221,7 @@ def test_clear_observations_are_found_from_either_side(dtype: Float) -> None:
     for pixel in range(3):
         at = np.flatnonzero(truth[:, pixel])
         for t in range(9):
-            assert clear(values, t, pixel) == truth[t, pixel]
+            assert is_clear(values, t, pixel) == truth[t, pixel]
             assert find_clear(values, pixel, t, 1) == min(at[at >= t], default=9)
             assert find_clear(values, pixel, t, -1) == max(at[at <= t], default=-1)
         assert find_clear(values, pixel, 9, 1) == 9 and find_clear(values, pixel, -1, -1) == -1
