@@ -103,11 +103,11 @@ def run_monitor(
         found = scan(values[:, :, part], days, rule, params)
         pieces: list[Any] = [layer[part] for layer in layers]
         n_terms = 1 + 2 * int(params["harmonics"]) + int(params["trend"])
-        describe(found, days, rule.n_history, n_terms, None if snow is None else snow[:, part], Layers(*pieces))
+        write_layers(found, days, rule.n_history, n_terms, None if snow is None else snow[:, part], Layers(*pieces))
     return layers
 
 
-def describe(
+def write_layers(
     found: Watched, days: Ints, n_history: int, n_terms: int, snow: NDArray[np.bool_] | None, out: Layers
 ) -> None:
     """Write what monitoring found to layers of fills, (pixel,) each.

@@ -21,7 +21,7 @@ def score_candidates(records: Records, tables: Tables, found: Candidates) -> Non
 
     Parameters
     ----------
-    found : (pixel,) FOUND; out: grown, lost, novel
+    found : (pixel,) CANDIDATE; out: grown, lost, novel
     """
     n_index, n_time = records.z.shape[1:]
     sums = np.empty((n_time + 1, n_sums(n_index)))

@@ -15,7 +15,7 @@ from groundbreak.kernels.phases.evidence import MAX_INDICES, design_matrix, desi
 from groundbreak.kernels.phases.measure import measure
 from groundbreak.kernels.phases.model import (
     BASELINE,
-    FOUND,
+    CANDIDATE,
     MIN_OBSERVATIONS,
     MIN_SPAN_DAYS,
     NOISE_BOUND,
@@ -28,7 +28,7 @@ from groundbreak.kernels.phases.model import (
     Tables,
 )
 from groundbreak.kernels.phases.onset import date_onset
-from groundbreak.kernels.phases.outcome import describe
+from groundbreak.kernels.phases.outcome import write_changes
 from groundbreak.kernels.phases.prepare import empty_records, prepare
 from groundbreak.kernels.phases.screen import screen
 from groundbreak.kernels.phases.segments import segment
@@ -73,16 +73,16 @@ def screen_pixels(
     """
     screened = screen(values, days, settings.noise_floor)
     padded = np.append(days, NO_DATE)  # position -1 and n_time: no observation
-    layers.n_valid[:] = np.minimum(screened.clear, 65535)
+    layers.n_valid[:] = np.minimum(screened.n_clear, 65535)
     layers.last_observation[:] = padded[screened.last]
-    enough = screened.clear >= MIN_OBSERVATIONS
+    enough = screened.n_clear >= MIN_OBSERVATIONS
     enough &= padded[screened.last] - padded[screened.first] >= MIN_SPAN_DAYS
     layers.status[:] = np.where(enough, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
     # numbers too large for a sum of squares are no index
     sane = np.isfinite(screened.statistic).all(axis=0)
     layers.status[enough & ~sane] = Status.FAILED
     statistic = screened.statistic.max(axis=0)
-    root = np.sqrt(np.maximum(screened.clear, 1) / TYPICAL)
+    root = np.sqrt(np.maximum(screened.n_clear, 1) / TYPICAL)
     flagged = np.flatnonzero(enough & sane & (statistic >= settings.screen * np.maximum(root, NOISE_BOUND)))
     return flagged, (statistic / root)[flagged]
 
@@ -95,11 +95,11 @@ def fit_flagged(
     flagged: Ints,
     cusum: NDArray[np.float64],
 ) -> Candidates:
-    """The joint fit of the pixels ``flagged``: (flagged,) FOUND; parameters as above."""
+    """The joint fit of the pixels ``flagged``: (flagged,) CANDIDATE; parameters as above."""
     n_index, n_time, _ = values.shape
     tables = date_tables(days)
     first_onset = -np.inf if history_end is None else float(history_end + 1)
-    found = np.zeros(flagged.size, FOUND)
+    found = np.zeros(flagged.size, CANDIDATE)
     found["cusum"] = cusum
     scratch = empty_records(min(flagged.size, PIXELS_TOGETHER), n_time, n_index)
     for start in range(0, flagged.size, PIXELS_TOGETHER):
@@ -137,5 +137,5 @@ def run_phases(
     found = fit_flagged(values, days, settings, history_end, flagged, cusum)
     layers.last_observation[flagged] = found["last"]
     layers.status[flagged[found["size"] == 0]] = Status.TOO_FEW_OBSERVATIONS
-    describe(settings, found, snow, days, flagged, layers)
+    write_changes(settings, found, snow, days, flagged, layers)
     return layers

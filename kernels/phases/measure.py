@@ -22,7 +22,7 @@ def measure(records: Records, found: Candidates) -> None:
 
     Parameters
     ----------
-    found : (pixel,) FOUND; out: first and before to settled_shift
+    found : (pixel,) CANDIDATE; out: first and before to settled_shift
     """
     for p in range(found.size):
         onset, n = found[p].onset, records.size[p]

@@ -106,7 +106,7 @@ class Records(NamedTuple):
     scale: Floats
 
 
-FOUND = np.dtype(
+CANDIDATE = np.dtype(
     [
         ("size", np.int64),  # observations in use, 0: too few
         ("onset", np.int64),  # first changed observation, -1: no candidate

@@ -78,7 +78,7 @@ def _compare(
 
 
 @helper
-def weigh(
+def cast_votes(
     z: Floats, n: int, date: Ints, before: Ints, windows: Ints, sums: Floats, base: int, begin: int, low: int,
     work: Floats, ratio: Floats, far: Floats,
 ) -> None:  # fmt: skip
@@ -130,7 +130,7 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
 
     Parameters
     ----------
-    found : (pixel,) FOUND; out: onset and its bounds, evidence
+    found : (pixel,) CANDIDATE; out: onset and its bounds, evidence
     """
     n_index, n_time = records.z.shape[1:]
     ratio, far, score = np.empty(n_time), np.empty(n_time), np.empty(n_time + 1)
@@ -157,7 +157,7 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
                 break
             base = at
             # from the reach on for the bounds, and to the end for the evidence
-            weigh(z, n, date, before, tables.seasons, sums, base, begin, reach, work, ratio, far)
+            cast_votes(z, n, date, before, tables.seasons, sums, base, begin, reach, work, ratio, far)
             at = change_point(ratio, low, high, cost)
         score[high] = 0.0
         for q in range(high - 1, reach - 1, -1):

@@ -23,7 +23,7 @@ def prepare(
     Parameters
     ----------
     values : (index, time, pixel) float32, any unit; NaN = not clear
-    found : (pixel,) FOUND, out: size and last
+    found : (pixel,) CANDIDATE, out: size and last
     """
     n_time = values.shape[1]
     taken = np.empty(n_time, np.int64)

@@ -30,24 +30,23 @@ from groundbreak.kernels.lanes.words import (
 )
 from groundbreak.kernels.types import Ints
 
-HARMONICS = 2
+SCREEN_HARMONICS = 2
 
 SCREEN_PIVOT = 1e-3
 """Smallest squared pivot that is divided by: a term that the dates cannot tell apart counts for nothing."""
 
 
 class ScreenedPixels(NamedTuple):
-    """What the screen saw of every pixel.
-
-    ``statistic`` (index, pixel) float32, largest |CUSUM| / (s sqrt(n)), not finite where the values are too large to be
-    squared; ``clear`` (pixel,) int64, observations clear in every index; ``first``, ``last`` (pixel,) int64, positions
-    of the first and the last of them (n_time and -1 where there is none).
-    """
+    """What the screen saw of every pixel."""
 
     statistic: NDArray[np.float32]
-    clear: Ints
+    """(index, pixel) float32: largest |CUSUM| / (s sqrt(n)); not finite where values are too large to be squared."""
+    n_clear: Ints
+    """(pixel,) int64: number of observations that are clear in every index."""
     first: Ints
+    """(pixel,) int64: position of the first of them among the dates; the number of dates where there is none."""
     last: Ints
+    """(pixel,) int64: position of the last of them; -1 where there is none."""
 
 
 def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> ScreenedPixels:
@@ -70,7 +69,7 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
         cusum_scan(block, design, np.float32(noise_floor), found)
         size = part.stop - part.start
         out.statistic[:, part] = found.statistic[:, :size]
-        for whole, piece in ((out.clear, found.clear), (out.first, found.first), (out.last, found.last)):
+        for whole, piece in ((out.n_clear, found.n_clear), (out.first, found.first), (out.last, found.last)):
             whole[part] = piece[:size]
     return out
 
@@ -78,7 +77,7 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
 @lru_cache(maxsize=4)
 def _design(days: bytes) -> Design:
     """A region is screened in many blocks of the same dates."""
-    return make_design(np.frombuffer(days, np.int64), HARMONICS, trend=False, dtype=np.float32)
+    return make_design(np.frombuffer(days, np.int64), SCREEN_HARMONICS, trend=False, dtype=np.float32)
 
 
 @lane
@@ -128,7 +127,7 @@ def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.floa
                 residual(design.terms[t : t + DATES_TOGETHER], right[k], weight, x[k])
                 update(x[k, 0], x[k, 1], x[k, 2], x[k, 3], total[k], squares[k], low[k], high[k])
         for p in range(LANES):
-            out.clear[start + p] = int(sums[0, p])
+            out.n_clear[start + p] = int(sums[0, p])
             out.first[start + p] = find_clear(values, start + p, 0, 1)
             out.last[start + p] = find_clear(values, start + p, n_time - 1, -1)
         for k in range(n_index):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from groundbreak.kernels.layers import EDGE_DAYS, GAP_DAYS, WEAK_DAYS, Layers, Quality, Status, empty_layers
 from groundbreak.kernels.phases import model, outcome
 from groundbreak.kernels.phases.evidence import design_matrix
-from groundbreak.kernels.twins.search import Found, Series, find_change
+from groundbreak.kernels.twins.search import Candidate, Series, find_change
 from groundbreak.kernels.twins.series import cusum, spikes, standardise
 from groundbreak.kernels.types import Bools, Floats, Ints
 
@@ -60,7 +60,7 @@ def solve_pixel(
     if found is not None:
         odds = odds_of_change(found, statistic)
         if probability(odds) >= settings.belief:
-            row |= describe(z[0] * scale[0], s, settings, found, statistic, odds)
+            row |= changed_row(z[0] * scale[0], s, settings, found, statistic, odds)
             if snow is not None:
                 row["quality"] |= hidden_by_snow(days[snow], row)
     return row
@@ -71,27 +71,27 @@ def probability(odds: float) -> float:
     return 1 / (1 + math.exp(-min(max(odds, -50.0), 50.0)))
 
 
-def odds_of_change(found: Found, statistic: float) -> float:
+def odds_of_change(found: Candidate, statistic: float) -> float:
     """See `kernels.phases.outcome.odds_of_change`."""
-    a, b, c, d, e = outcome.CHANGED
+    a, b, c, d, e = outcome.CHANGE_WEIGHTS
     signs = b * math.log(max(statistic, 0.1)) + c * regrowth(found) + d * found.evidence / found.after
     return a + signs + e * min(found.spread, 6.0)
 
 
-def regrowth(found: Found) -> float:
+def regrowth(found: Candidate) -> float:
     """See `kernels.phases.outcome.regrowth`."""
     return min(max(found.grown, 0.0), 0.6) * (1 - found.lost)
 
 
-def is_proved(found: Found, statistic: float) -> bool:
+def is_proved(found: Candidate, statistic: float) -> bool:
     """See `kernels.phases.outcome.is_proved`."""
     shown = found.lost + 0.5 * found.novel + 0.4 * max(statistic - outcome.STRONG, 0.0) - 2 * regrowth(found)
     grown, most, spread = outcome.BARREN
     return shown >= outcome.PROOF or (found.grown < grown and statistic > most and found.spread < spread)
 
 
-def describe(
-    level: Floats, s: Series, settings: model.Settings, found: Found, statistic: float, odds: float
+def changed_row(
+    level: Floats, s: Series, settings: model.Settings, found: Candidate, statistic: float, odds: float
 ) -> dict[str, int]:
     """The layers of a changed pixel."""
     n, day, onset = s.n, s.day, found.onset
@@ -115,7 +115,7 @@ def describe(
     sure = sure and waited >= settings.confirm_days and n - onset >= model.MIN_SETTLED
     settled = max(found.settled, min(onset + 1, n))
     h = min(settled - 1, n - 2)
-    a, b, c, d = outcome.OVER
+    a, b, c, d = outcome.END_WEIGHTS
     over = a + b * found.over_open + c * math.log(max(day[-1] - day[h], 1.0))
     over += d * math.log(found.spread + 0.1)
     end = max(onset, n - model.LATEST)
@@ -134,7 +134,7 @@ def describe(
         quality |= Quality.RECORD_EDGE
     shift = (level[end:].mean() - level[:onset].mean()) * 1e4
     row["magnitude"] = round(float(np.clip(shift, -32767, 32767)))
-    a, b, c = outcome.DATED
+    a, b, c = outcome.DATE_WEIGHTS
     width = (row["onset_latest"] - row["onset_earliest"]) / 30
     row["confidence"] = round(100 * probability(a + b * odds + c * math.log1p(width)))
     row["quality"] = int(quality)

@@ -14,13 +14,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from groundbreak.kernels.phases import climate, evidence, model, onset, segments
-from groundbreak.kernels.twins.series import log_evidence, lost_states, novel_share, spread
+from groundbreak.kernels.phases import model, onset, segments
+from groundbreak.kernels.twins.evidence import log_evidence, posterior_bounds, spread
+from groundbreak.kernels.twins.onset import cast_votes, change_point
+from groundbreak.kernels.twins.stage import stage_evidence
+from groundbreak.kernels.twins.states import lost_states, novel_share
 from groundbreak.kernels.types import Floats
 
 
 @dataclass(frozen=True)
-class Found:
+class Candidate:
     """A candidate; positions count the observations, and ``settled`` is their number where works go on."""
 
     onset: int
@@ -54,13 +57,7 @@ class Series:
         return log_evidence(self.design[j:], self.z[:, j:], model.SETTLED)[0]
 
     def _stage(self, i: int, j: int) -> tuple[float, float]:
-        years = self.design[i:j, -1]
-        design = np.stack([np.ones(j - i), years - years.mean()], axis=1)
-        evidence, coef, _ = log_evidence(design, self.z[:, i:j], model.STAGE)
-        # the variance that the penalised fit leaves
-        penalty = (model.STAGE[0][:, None] * coef**2).sum(axis=0)
-        left = ((self.z[:, i:j].T - design @ coef) ** 2).sum(axis=0) + penalty
-        return evidence, float(left.max()) / (j - i)
+        return stage_evidence(self.design[i:j, -1], self.z[:, i:j])
 
 
 def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[int, int, tuple[int, int], int, float]:
@@ -91,9 +88,7 @@ def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[i
     if j == s.n:
         return refine_onset(s, path, j, onsets[0]), j, (j, j), pauses, over
     heat = segments.HALT_HEAT * max(s.z.shape[0], 2)
-    mass = np.array([math.exp((score - closed) / heat) for score in scores.values()]).cumsum()
-    low = list(scores)[int(np.argmax(mass / mass[-1] >= evidence.TAIL))]
-    high = list(scores)[int(np.argmax(mass / mass[-1] >= 1 - evidence.TAIL))]
+    low, high = (list(scores)[b] for b in posterior_bounds(np.array(list(scores.values())), heat))
     start = path[-1] if path else onsets[0] - 1
     around = [q for q in range(max(j - segments.NODE, start) + 1, j + segments.NODE) if q in closable]
     j = max(around, key=lambda q: (s.stage(path[-1], q)[0] if path else s.baseline(q)) + s.settled(q))
@@ -109,31 +104,7 @@ def refine_onset(s: Series, path: list[int], settled: int, first: int) -> int:
     return max(around, key=lambda q: s.baseline(q) + s.stage(q, stop)[0])
 
 
-def weigh(s: Series, base: int, begin: int, low: int) -> tuple[Floats, Floats]:
-    """Of the observations from ``low`` on: capped log likelihood ratio of changed to normal, and its distance."""
-    ratio, far = np.zeros(s.n), np.zeros(s.n)
-    for q in range(low, s.n):
-        apart = np.abs(s.season[:base] - s.season[q])
-        near = np.minimum(apart, 365.25 - apart) <= climate.SEASON_DAYS
-        near &= np.abs(s.day[:base] - s.day[q]) > climate.SEASON_DAYS  # of other years
-        witnesses = s.z[:, :base][:, near]
-        count = witnesses.shape[1]
-        if count < onset.SEASON_MIN:
-            ratio[q] = onset.VOTE_COST * s.z.shape[0] + (onset.HINT if q >= begin else -onset.HINT)
-            continue
-        mean = witnesses.mean(axis=1)
-        variance = (count * witnesses.var(axis=1) + 2) / (count + 1) * (1 + 1 / count)
-        start = max(q, base)
-        ahead = s.z[:, start : start + onset.AHEAD]
-        changed = ahead.var(axis=1) + onset.CHANGED_VARIANCE
-        off = (s.z[:, q] - mean) ** 2 / variance
-        other = (s.z[:, q] - ahead.mean(axis=1)) ** 2 / changed
-        ratio[q] = np.clip(0.5 * (off - other + np.log(variance / changed)).sum(), -onset.VOTE, onset.VOTE)
-        far[q] = math.sqrt(off.max())
-    return ratio, far
-
-
-def find_change(s: Series, settings: model.Settings, first_onset: float) -> Found | None:
+def find_change(s: Series, settings: model.Settings, first_onset: float) -> Candidate | None:
     """The candidate of a series."""
     begin, settled, settles, pauses, over = find_segments(s, settings.settled_days, first_onset)
     if begin < 0:
@@ -145,18 +116,16 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
     high = max(min(begin + onset.SPAN, s.n - 3), low + 1)
     at, ratio, far = begin, np.zeros(s.n), np.zeros(s.n)
     for _ in range(2):
-        ratio, far = weigh(s, at, begin, reach)
-        at = low + int(np.argmax((ratio[low:high] - onset.VOTE_COST * s.z.shape[0])[::-1].cumsum()[::-1]))
+        ratio, far = cast_votes(s.z, s.day, s.season, at, begin, reach)
+        at = change_point(ratio, low, high, onset.VOTE_COST * s.z.shape[0])
     votes = ratio[reach:high][::-1].cumsum()[::-1]
-    mass = np.exp((votes - votes.max()) / onset.ONSET_HEAT).cumsum()
-    early = reach + int(np.argmax(mass >= evidence.TAIL * mass[-1]))
-    late = reach + int(np.argmax(mass >= (1 - evidence.TAIL) * mass[-1]))
+    early, late = (reach + bound for bound in posterior_bounds(votes, onset.ONSET_HEAT))
     count = int((far[at:] > onset.ABNORMAL).sum())
     seasonal = log_evidence(s.design[at:], s.z[:, at:], model.BASELINE)[0]
     finished = 0.0
     if settled < s.n:
         finished = spread(log_evidence(s.design[settled:], s.z[:, settled:], model.SETTLED)[2])
-    return Found(
+    return Candidate(
         onset=at,
         onsets=(min(early, at, begin), max(late, at, begin)),
         settled=settled,
@@ -165,8 +134,8 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
         evidence=count,
         after=s.n - at,
         over_open=over,
-        lost=lost_states(s.z, s.season, at, at),
-        novel=novel_share(s.z, at, at),
+        lost=lost_states(s.z, s.season, at),
+        novel=novel_share(s.z, at),
         grown=(seasonal - s.stage(at, s.n)[0]) / (s.z.shape[0] * (s.n - at)),
         spread=finished,
     )

@@ -114,7 +114,7 @@ def test_python_runs_while_a_kernel_does(name: str) -> None:
         if name == "screen":
             design = make_design(days, 2, False, np.float32)
             out = ScreenedPixels(np.empty((1, n_pixel), np.float32), *np.zeros((3, n_pixel), np.int64))
-            return partly_done(lambda: cusum_scan(values, design, np.float32(0.01), out), out.clear)
+            return partly_done(lambda: cusum_scan(values, design, np.float32(0.01), out), out.n_clear)
         design = make_design(days, 2, True, np.float64, 100)
         rule, watched = make_rule(days, int(days[99]), 1, params), nothing_watched(n_pixel)
         return partly_done(lambda: monitor_scan(values, design, rule, watched), watched.history)
