@@ -8,7 +8,7 @@ depend on where in a block it stood.
     load       rows of a block to numbers and weights (1 clear, 0 not); `load_first` begins a date,
                `load_dates` takes four
     gram       add dates to weighted sums of the design
-    normal     those sums as the normal equations
+    normal     those sums as the normal equations (`kernels.lanes.cholesky`)
     solve      Cholesky factor of the normal equations, and the coefficients
     residual   what the coefficients leave of four dates
     update     a running process: cumulative sum, and its extremes
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design, Rows
+from groundbreak.kernels.lanes.design import DATES_TOGETHER, Rows
 from groundbreak.kernels.lanes.jit import helper, lane
 
 LANES = 512
@@ -33,7 +33,12 @@ LANES = 512
 
 
 def whole_blocks(values: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """(pixels, values) of the whole blocks of (..., pixel) values, and of the rest, padded with NaN to one more."""
+    """Yield the pixels and the values of all whole blocks, then of the rest, padded with NaN to one more block.
+
+    Parameters
+    ----------
+    values : (..., pixel) float
+    """
     n_pixel = values.shape[-1]
     full = n_pixel // LANES * LANES
     if full:
@@ -46,7 +51,7 @@ def whole_blocks(values: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
 
 @helper
 def is_clear(values: NDArray[Any], t: int, pixel: int) -> bool:
-    """Whether an observation of (index, time, pixel) values is clear in every index."""
+    """Return whether date t of a pixel of (index, time, pixel) float values is finite in every index."""
     every = True
     for k in range(values.shape[0]):  # without a branch: half of them would be guessed wrong
         every = every & (abs(values[k, t, pixel]) < np.inf)
@@ -55,8 +60,15 @@ def is_clear(values: NDArray[Any], t: int, pixel: int) -> bool:
 
 @helper
 def find_clear(values: NDArray[Any], pixel: int, t: int, step: int) -> int:
-    """First clear position from ``t`` on, in steps of 1 or -1; n_time or -1 where there is none. Not in lanes: it ends
-    after a few looks."""
+    """Return the first clear date of a pixel from ``t`` on; the number of dates, or -1, where there is none.
+
+    It looks at one pixel, and ends after a few looks.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float; NaN or infinite = not clear
+    step : 1 to look forwards, -1 to look backwards
+    """
     while 0 <= t < values.shape[1] and not is_clear(values, t, pixel):
         t += step
     return t
@@ -155,7 +167,7 @@ def _add_one(factors: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows, total: Rows)
 
 @lane
 def gram(factors: Rows, x: Rows, sums: Rows) -> None:
-    """sums[a] += sum over four dates q of factors[q, a] * x[q].
+    """Add four dates q to sums: ``sums[a] += factors[q, a] * x[q]``.
 
     Parameters
     ----------
@@ -170,69 +182,6 @@ def gram(factors: Rows, x: Rows, sums: Rows) -> None:
         _add_two(factors[:, a : a + 2], x[0], x[1], x[2], x[3], sums[a], sums[a + 1])
     if n % 3 == 1:
         _add_one(factors[:, a], x[0], x[1], x[2], x[3], sums[a])
-
-
-@lane
-def _mix(a: float, first: Rows, b: float, second: Rows, out: Rows) -> None:
-    for p in range(out.size):
-        out[p] = a * first[p] + b * second[p]
-
-
-@lane
-def normal(design: Design, sums: Rows, matrix: Rows) -> None:
-    """The normal equations' matrix, (pair, LANES), from the sums of `gram` over the weights."""
-    for pair in range(design.first.size):
-        _mix(design.a[pair], sums[design.first[pair]], design.b[pair], sums[design.second[pair]], matrix[pair])
-
-
-@lane
-def _subtract(x: Rows, y: Rows, out: Rows) -> None:
-    for p in range(out.size):
-        out[p] -= x[p] * y[p]
-
-
-@lane
-def scale(factor: Rows, out: Rows) -> None:
-    """Multiply a row by another."""
-    for p in range(out.size):
-        out[p] *= factor[p]
-
-
-@lane
-def _inverse_root(least: float, out: Rows) -> None:
-    one, least = out.dtype.type(1), out.dtype.type(least)
-    for p in range(out.size):
-        out[p] = one / np.sqrt(max(out[p], least))
-
-
-@lane
-def factor(matrix: Rows, n_terms: int, least: float) -> None:
-    """Cholesky factor in place, (pair, LANES); its diagonal holds reciprocals, of pivots no smaller than ``least``."""
-    for j in range(n_terms):
-        row = j * (j + 1) // 2
-        for k in range(j):
-            _subtract(matrix[row + k], matrix[row + k], matrix[row + j])
-        _inverse_root(least, matrix[row + j])
-        for i in range(j + 1, n_terms):
-            at = i * (i + 1) // 2
-            for k in range(j):
-                _subtract(matrix[at + k], matrix[row + k], matrix[at + j])
-            scale(matrix[row + j], matrix[at + j])
-
-
-@lane
-def solve(matrix: Rows, right: Rows) -> None:
-    """Solve for one right side (term, LANES) in place, with the factor of `factor`."""
-    n_terms = right.shape[0]
-    for i in range(n_terms):
-        row = i * (i + 1) // 2
-        for k in range(i):
-            _subtract(matrix[row + k], right[k], right[i])
-        scale(matrix[row + i], right[i])
-    for i in range(n_terms - 1, -1, -1):
-        for k in range(i + 1, n_terms):
-            _subtract(matrix[k * (k + 1) // 2 + i], right[k], right[i])
-        scale(matrix[i * (i + 1) // 2 + i], right[i])
 
 
 @lane
@@ -273,7 +222,7 @@ def _less_one(factors: Rows, c: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) ->
 
 @lane
 def residual(factors: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
-    """x[q] = weight[q] * (x[q] - factors[q] . coefficients): what is left of four dates.
+    """Subtract a fit from four dates q: ``x[q] = weight[q] * (x[q] - factors[q] . coefficients)``.
 
     Parameters
     ----------

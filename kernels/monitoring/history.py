@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from groundbreak.kernels.lanes.cholesky import factor, normal, solve
 from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design
 from groundbreak.kernels.lanes.jit import helper
 from groundbreak.kernels.lanes.processes import add, add_products, add_squares, own_variance
-from groundbreak.kernels.lanes.words import LANES, drop, factor, fill, find_clear, gram, load, normal, solve
+from groundbreak.kernels.lanes.words import LANES, drop, fill, find_clear, gram, load
 from groundbreak.kernels.monitoring.model import HISTORY_PIVOT, HistoryFit, Limits, Rule, Watched
 from groundbreak.kernels.types import Floats
 

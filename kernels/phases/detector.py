@@ -40,13 +40,13 @@ PIXELS_TOGETHER = 128
 
 
 def date_tables(days: Ints) -> Tables:
-    """Tables of a record whose observations fall on ``days`` since 1970-01-01, (time,) int64."""
+    """Make, or remember, the tables of records on ``days``, (time,) int64, days since 1970-01-01."""
     return _date_tables(days.tobytes())
 
 
 @lru_cache(maxsize=4)
 def _date_tables(days: bytes) -> Tables:
-    """A region is detected in many blocks of the same dates."""
+    """Make the tables of the dates whose int64 days are ``days``; a region is detected in many blocks of the same."""
     dates = np.frombuffer(days, np.int64)
     design = design_matrix(dates)
     return Tables(
@@ -64,12 +64,18 @@ def _date_tables(days: bytes) -> Tables:
 def screen_pixels(
     values: NDArray[np.float32], days: Ints, settings: Settings, layers: Layers
 ) -> tuple[Ints, NDArray[np.float64]]:
-    """Screen every pixel: which to search, and their CUSUM, largest of the indices, scaled to TYPICAL observations.
+    """Screen every pixel, and give those that are not searched a status.
 
     Parameters
     ----------
-    values : (index, time, pixel) float32, any unit; NaN = not clear
-    layers : (pixel,), out: n_valid, last_observation, status of what is not searched
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    days : (time,) int64, days since 1970-01-01, increasing
+    layers : (pixel,) each, out: n_valid, last_observation, and the status of what is not searched
+
+    Returns
+    -------
+    (flagged,) int64, the pixels to search; (flagged,) float64, their CUSUM, largest of the indices, scaled to TYPICAL
+    observations.
     """
     screened = screen(values, days, settings.noise_floor)
     padded = np.append(days, NO_DATE)  # position -1 and n_time: no observation
@@ -95,7 +101,20 @@ def fit_flagged(
     flagged: Ints,
     cusum: NDArray[np.float64],
 ) -> Candidates:
-    """The joint fit of the pixels ``flagged``: (flagged,) CANDIDATE; parameters as above."""
+    """Fit phases to the pixels that the screen has flagged.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    days : (time,) int64, days since 1970-01-01, increasing
+    history_end : an onset is sought only after this day; None for any
+    flagged : (flagged,) int64, pixels
+    cusum : (flagged,) float64, of `screen_pixels`
+
+    Returns
+    -------
+    (flagged,) CANDIDATE.
+    """
     n_index, n_time, _ = values.shape
     tables = date_tables(days)
     first_onset = -np.inf if history_end is None else float(history_end + 1)
@@ -121,7 +140,19 @@ def run_phases(
     history_end: int | None,
     params: dict[str, float],
 ) -> Layers:
-    """Run the ``phases`` detector; parameters and result as for `kernels.registry.Detector`.
+    """Run the detector ``phases``.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    days : (time,) int64, days since 1970-01-01, increasing
+    snow : (time, pixel) bool, where an observation was masked as snow; or None
+    history_end : an onset is sought only after this day; None for any
+    params : every parameter of the detector
+
+    Returns
+    -------
+    Layers of shape (pixel,).
 
     Raises
     ------

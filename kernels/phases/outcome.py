@@ -34,7 +34,8 @@ STRONG = 4.0
 less twice the regrowth, reach this; or where what came is barren: see the next."""
 
 BARREN = (0.0, 3.5, 1.3)
-"""No season describes what came better than works (``grown`` below), the CUSUM above, and the settled spread below."""
+"""What came is barren where ``grown`` is below the first, the CUSUM above the second, the settled spread below the
+last: no season describes it better than works do, and it is quiet."""
 
 END_WEIGHTS = (-3.202, 0.066, 0.544, -5.128)
 """Log odds that the works are over, less those at which 28 % of the ongoing works that a settled end fits would be
@@ -47,34 +48,39 @@ log(1 + interval / 30 d)."""
 
 
 def signs_of_change(found: Candidates) -> list[Floats]:
-    """What `CHANGE_WEIGHTS` weighs."""
+    """Return what `CHANGE_WEIGHTS` weighs, (candidate,) float64 each."""
     unexplained = found["evidence"] / np.maximum(found["after"], 1)
     return [np.log(np.maximum(found["cusum"], 0.1)), regrowth(found), unexplained, np.minimum(found["spread"], 6.0)]
 
 
 def odds_of_change(found: Candidates) -> Floats:
-    """Log odds that each candidate is a change; fitted on hard ground (docs/method.md), as the others."""
+    """Return the log odds, (candidate,) float64, that each is a change; fitted on hard ground (docs/method.md)."""
     return log_odds(CHANGE_WEIGHTS, signs_of_change(found))
 
 
 def log_odds(weights: Sequence[float], signs: Sequence[Floats]) -> Floats:
-    """Intercept and weighted sum."""
+    """Return log odds: the first of ``weights`` plus the weighted sum of ``signs``, (candidate,) float64 each."""
     return np.asarray(weights[0] + sum(w * sign for w, sign in zip(weights[1:], signs, strict=True)))
 
 
 def regrowth(found: Candidates) -> Floats:
-    """How much better a season describes what came than works do, where the baseline's states are still there."""
+    """Return how much better a season describes what came than works do, where the baseline's states are still there.
+
+    Returns
+    -------
+    (candidate,) float64, log evidence an observation and index, weighted with the share of states that are not lost.
+    """
     return np.asarray(np.clip(found["grown"], 0.0, 0.6) * (1.0 - found["lost"]))
 
 
 def signs_of_end(found: Candidates) -> list[Floats]:
-    """What `END_WEIGHTS` weighs."""
+    """Return what `END_WEIGHTS` weighs, (candidate,) float64 each."""
     quiet = np.log(np.maximum(found["last"] - found["halt"], 1.0))
     return [found["over_open"], quiet, np.log(found["spread"] + 0.1)]
 
 
 def is_proved(found: Candidates) -> NDArray[np.bool_]:
-    """Whether each candidate is more than a field that rests, rotates or grows over."""
+    """Return whether each candidate is more than a field that rests, rotates or grows over."""
     shown = found["lost"] + 0.5 * found["novel"] + 0.4 * np.maximum(found["cusum"] - STRONG, 0.0)
     shown -= 2.0 * regrowth(found)
     grown, cusum, spread = BARREN
@@ -83,7 +89,7 @@ def is_proved(found: Candidates) -> NDArray[np.bool_]:
 
 
 def probability(odds: Floats) -> Floats:
-    """Of log odds."""
+    """Turn log odds into probabilities."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -50, 50))))
 
 
@@ -134,14 +140,20 @@ def write_changes(
 
 
 def signs_of_dates(found: Candidates) -> list[Floats]:
-    """What `DATE_WEIGHTS` weighs."""
+    """Return what `DATE_WEIGHTS` weighs, (candidate,) float64 each."""
     return [odds_of_change(found), np.log1p((found["latest"] - found["earliest"]) / 30.0)]
 
 
 def hidden_by_snow(
     found: Candidates, halted: NDArray[np.bool_], snow: NDArray[np.bool_], days: Ints, pixel: Ints
 ) -> NDArray[np.bool_]:
-    """Whether snow was seen within the interval of each candidate's onset, or of its halt."""
+    """Return whether snow was seen within the interval of each candidate's onset, or of its halt.
+
+    Parameters
+    ----------
+    halted : (candidate,) bool, whether it has a halt; pixel : (candidate,) int64
+    snow : (time, pixel) bool; days : (time,) int64, days since 1970-01-01
+    """
     inside = (days[:, None] >= found["earliest"]) & (days[:, None] <= found["latest"])
     inside |= (days[:, None] >= found["halt_earliest"]) & (days[:, None] <= found["halt_latest"]) & halted
     return np.asarray((snow[:, pixel] & inside).any(axis=0))

@@ -14,20 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from groundbreak.kernels.lanes.cholesky import factor, normal, solve
 from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design, Rows, make_design
 from groundbreak.kernels.lanes.jit import jit, lane
-from groundbreak.kernels.lanes.words import (
-    LANES,
-    factor,
-    find_clear,
-    gram,
-    load_dates,
-    normal,
-    residual,
-    solve,
-    update,
-    whole_blocks,
-)
+from groundbreak.kernels.lanes.words import LANES, find_clear, gram, load_dates, residual, update, whole_blocks
 from groundbreak.kernels.types import Ints
 
 SCREEN_HARMONICS = 2
@@ -57,6 +47,10 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
     values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
     days : (time,) int64 days since 1970-01-01, increasing
     noise_floor : smallest s that is believed, unit of the values
+
+    Returns
+    -------
+    What the screen saw of every pixel.
     """
     n_index, _, n_pixel = values.shape
     zeros = np.zeros(n_pixel, np.int64)
@@ -76,7 +70,7 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
 
 @lru_cache(maxsize=4)
 def _design(days: bytes) -> Design:
-    """A region is screened in many blocks of the same dates."""
+    """Make the design of the dates whose int64 days are ``days``; a region is screened in many blocks of the same."""
     return make_design(np.frombuffer(days, np.int64), SCREEN_HARMONICS, trend=False, dtype=np.float32)
 
 
@@ -84,6 +78,7 @@ def _design(days: bytes) -> Design:
 def _conclude(
     n_terms: int, noise_floor: np.float32, n: Rows, squares: Rows, low: Rows, high: Rows, out: NDArray[np.float32]
 ) -> None:
+    """Turn the extremes of a cumulative sum, and a sum of squares, into the statistic of the test."""
     one, fitted = out.dtype.type(1), out.dtype.type(n_terms)
     least = noise_floor * noise_floor
     for p in range(out.size):
@@ -93,7 +88,15 @@ def _conclude(
 
 @jit
 def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.float32, out: ScreenedPixels) -> None:
-    """The screen over whole blocks: pixels beyond the last are left; parameters as for `screen`."""
+    """Screen the whole blocks of ``values``; pixels beyond the last whole block are left.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    design : float32, of the dates
+    noise_floor : smallest s that is believed, unit of the values
+    out : (index, pixel) and (pixel,) arrays, out
+    """
     n_index, n_time, n_pixel = values.shape
     n_terms = design.terms.shape[1]
     weight = np.empty((DATES_TOGETHER, LANES), np.float32)

@@ -87,7 +87,7 @@ def reach_nodes(
     reach: Floats,
     origin: Ints,
 ) -> None:
-    """Best evidence of a baseline and stages up to every node, and the node where the last stage begins.
+    """Find the best evidence of a baseline and stages up to every node, and the node where the last stage begins.
 
     Parameters
     ----------
@@ -116,7 +116,12 @@ def reach_nodes(
 
 @helper
 def is_staged(before: Floats, reach: Floats, at: int, count: int) -> bool:
-    """Whether a stage, and not the baseline, ends at a node."""
+    """Return whether a stage, and not the baseline, ends at node ``at`` of ``count``.
+
+    Parameters
+    ----------
+    before, reach : (> count,) float64, log evidence of the baseline, and of the best stages, up to each node
+    """
     return at == count or reach[at] > before[at]
 
 
@@ -134,8 +139,21 @@ def onset_and_pauses(
     ends: Floats,
     lanes: StageLanes,
 ) -> tuple[int, int, int]:
-    """Of the best sequence that ends at a node: the node where it begins, the end of its first stage, and how many of
-    its stages but the last are long and quiet, pauses between two activities."""
+    """Follow the best sequence of stages that ends at a node back to where the works begin.
+
+    Parameters
+    ----------
+    node : (> count,) int64, observations; day : (observation,) float64, days since 1970-01-01
+    before, reach, origin : (> count,) each, of `reach_nodes`
+    sums : of `kernels.phases.evidence.running_sums`
+    end, count : the node, and how many there are; prior : of a stage
+    ends, lanes : (1 + index, 3, lane) float64 and lanes of one end, scratch
+
+    Returns
+    -------
+    The node where the works begin, the node where their first stage ends, and how many stages but the last are long and
+    quiet: pauses between two activities.
+    """
     pauses = 0
     at = after = end
     while is_staged(before, reach, at, count):

@@ -1,4 +1,4 @@
-"""Slow, obvious NumPy twin of the kernels: the oracle of the tests.
+"""Slow, obvious NumPy twin of the search: from one pixel's observations to a candidate.
 
 `kernels.twins.phases` builds whole layers from it. It shares the constants with the kernels
 and nothing else: least squares on the rows of a segment instead of recursive updates and running
@@ -24,44 +24,69 @@ from groundbreak.kernels.types import Floats
 
 @dataclass(frozen=True)
 class Candidate:
-    """A candidate; positions count the observations, and ``settled`` is their number where works go on."""
+    """A candidate; positions count a pixel's observations."""
 
     onset: int
+    """The first changed observation."""
     onsets: tuple[int, int]
+    """90 % bounds of the onset."""
     settled: int
+    """The first settled observation; the number of observations where works go on."""
     settles: tuple[int, int]
+    """90 % bounds of the settled start."""
     pauses: int
+    """Stages that are long and quiet."""
     evidence: int
+    """Observations since the onset that no season explains."""
     after: int
+    """Observations since the onset."""
     over_open: float
+    """Log evidence, an index, of a settled end over works that go on."""
     lost: float
+    """Share of the baseline's states that are gone."""
     novel: float
+    """Share of what came that the baseline never showed."""
     grown: float
+    """Log evidence, an observation and index, of a season over one stage since the onset."""
     spread: float
+    """Standard deviation of the settled phase, noise units; 0 where works go on."""
 
 
 class Series:
     """One pixel's clear observations, and the evidence of any of its segments."""
 
     def __init__(self, z: Floats, day: Floats, season: Floats, design: Floats) -> None:
+        """Keep ``z`` (index, observation), and days, days of the year and design of each observation."""
         self.z, self.day, self.season, self.design = z, day, season, design
         self.n = z.shape[1]
         self.stage = lru_cache(None)(self._stage)
 
     def baseline(self, i: int) -> float:
-        """Log evidence of [0, i) as normal ground."""
+        """Return the log evidence of [0, i) as normal ground."""
         return log_evidence(self.design[:i], self.z[:, :i], model.BASELINE)[0]
 
     def settled(self, j: int) -> float:
-        """Log evidence of [j, n) as finished ground."""
+        """Return the log evidence of [j, n) as finished ground."""
         return log_evidence(self.design[j:], self.z[:, j:], model.SETTLED)[0]
 
     def _stage(self, i: int, j: int) -> tuple[float, float]:
+        """Return the log evidence of [i, j) as one stage, and its largest variance."""
         return stage_evidence(self.design[i:j, -1], self.z[:, i:j])
 
 
 def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[int, int, tuple[int, int], int, float]:
-    """(onset, settled, its bounds, pauses, evidence over works that go on), onset -1 where there is no room."""
+    """Find the best sequence of phases.
+
+    Parameters
+    ----------
+    settled_days : least length of a settled phase, days
+    first_onset : earliest day of an onset
+
+    Returns
+    -------
+    Onset (-1 where there is no room for a change), settled start, its bounds, pauses, and the log evidence, an index,
+    of a settled end over works that go on.
+    """
     onsets = [i for i in range(model.MIN_BASELINE, s.n) if s.day[i] >= first_onset]
     nodes = onsets[:: segments.NODE]
     closable = {j for j in range(s.n - model.MIN_SETTLED + 1) if s.day[s.n - 1] - s.day[j] >= settled_days}
@@ -96,7 +121,7 @@ def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[i
 
 
 def refine_onset(s: Series, path: list[int], settled: int, first: int) -> int:
-    """The best onset around the node where the first stage begins; that of a step is where the ground settled."""
+    """Return the best onset around the node where the first stage begins; a step's is where the ground settled."""
     if not path:
         return settled
     stop = path[1] if len(path) > 1 else settled
@@ -105,7 +130,7 @@ def refine_onset(s: Series, path: list[int], settled: int, first: int) -> int:
 
 
 def find_change(s: Series, settings: model.Settings, first_onset: float) -> Candidate | None:
-    """The candidate of a series."""
+    """Return the candidate of a series, or None where there is no room for a change."""
     begin, settled, settles, pauses, over = find_segments(s, settings.settled_days, first_onset)
     if begin < 0:
         return None

@@ -11,7 +11,7 @@ from groundbreak.kernels.types import Bools, Floats
 
 
 def standardise(z: Floats, floor: float) -> tuple[Floats, Floats]:
-    """(index, time) in noise units, and the noise of each index."""
+    """Return (index, time) values in noise units, clipped, and the noise of each index, never below ``floor``."""
     rough = np.median(np.abs(np.diff(z, axis=1)), axis=1) / ROUGHNESS_OF_NOISE
     scale = np.maximum(rough, floor)
     units = (z - np.median(z, axis=1)[:, None]) / scale[:, None]
@@ -19,7 +19,12 @@ def standardise(z: Floats, floor: float) -> tuple[Floats, Floats]:
 
 
 def spikes(z: Floats, day: Floats, limit: float) -> Bools:
-    """Which observations stay once isolated runs of spikes are gone."""
+    """Return which observations stay once isolated runs of spikes are gone, (time,) bool.
+
+    Parameters
+    ----------
+    z : (index, time) float64, noise units; day : (time,) float64; limit : noise units that a spike is off
+    """
     n_index, n = z.shape
     keep = np.ones(n, np.bool_)
     if limit <= 0 or n < 6:
@@ -46,7 +51,13 @@ def spikes(z: Floats, day: Floats, limit: float) -> Bools:
 
 
 def cusum(values: Floats, days: Floats, noise_floor: float) -> float:
-    """The screen's statistic of one index, (time,) with NaN where not clear, by least squares."""
+    """Compute the screen's statistic of one index by least squares (Ploberger & Kraemer 1992).
+
+    Parameters
+    ----------
+    values : (time,) float64, NaN = not clear; days : (time,) float64, days since 1970-01-01
+    noise_floor : smallest standard deviation that is believed
+    """
     clear = np.isfinite(values)
     phase = 2 * np.pi * days[clear] / 365.25
     design = np.stack([np.ones(clear.sum())] + [f(k * phase) for k in (1, 2) for f in (np.cos, np.sin)], axis=1)

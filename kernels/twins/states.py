@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from groundbreak.kernels.phases.states import SEASON_MARGIN, STATE_DAYS, STATE_RADIUS, STATE_VISITS
 from groundbreak.kernels.types import Floats
 
 
-def lost_states(z: Floats, season: Floats, onset: int) -> float:
+def lost_states(z: Floats, season: NDArray[np.floating[Any]], onset: int) -> float:
     """Return the share of the baseline's states, in seasons that came again, that the ground no longer shows.
 
     Parameters
     ----------
     z : (index, time) float64, noise units, compared in float32
-    season : (time,) float64, day of the year
+    season : (time,) float, day of the year
     onset : first changed observation
     """
     places, when = z.astype(np.float32), season.astype(np.float32)

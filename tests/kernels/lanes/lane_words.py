@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-from groundbreak.kernels.lanes import logarithm, words
+from groundbreak.kernels.lanes import cholesky, logarithm, words
 from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design
 from groundbreak.kernels.lanes.jit import jit
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 
 
 @jit
@@ -36,17 +36,17 @@ def gram(factors: Array, x: Array, sums: Array) -> None:
 
 @jit
 def normal(design: Design, sums: Array, matrix: Array) -> None:
-    words.normal(design, sums, matrix)
+    cholesky.normal(design, sums, matrix)
 
 
 @jit
 def factor(matrix: Array, n_terms: int, least: float) -> None:
-    words.factor(matrix, n_terms, least)
+    cholesky.factor(matrix, n_terms, least)
 
 
 @jit
 def solve(matrix: Array, right: Array) -> None:
-    words.solve(matrix, right)
+    cholesky.solve(matrix, right)
 
 
 @jit
@@ -74,7 +74,7 @@ def load_dates(values: Array, t: int, start: int, weight: Array, x: Array) -> No
 
 @jit
 def scale(factor: Array, out: Array) -> None:
-    words.scale(factor, out)
+    cholesky.scale(factor, out)
 
 
 @jit

@@ -31,7 +31,7 @@ def posterior_bounds(score: Floats, low: int, high: int, heat: float) -> tuple[i
 
 @jit
 def stage_evidence(sums: Floats, fixed_at: Ints, sign: float, moving_at: Ints, n_index: int, prior: Prior) -> Floats:
-    """(end, lane): stages between the observations ``fixed_at`` and ``moving_at``."""
+    """Compute, (end, lane), the stages between the observations ``fixed_at`` and ``moving_at``."""
     n_ends, count = fixed_at.size, moving_at.size
     lanes = stage.stage_lanes(n_ends, count)
     width = lanes.evidence.shape[1] + n_ends
@@ -54,7 +54,7 @@ def one_stage(sums: Floats, i: int, j: int, n_index: int, prior: Prior) -> tuple
 def cast_votes(
     z: Floats, date: Ints, windows: Ints, base: int, begin: int, low: int, n_time: int
 ) -> tuple[Floats, Floats]:
-    """(time,) each, 0 before ``low``."""
+    """Return votes and distances, (time,) each, 0 before ``low``."""
     n_index, n = z.shape
     sums, work = np.empty((n + 1, 2 * n_index)), np.full((4 * n_index + 2, n), np.nan)
     before = np.empty(n_time + 1, np.int64)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from groundbreak.kernels.phases.evidence import design_matrix, design_pairs, n_sums
+from groundbreak.kernels.phases.evidence import N_PAIRS, N_TERMS, design_matrix, design_pairs
 from groundbreak.kernels.types import Floats, Ints
 from tests.kernels.phases.phase_steps import running_sums
 
@@ -23,19 +23,19 @@ class Record(NamedTuple):
 
     @property
     def day(self) -> Floats:
-        """(observation,) float64, days since 1970-01-01."""
+        """Return the days of the observations, (observation,) float64, days since 1970-01-01."""
         return self.days[self.date].astype(np.float64)
 
     @property
     def design(self) -> Floats:
-        """(observation, term) float64."""
+        """Return the design of the observations, (observation, term) float64."""
         return design_matrix(self.days)[self.date]
 
     def sums(self) -> Floats:
-        """(observation + 1, n_sums) float64, of the kernel."""
+        """Return the kernel's running sums, (observation + 1, n_sums) float64."""
         n_index, n = self.z.shape
         design = design_matrix(self.days)
-        out = np.full((n + 1, n_sums.py_func(n_index)), np.nan)  # type: ignore[attr-defined]  # numba's
+        out = np.full((n + 1, N_PAIRS + n_index * (N_TERMS + 1)), np.nan)
         running_sums(self.z, self.date, 0, n, design, design_pairs(design), out)
         return out
 

@@ -30,7 +30,8 @@ def test_evidence_and_spread_of_segments(n_index: int, n: int, tied: bool, prior
     out, rough = evidence_at(record.sums(), n_index, start, stop, width, make_prior(record.days.size, *prior))
     for q, (i, j) in enumerate(ends):
         if i == j:
-            assert out[q] == 0.0 and rough[q] == 0.0
+            assert out[q] == 0.0
+            assert rough[q] == 0.0
             continue
         truth, _, rest = log_evidence(record.design[i:j], record.z[:, i:j], prior)
         np.testing.assert_allclose(out[q], truth, rtol=1e-9, atol=1e-7)

@@ -37,7 +37,8 @@ def test_within_a_year_there_are_no_witnesses(n_index: int) -> None:
     record = make_record(np.random.default_rng(1), n_index, 40, every=4)
     windows = season_windows(record.days, SEASON_DAYS, own_year=False)
     ratio, far = cast_votes(record.z, record.date, windows, 15, 12, 5, record.days.size)
-    assert not far.any() and not ratio[:5].any()
+    assert not far.any()
+    assert not ratio[:5].any()
     np.testing.assert_array_equal(ratio[5:12], VOTE_COST * n_index - HINT)
     np.testing.assert_array_equal(ratio[12:], VOTE_COST * n_index + HINT)
 
