@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from groundbreak.kernels import DETECTORS, Layers, detect
 from tests.kernels.simulate import BUILDABLE, STABLE_COVERS, simulate
@@ -16,14 +17,14 @@ DETECTOR = DETECTORS["phases"]
 
 
 def assert_same(
-    values: np.ndarray[Any, Any],
-    dates: np.ndarray[Any, Any],
-    snow: np.ndarray[Any, Any] | None = None,
+    values: NDArray[Any],
+    dates: NDArray[Any],
+    snow: NDArray[Any] | None = None,
     history_end: int | None = None,
     **params: float,
 ) -> Layers:
     end = None if history_end is None else np.datetime64(history_end, "D")
-    fast = detect(values, dates, snow=snow, history_end=end, **params)
+    fast = detect(values, dates, "phases", snow=snow, history_end=end, **params)
     days = dates.astype("datetime64[D]").astype(np.int64)
     slow = DETECTOR.twin(values, days, snow, history_end, {**DETECTOR.defaults, **params})
     for name, a, b in zip(fast._fields, fast, slow, strict=True):
@@ -60,7 +61,7 @@ def test_two_activities_and_parameters() -> None:
 
 
 @st.composite
-def records(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def records(draw: st.DrawFn) -> tuple[NDArray[Any], NDArray[Any]]:
     """Any short record: constants, steps, noise, extremes, and any pattern of missing values."""
     n = draw(st.integers(2, 60))
     n_index = draw(st.integers(1, 3))
@@ -79,7 +80,7 @@ def records(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]
 
 @settings(max_examples=60, deadline=None)
 @given(records())
-def test_any_record(record: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> None:
+def test_any_record(record: tuple[NDArray[Any], NDArray[Any]]) -> None:
     values, dates = record
     if values.shape[0] == dates.size:
         return  # both readings fit: refused, see test_detect
