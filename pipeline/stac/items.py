@@ -21,7 +21,7 @@ from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.access.providers import Unusable
+from groundbreak.pipeline.access.offset_rules import Unusable
 from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.types import BadInput, Rejection
 

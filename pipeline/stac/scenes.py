@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from groundbreak.pipeline.access import hrefs
-from groundbreak.pipeline.access.providers import Provider, Unusable
+from groundbreak.pipeline.access.offset_rules import Unusable
+from groundbreak.pipeline.access.providers import Provider
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import Asset, Rejection, Scene
