@@ -62,7 +62,7 @@ class ScreenedItems:
     """What screening makes of a list of items."""
 
     scenes: tuple[Scene, ...]
-    """The scenes that are used, ordered by overpass; within one, in the order of fusing, with the least nodata first."""
+    """The scenes that are used, ordered by overpass; within one, in the order of fusing: least nodata first."""
     rejections: tuple[Rejection, ...]
     """First the items that are rejected for themselves, in their order, then those that another item replaces."""
     mask: Mask
