@@ -61,9 +61,9 @@ class SlabJob:
         for band, resolution in self.grid.bands.items():
             frame = self.region.window.at(resolution)
             for scene in (s for o in self.observations for s in o.scenes):
-                header = self.headers.get(named := header_key(scene.assets[band], scene))
+                header = self.headers.get(key := header_key(scene.assets[band], scene))
                 if header is not None:
-                    own[named] = cut(header, frame)
+                    own[key] = cut(header, frame)
         return own
 
 
@@ -238,7 +238,7 @@ class BandReader:
         return self._pool.submit(self._fetch, t, asset, access, header).result
 
     def _fetch(self, t: int, asset: Asset, access: Access, header: BlockLayout | None) -> Fetched | None:
-        """Fetch a scene, in a thread: return coded blocks, or None where GDAL has read pixels, which are written here."""
+        """Fetch a scene, in a thread: return coded blocks, or None where GDAL has read pixels, written here."""
         fetched = fetch(asset, self._window, access, header)
         if not isinstance(fetched, np.ndarray):
             return fetched

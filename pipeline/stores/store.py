@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 from zarr.abc.store import Store
 
 from groundbreak.kernels import LAYERS, Layers
@@ -15,7 +14,7 @@ from groundbreak.pipeline.core.types import Grid, Mask, Region, Slab
 from groundbreak.pipeline.stores import shards
 from groundbreak.pipeline.stores.layout import band_path
 from groundbreak.pipeline.stores.shards import Encoder, Shard, shard_of
-from groundbreak.pipeline.stores.tiles import Pixels, Tiles
+from groundbreak.pipeline.stores.tiles import LayerPixels, Pixels, Tiles
 
 
 def slices(grid: Grid, part: Frame) -> tuple[slice, slice]:
@@ -121,9 +120,7 @@ def write_layers(store: Store, grid: Grid, region: Region, layers: Layers) -> No
         array[whole_rows, whole_cols] = whole
 
 
-def read_layers(
-    store: Store, rows: slice, cols: slice, names: Sequence[str] = tuple(LAYERS)
-) -> dict[str, NDArray[np.int16 | np.uint8 | np.uint16]]:
+def read_layers(store: Store, rows: slice, cols: slice, names: Sequence[str] = tuple(LAYERS)) -> dict[str, LayerPixels]:
     """Read layers of a window.
 
     Parameters

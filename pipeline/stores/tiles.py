@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.int16 | np.uint8]
 """Pixels as a cube stores them: int16 reflectance x 10000, or the mask's uint8 classes or bits."""
 
+LayerPixels = NDArray[np.int16 | np.uint8 | np.uint16]
+"""Pixels as layers store them: the type of a layer is in `kernels.LAYERS`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
