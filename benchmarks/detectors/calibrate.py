@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from groundbreak.kernels import DETECTORS, empty_layers
 from groundbreak.kernels.phases.detector import fit_flagged, screen_pixels
 from groundbreak.kernels.phases.model import Candidates, Settings
-from groundbreak.kernels.phases.outcome import probability, signs_of_change, signs_of_dates, signs_of_end, log_odds
+from groundbreak.kernels.phases.outcome import log_odds, probability, signs_of_change, signs_of_dates, signs_of_end
 from groundbreak.pipeline.testing.hard_ground import hard_ground
 
 Floats = NDArray[np.float64]

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from groundbreak.kernels.phases.screen import ROUNDING
 from groundbreak.kernels.phases.series import CLIP, ROUGHNESS_OF_NOISE, SPIKE_RUN
 from groundbreak.kernels.types import Bools, Floats
 
@@ -63,5 +64,5 @@ def cusum(values: Floats, days: Floats, noise_floor: float) -> float:
     design = np.stack([np.ones(clear.sum())] + [f(k * phase) for k in (1, 2) for f in (np.cos, np.sin)], axis=1)
     rest = values[clear] - design @ np.linalg.lstsq(design, values[clear], rcond=None)[0]
     n = rest.size
-    spread = max(math.sqrt((rest**2).sum() / max(n - 5, 1)), noise_floor)
+    spread = max(math.sqrt((rest**2).sum() / max(n - 5, 1)), noise_floor, ROUNDING * abs(values[clear].mean()))
     return float(np.abs(np.cumsum(rest)).max() / (spread * math.sqrt(n)))

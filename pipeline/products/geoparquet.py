@@ -40,7 +40,7 @@ SITE_COLUMNS = pa.schema(
 
 
 def write_sites(output: Output, sites: Sequence[Site]) -> None:
-    """Write `sites.parquet`, a row a site in their order; no site is a file of no rows."""
+    """Write `sites.parquet`: a row for each site, in their order; where there is no site, a file without rows."""
     columns = {name: [_plain(name, getattr(site, name)) for site in sites] for name in SITE_COLUMNS.names}
     table = pa.table(columns, schema=SITE_COLUMNS.with_metadata({"geo": json.dumps(_geo(sites))}))
     buffer = io.BytesIO()
@@ -49,7 +49,7 @@ def write_sites(output: Output, sites: Sequence[Site]) -> None:
 
 
 def read_sites(output: Output) -> list[Site]:
-    """The sites of `sites.parquet`.
+    """Read the sites of `sites.parquet`, in the order of its rows.
 
     Raises
     ------
@@ -64,6 +64,7 @@ def read_sites(output: Output) -> list[Site]:
 
 
 def _plain(name: str, value: Any) -> Any:
+    """Return the value of a site's field as the file has it."""
     if name == "geometry":
         # RFC 7946 winds shells counter-clockwise, and readers on a sphere depend on it.
         return shapely.to_wkb(shapely.orient_polygons(value), output_dimension=2)
@@ -75,6 +76,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _value(name: str, value: Any) -> Any:
+    """Return the value of a site's field, from the file's."""
     if name == "geometry":
         return shapely.from_wkb(value)
     if name in ("growth", "sample"):
@@ -83,7 +85,7 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _geo(sites: Sequence[Site]) -> dict[str, Any]:
-    """The file's "geo" metadata."""
+    """Return the metadata that the file keeps under "geo"."""
     column: dict[str, Any] = {
         "encoding": "WKB",
         "geometry_types": sorted({site.geometry.geom_type for site in sites}),
