@@ -96,7 +96,7 @@ def house_height(house: Room) -> int:
 
 
 def read_rooms(contracts: Sequence[Mapping[str, Any]]) -> Room:
-    """The whole house, from the contracts that say what lies above what."""
+    """Read the whole house from the contracts that say what lies above what."""
     layers: dict[str, Sequence[str]] = {}
     for contract in contracts:
         if contract["type"] == "layers":
@@ -119,15 +119,17 @@ def shares(least: Sequence[float], width: float, gap: float) -> list[float]:
 
 
 def box(kind: str, x: float, y: float, width: float, height: float, radius: int) -> str:
+    """Return a rectangle with round corners, as SVG."""
     return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{radius}"/>'
 
 
 def text(kind: str, x: float, y: float, words: str, anchor: str = "start") -> str:
+    """Return a line of text, as SVG."""
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def draw_room(room: Room, x: float, y: float, width: float, height: float) -> Iterator[str]:
-    """A room and all that is in it; a module that stands alone on its floor is no higher than its name asks for."""
+    """Draw a room with all that is in it; a module that stands alone on its floor is as high as its name asks for."""
     if not room.floors:
         y, height = y + height - room_height(room), room_height(room)
         yield box("alone", x, y, width, height, 5)
@@ -161,7 +163,7 @@ def draw_house(house: Room, x: float, y: float, width: float, height: float) -> 
 
 
 def draw(whole: Room) -> str:
-    """The picture, as SVG."""
+    """Draw the picture, as SVG."""
     width = WIDTH - 2 * MARGIN
     lines = [text("note", MARGIN, MARGIN + 12, NOTE)]
     top: float = MARGIN + 28
@@ -186,6 +188,7 @@ def draw(whole: Room) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Write the picture, or check the one that is there, and return the exit code."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     picture = draw(read_rooms(contracts))
     if "--check" not in arguments:

@@ -2,8 +2,8 @@
 
 python -m benchmarks.detectors.calibrate [--seeds 1 2 3 4 5 6] [--pixels 3000]
 
-Prints CHANGE_WEIGHTS, END_WEIGHTS and DATE_WEIGHTS of `kernels.phases.outcome`, the setting `belief`, and how confidence holds on the seeds
-in --held. What it prints is copied by hand, and the detector's version raised.
+Prints CHANGE_WEIGHTS, END_WEIGHTS and DATE_WEIGHTS of `kernels.phases.outcome`, the setting `belief`, and how
+confidence holds on the seeds in --held. What it prints is copied by hand, and the detector's version raised.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ def logistic(features: Sequence[Floats], target: NDArray[np.bool_]) -> list[floa
 
 
 def fit_over(found: Candidates, halt: Floats) -> list[float]:
-    """Fit END_WEIGHTS: works that ended against works that go on, the bound where ONGOING of the latter are called over."""
+    """Fit END_WEIGHTS: works that ended against works that go on.
+
+    The bound lies where the share ONGOING of the latter are called over.
+    """
     signs = signs_of_end(found)
     weights = logistic(signs, np.isfinite(halt))
     weights[0] -= float(np.quantile(log_odds(weights, signs)[~np.isfinite(halt)], 1 - ONGOING))

@@ -64,7 +64,7 @@ class Environment:
 
     def install(self, *arguments: str | Path) -> None:
         """Install with ``uv pip install``, no dependencies, the build backend being that of the tests."""
-        command = [sys.executable, "-m", "uv", "pip", "install", "--python", self.python, "--no-deps"]
+        command: list[str | Path] = [sys.executable, "-m", "uv", "pip", "install", "--python", self.python, "--no-deps"]
         run_well([*command, "--no-build-isolation", *arguments], self.folder)
 
     def install_namesakes(self) -> None:

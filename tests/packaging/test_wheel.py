@@ -45,7 +45,7 @@ for name in ("groundbreak", "cluster", "kernels"):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, the wheel made from it, and in ``tree`` the wheel made from the repository."""
+    """Make a folder with the sdist, the wheel made from it, and in ``tree`` the wheel made from the repository."""
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir"]
     run_well([*build, folder, ROOT], folder)
@@ -55,13 +55,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(built: Path) -> Path:
-    """The wheel made from the repository."""
+    """Return the path of the wheel made from the repository."""
     return built / "tree" / f"groundbreak-{__version__}-py3-none-any.whl"
 
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """The wheel, installed after the packages that have the names of our folders."""
+    """Install the wheel after the packages that have the names of our folders."""
     found = Environment.create(tmp_path_factory.mktemp("environment") / "venv")
     found.install_namesakes()
     found.install(wheel)
@@ -70,7 +70,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Enviro
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The folder of a user who has modules with the names of our folders."""
+    """Make the folder of a user who has modules with the names of our folders."""
     for name in PARTS:
         (tmp_path / f"{name}.py").write_text('OWNER = "the user"\n')
     return tmp_path
@@ -116,7 +116,8 @@ def test_the_command_works_beside_them(environment: Environment, project: Path) 
         assert environment.run(*first, "--version", folder=project).stdout.strip() == __version__
         refused = environment.run(*first, "plan", "absent.toml", folder=project)
         assert (refused.returncode, refused.stdout) == (2, "")
-        assert refused.stderr.startswith("groundbreak: ") and "must exist" in refused.stderr
+        assert refused.stderr.startswith("groundbreak: ")
+        assert "must exist" in refused.stderr
 
 
 def test_removing_it_leaves_the_others(environment: Environment, wheel: Path, project: Path) -> None:
@@ -124,7 +125,8 @@ def test_removing_it_leaves_the_others(environment: Environment, wheel: Path, pr
     assert environment.run(*pip, "uninstall", "--yes", "groundbreak", folder=project).returncode == 0
     try:
         kept = {path.parent.name for path in environment.packages.glob("*/__init__.py")}
-        assert {"cluster", "kernels"} <= kept and "groundbreak" not in kept
+        assert {"cluster", "kernels"} <= kept
+        assert "groundbreak" not in kept
     finally:
         environment.install(wheel)
 
