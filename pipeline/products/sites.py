@@ -11,8 +11,10 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import numpy as np
+import pyarrow as pa
 import shapely
 from scipy import sparse
 from shapely.geometry.base import BaseGeometry
@@ -37,46 +39,52 @@ JOIN_PIXELS = 1.5
 EPOCH = dt.date(1970, 1, 1)
 """The date from which days are counted."""
 
+_GROWTH = pa.list_(pa.struct([("date", pa.date32()), ("area_m2", pa.float64())]))
+_POINTS = pa.list_(pa.struct([("x", pa.float64()), ("y", pa.float64())]))
+
 
 @dataclass(frozen=True)
 class Site:
-    """Connected changed ground, with its dates."""
+    """Connected changed ground, with its dates: a row of `sites.parquet`.
 
-    id: str
+    The file's columns are these fields, in their order and of the Arrow type that stands beside each.
+    """
+
+    id: Annotated[str, pa.string()]
     """"site-0001" is the largest."""
-    geometry: BaseGeometry
-    """Polygon or MultiPolygon in lon/lat, valid, split at the antimeridian."""
-    epsg: int
-    """EPSG code of its main zone, which holds most of its pixels."""
-    status: str
+    status: Annotated[str, pa.string()]
     """halted, active, or resumed (active again after a halt)."""
-    onset: dt.date
+    onset: Annotated[dt.date, pa.date32()]
     """When change began."""
-    onset_earliest: dt.date
+    onset_earliest: Annotated[dt.date, pa.date32()]
     """Begin of the onset's interval."""
-    onset_latest: dt.date
+    onset_latest: Annotated[dt.date, pa.date32()]
     """End of the onset's interval."""
-    halt: dt.date | None
+    halt: Annotated[dt.date | None, pa.date32()]
     """When change stopped; None unless the site is halted."""
-    halt_earliest: dt.date | None
+    halt_earliest: Annotated[dt.date | None, pa.date32()]
     """Begin of the halt's interval."""
-    halt_latest: dt.date | None
+    halt_latest: Annotated[dt.date | None, pa.date32()]
     """End of the halt's interval."""
-    area_m2: float
+    area_m2: Annotated[float, pa.float64()]
     """Area of the polygon in UTM metres: changed pixels, the gaps that were closed between them, and enclosed holes
     that are smaller than the least area of a site."""
-    n_pixels: int
+    n_pixels: Annotated[int, pa.int64()]
     """Changed pixels."""
-    confidence: int
+    confidence: Annotated[int, pa.uint8()]
     """Median of its pixels' confidence, 0-100."""
-    n_changes: int
+    n_changes: Annotated[int, pa.uint8()]
     """Number of separate activities of the pixel that has most of them."""
-    growth: tuple[tuple[dt.date, float], ...]
-    """(last day of a month, m2 of pixels changed by then), month by month from the first pixel onset to the last."""
-    quality: tuple[str, ...]
+    quality: Annotated[tuple[str, ...], pa.list_(pa.string())]
     """Names of the quality bits that more than half of its pixels carry; faults_in_region where any does."""
-    sample: tuple[tuple[float, float], ...] = field(repr=False)
+    growth: Annotated[tuple[tuple[dt.date, float], ...], _GROWTH]
+    """(last day of a month, m2 of pixels changed by then), month by month from the first pixel onset to the last."""
+    epsg: Annotated[int, pa.int32()]
+    """EPSG code of its main zone, which holds most of its pixels."""
+    sample: Annotated[tuple[tuple[float, float], ...], _POINTS] = field(repr=False)
     """(x, y) of the centres of at most 200 changed pixels in its main zone, evenly spread over it, in metres."""
+    geometry: Annotated[BaseGeometry, pa.binary()]
+    """Polygon or MultiPolygon in lon/lat, valid, split at the antimeridian."""
 
 
 def find_sites(output: Output, epsgs: Sequence[int], *, min_area_m2: float) -> list[Site]:
