@@ -20,16 +20,14 @@ import pyarrow.parquet as pq
 import requests
 import rustac
 from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from groundbreak.pipeline.access import hrefs
 from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.access.retries import catalog_retries
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import Json, RawItem
 
-RETRY_BACKOFF_S = 0.5
-"""Seconds before the second retry of a request; each further one waits twice as long."""
 TIMEOUT = (10, 120)
 """Seconds to connect, and between bytes."""
 
@@ -40,15 +38,8 @@ class _Session(requests.Session):
     def __init__(self, allow_hosts: tuple[str, ...]) -> None:
         super().__init__()
         self.allow_hosts = allow_hosts
-        retry = Retry(
-            total=5,
-            connect=2,
-            backoff_factor=RETRY_BACKOFF_S,
-            status_forcelist=(429, 500, 502, 503, 504),
-            allowed_methods=None,
-        )
         for scheme in ("http://", "https://"):
-            self.mount(scheme, HTTPAdapter(max_retries=retry))
+            self.mount(scheme, HTTPAdapter(max_retries=catalog_retries()))
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a request, unless the policy refuses its address."""

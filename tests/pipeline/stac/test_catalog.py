@@ -18,9 +18,10 @@ import requests
 import rustac
 import shapely
 
+from groundbreak.pipeline.access import retries
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
-from groundbreak.pipeline.stac import catalog, reader
+from groundbreak.pipeline.stac import catalog
 from groundbreak.pipeline.stac.catalog import read_items
 from groundbreak.pipeline.stac.items import RawItem
 from tests.stac import AREA, BOX, collection, pc_item, reply, serve, stac_api
@@ -50,7 +51,7 @@ def ids(raws: list[RawItem]) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "RETRY_BACKOFF_S", 0.0)
+    monkeypatch.setattr(retries, "CATALOG_BACKOFF_S", 0.0)
 
 
 def test_a_feature_collection_relative_to_the_configuration(tmp_path: Path) -> None:
