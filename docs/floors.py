@@ -96,7 +96,7 @@ def house_height(house: Room) -> int:
 
 
 def read_rooms(contracts: Sequence[Mapping[str, Any]]) -> Room:
-    """Read the whole house from the contracts that say what lies above what."""
+    """Make the whole of the rooms, from the contracts that say what lies above what."""
     layers: dict[str, Sequence[str]] = {}
     for contract in contracts:
         if contract["type"] == "layers":
@@ -119,17 +119,17 @@ def shares(least: Sequence[float], width: float, gap: float) -> list[float]:
 
 
 def box(kind: str, x: float, y: float, width: float, height: float, radius: int) -> str:
-    """Return a rectangle with round corners, as SVG."""
+    """Give a rectangle, rounded at its corners."""
     return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{radius}"/>'
 
 
 def text(kind: str, x: float, y: float, words: str, anchor: str = "start") -> str:
-    """Return a line of text, as SVG."""
+    """Give a line of text."""
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def draw_room(room: Room, x: float, y: float, width: float, height: float) -> Iterator[str]:
-    """Draw a room with all that is in it; a module that stands alone on its floor is as high as its name asks for."""
+    """Draw a room and all that is in it; a module alone on its floor is no higher than its name asks for."""
     if not room.floors:
         y, height = y + height - room_height(room), room_height(room)
         yield box("alone", x, y, width, height, 5)
@@ -188,7 +188,7 @@ def draw(whole: Room) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the picture, or check the one that is there, and return the exit code."""
+    """Write the picture, or with ``--check`` say whether it is what the contracts give."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     picture = draw(read_rooms(contracts))
     if "--check" not in arguments:

@@ -79,14 +79,14 @@ def on_page_markdown(markdown: str, /, *, page: Page, config: MkDocsConfig, file
 
 
 def _unreleased() -> str:
-    """Return the notes in changes/, as the next release will have them."""
+    """Collect the notes in changes/, as the next release will have them."""
     command = [sys.executable, "-m", "towncrier", "build", "--draft", "--version", "Unreleased", "--date", ""]
     notes = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603
     return "\n" + notes.replace("## Unreleased ()", "## Unreleased")
 
 
 def _page(target: str) -> str | None:
-    """Return the page of a path in the repository."""
+    """Find the page of a path in the repository."""
     if target == "docs/decisions":
         return DECISIONS
     return TAKEN_IN.get(target, target.removeprefix("docs/") if target.startswith("docs/") else None)

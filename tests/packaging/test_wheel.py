@@ -45,7 +45,7 @@ for name in ("groundbreak", "cluster", "kernels"):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder with the sdist, the wheel made from it, and in ``tree`` the wheel made from the repository."""
+    """Build a folder with the sdist, the wheel made from it, and in ``tree`` the wheel made from the repository."""
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir"]
     run_well([*build, folder, ROOT], folder)
@@ -55,7 +55,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(built: Path) -> Path:
-    """Return the path of the wheel made from the repository."""
+    """Return the wheel made from the repository."""
     return built / "tree" / f"groundbreak-{__version__}-py3-none-any.whl"
 
 
