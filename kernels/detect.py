@@ -99,7 +99,7 @@ def _days(dates: NDArray[np.datetime64]) -> Ints:
 
 
 def _stack(values: NDArray[np.floating[Any]], n_time: int) -> tuple[NDArray[np.float32], tuple[int, ...]]:
-    """(index, time, pixel) float32 and the shape of the pixels."""
+    """Bring ``values`` to (index, time, pixel) float32, and return the shape of the pixels too."""
     if values.dtype.kind != "f":
         raise ValueError(
             f"values: must be floating point with NaN where not clear, got {values.dtype}; mask and cast them"

@@ -32,13 +32,18 @@ DEFAULT_INDICES = ("ndvi", "bsi", "swir")
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A spectral index; ``formula`` takes the reflectance arrays of ``bands``, in that order."""
+    """A spectral index."""
 
     name: str
+    """By which it is chosen."""
     bands: tuple[str, ...]
+    """Canonical names of the bands that it needs."""
     formula: Callable[..., Reflectance]
+    """Takes their reflectance arrays, in that order."""
     meaning: str
+    """What a high value shows."""
     source: str
+    """Where the formula was published."""
 
 
 def _ratio(numerator: Reflectance, denominator: Reflectance) -> Reflectance:
@@ -51,19 +56,22 @@ def _ratio(numerator: Reflectance, denominator: Reflectance) -> Reflectance:
 
 
 def _difference(a: Reflectance, b: Reflectance) -> Reflectance:
-    """Normalised difference (a - b) / (a + b)."""
+    """Compute the normalised difference (a - b) / (a + b)."""
     return _ratio(a - b, a + b)
 
 
 def _bare_soil(blue: Reflectance, red: Reflectance, nir: Reflectance, swir16: Reflectance) -> Reflectance:
+    """Compute the bare-soil index (Rikimaru et al. 2002)."""
     return _ratio((swir16 + red) - (nir + blue), (swir16 + red) + (nir + blue))
 
 
 def _itself(band: Reflectance) -> Reflectance:
+    """Return the band."""
     return band
 
 
 def _brightness(blue: Reflectance, green: Reflectance, red: Reflectance, nir: Reflectance) -> Reflectance:
+    """Compute the mean of the 10 m bands."""
     return np.asarray((blue + green + red + nir) / np.float32(4), np.float32)
 
 
@@ -95,6 +103,7 @@ INDICES: dict[str, Index] = {
 
 
 def _lookup(name: str) -> Index:
+    """Look up an index, or a band as an index of itself."""
     if name in INDICES:
         return INDICES[name]
     if name in BANDS:
@@ -106,7 +115,7 @@ def _lookup(name: str) -> Index:
 
 
 def bands_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Bands that the indices ``names`` need, each once, in canonical order.
+    """List the bands that the indices ``names`` need, each once, in canonical order.
 
     Raises
     ------

@@ -51,13 +51,18 @@ WEAK_DAYS = 330.0
 
 @dataclass(frozen=True, slots=True)
 class LayerSpec:
-    """One layer: its name, NumPy dtype, fill, meaning, and CF units where it has any."""
+    """One layer of the result."""
 
     name: str
+    """As in a store and in `Layers`."""
     dtype: str
+    """NumPy dtype."""
     fill: int
+    """Value of pixels that have none."""
     meaning: str
+    """In a line."""
     units: str | None = None
+    """CF units, where it has any."""
 
 
 _DAYS = "days since 1970-01-01"
@@ -156,6 +161,6 @@ class Layers(NamedTuple):
 
 
 def empty_layers(shape: tuple[int, ...]) -> Layers:
-    """Layers of ``shape`` that hold their fills: what a pixel outside the area looks like."""
+    """Make layers of ``shape`` that hold their fills: what a pixel outside the area looks like."""
     arrays: list[Any] = [np.full(shape, spec.fill, spec.dtype) for spec in LAYERS.values()]
     return Layers(*arrays)

@@ -18,12 +18,7 @@ from groundbreak.kernels.types import Ints
 
 
 class Run(Protocol):
-    """A detector on flat pixels.
-
-    ``values`` (index, time, pixel) float32, NaN = not clear; ``days`` (time,) int64 days since
-    1970-01-01, increasing; ``snow`` (time, pixel) bool or None; ``history_end`` days or None;
-    ``params`` every default, overridden. Returns layers of shape (pixel,).
-    """
+    """How a detector, or its twin, is called."""
 
     def __call__(
         self,
@@ -32,23 +27,42 @@ class Run(Protocol):
         snow: NDArray[np.bool_] | None,
         history_end: int | None,
         params: dict[str, float],
-    ) -> Layers: ...
+    ) -> Layers:
+        """Detect changes of flat pixels.
+
+        Parameters
+        ----------
+        values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+        days : (time,) int64, days since 1970-01-01, increasing
+        snow : (time, pixel) bool, where an observation was masked as snow; or None
+        history_end : days since 1970-01-01 after which an onset is sought; or None
+        params : every parameter of the detector
+
+        Returns
+        -------
+        Layers of shape (pixel,).
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """A detector: its kernel, its slow twin, and its parameters with defaults and meanings.
-
-    ``version`` rises whenever results change: it is part of the detection digest.
-    """
+    """A detector: its kernel, its slow twin, and its parameters with defaults and meanings."""
 
     name: str
+    """By which it is chosen."""
     version: int
+    """Rises whenever results change: it is part of the detection digest."""
     run: Run
+    """The kernel."""
     twin: Run
+    """The slow twin, the oracle of the tests."""
     defaults: Mapping[str, float]
+    """Every parameter, and its value where none is given."""
     meaning: str
+    """In a line."""
     parameters: Mapping[str, str]
+    """What each parameter means, with its unit."""
 
 
 _MONITORING = {

@@ -2,8 +2,8 @@
 
 python -m benchmarks.detectors.calibrate [--seeds 1 2 3 4 5 6] [--pixels 3000]
 
-Prints CHANGED, OVER and DATED of `kernels.phases.outcome`, the setting `belief`, and how confidence holds on the seeds
-in --held. What it prints is copied by hand, and the detector's version raised.
+Prints CHANGE_WEIGHTS, END_WEIGHTS and DATE_WEIGHTS of `kernels.phases.outcome`, the setting `belief`, and how
+confidence holds on the seeds in --held. What it prints is copied by hand, and the detector's version raised.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from groundbreak.kernels import DETECTORS, empty_layers
 from groundbreak.kernels.phases.detector import fit_flagged, screen_pixels
 from groundbreak.kernels.phases.model import Candidates, Settings
-from groundbreak.kernels.phases.outcome import probability, signs_of_change, signs_of_dates, signs_of_end, weigh
+from groundbreak.kernels.phases.outcome import log_odds, probability, signs_of_change, signs_of_dates, signs_of_end
 from groundbreak.pipeline.testing.hard_ground import hard_ground
 
 Floats = NDArray[np.float64]
@@ -65,10 +65,13 @@ def logistic(features: Sequence[Floats], target: NDArray[np.bool_]) -> list[floa
 
 
 def fit_over(found: Candidates, halt: Floats) -> list[float]:
-    """Fit OVER: works that ended against works that go on, the bound where ONGOING of the latter are called over."""
+    """Fit END_WEIGHTS: works that ended against works that go on.
+
+    The bound lies where the share ONGOING of the latter are called over.
+    """
     signs = signs_of_end(found)
     weights = logistic(signs, np.isfinite(halt))
-    weights[0] -= float(np.quantile(weigh(weights, signs)[~np.isfinite(halt)], 1 - ONGOING))
+    weights[0] -= float(np.quantile(log_odds(weights, signs)[~np.isfinite(halt)], 1 - ONGOING))
     return weights
 
 
@@ -87,17 +90,17 @@ def main() -> None:
     found, onset, halt, n_changed = all_candidates(options.seeds, options.pixels)
     changed = np.isfinite(onset)
     belief = logistic(signs_of_change(found), changed)
-    show("CHANGED", belief)
-    odds = weigh(belief, signs_of_change(found))
+    show("CHANGE_WEIGHTS", belief)
+    odds = log_odds(belief, signs_of_change(found))
     least = np.sort(odds[changed])[-round(RECALL * n_changed)]
     print(f"belief = {probability(least):.3f}, of stable candidates reported: {(odds[~changed] >= least).mean():.3f}")
     reported, ended = odds >= least, changed & found["ends"] & (odds >= least)
-    show("OVER", fit_over(found[ended], halt[ended]))
+    show("END_WEIGHTS", fit_over(found[ended], halt[ended]))
     dates = logistic([sign[reported] for sign in dated(found, belief)], near(found, onset)[reported])
-    show("DATED", dates)
+    show("DATE_WEIGHTS", dates)
     found, onset, _, _ = all_candidates(options.held, options.pixels)
-    reported = weigh(belief, signs_of_change(found)) >= least
-    stated = 100 * probability(weigh(dates, dated(found, belief)))[reported]
+    reported = log_odds(belief, signs_of_change(found)) >= least
+    stated = 100 * probability(log_odds(dates, dated(found, belief)))[reported]
     true = near(found, onset)[reported]
     for low in range(0, 100, 10):
         part = (stated >= low) & (stated < low + 10)
@@ -107,7 +110,7 @@ def main() -> None:
 
 def dated(found: Candidates, belief: Sequence[float]) -> list[Floats]:
     """Return the two signs of signs_of_dates, (candidate,) each, with the log odds of change that ``belief`` gives."""
-    return [weigh(belief, signs_of_change(found)), signs_of_dates(found)[1]]
+    return [log_odds(belief, signs_of_change(found)), signs_of_dates(found)[1]]
 
 
 def show(name: str, weights: Sequence[float]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-TOGETHER = 4
+DATES_TOGETHER = 4
 """Dates that one call of `gram` adds: each sum is read and written once for four dates."""
 
 Rows = NDArray[Any]
@@ -15,24 +15,34 @@ Rows = NDArray[Any]
 
 
 class Design(NamedTuple):
-    """A seasonal regression on ``n_time`` dates: level, ``harmonics`` of the year, and a trend or none.
+    """A seasonal regression on a list of dates: level, harmonics of the year, and a trend or none.
 
-    ``terms`` (time, term): 1, cos, sin of each harmonic, t. ``products`` (time, product): functions whose weighted sums
-    hold every product of two terms. ``first``, ``second`` (pair,) positions, ``a``, ``b`` (pair,) factors: the sum of
-    the product of terms i >= j is a * sums[first] + b * sums[second], at pair i (i + 1) / 2 + j. Both tables have
-    rows of zeros up to a multiple of ``TOGETHER``.
+    The sum over dates of the product of terms i >= j is ``a * sums[first] + b * sums[second]``, all four at pair
+    i (i + 1) / 2 + j, where ``sums`` are those of ``products``. Both tables have rows of zeros up to a multiple of
+    ``DATES_TOGETHER``.
     """
 
     terms: Rows
+    """(time, term) float: 1, cos and sin of each harmonic, and t where there is a trend."""
     products: Rows
+    """(time, product) float: functions of time whose weighted sums hold every product of two terms."""
     first: NDArray[np.int64]
+    """(pair,) int64: position of the first of two products."""
     second: NDArray[np.int64]
+    """(pair,) int64: position of the second of them."""
     a: Rows
+    """(pair,) float: factor of the first."""
     b: Rows
+    """(pair,) float: factor of the second."""
 
 
 def waves(days: NDArray[np.int64], harmonics: int) -> list[NDArray[np.float64]]:
-    """(time,) each: 1, then cos and sin of each harmonic of the year."""
+    """Return 1, then cos and sin of each of ``harmonics`` of the year, (time,) float64 each.
+
+    Parameters
+    ----------
+    days : (time,) int64, days since 1970-01-01
+    """
     phase = 2 * np.pi * days / 365.25
     return [np.ones(days.size)] + [f(k * phase) for k in range(1, harmonics + 1) for f in (np.cos, np.sin)]
 
@@ -44,10 +54,18 @@ def make_design(
     dtype: type[np.floating[Any]],
     n_history: int | None = None,
 ) -> Design:
-    """Design of ``days`` (time,) int64 since 1970-01-01.
+    """Make the design of a seasonal regression.
 
     The product of two harmonics is half the sum of two others, so that with two harmonics and a trend 15 sums do for
     21 pairs. Time runs from -1 to 1, over the first ``n_history`` dates where only those are fitted.
+
+    Parameters
+    ----------
+    days : (time,) int64, days since 1970-01-01, increasing
+    harmonics : number of harmonics of the year
+    trend : whether there is a trend
+    dtype : float32 or float64, of the tables
+    n_history : number of dates that are fitted; None for all
     """
     fitted = days[:n_history]
     centre, half = ((fitted[0] + fitted[-1]) / 2, max((fitted[-1] - fitted[0]) / 2, 1)) if fitted.size else (0.0, 1.0)
@@ -64,7 +82,7 @@ def make_design(
                 pairs.append((full + j, 0, 1.0, 0.0))
             else:
                 pairs.append(_product(i, j))
-    padded = -(-days.size // TOGETHER) * TOGETHER
+    padded = -(-days.size // DATES_TOGETHER) * DATES_TOGETHER
 
     def table(columns: list[NDArray[np.float64]]) -> Rows:
         out = np.zeros((padded, len(columns)), dtype)
@@ -78,7 +96,7 @@ def make_design(
 
 
 def _product(i: int, j: int) -> tuple[int, int, float, float]:
-    """The product of waves i >= j as two waves: cos a cos b = (cos(a - b) + cos(a + b)) / 2, and so on."""
+    """Write the product of waves i >= j as a sum of two: cos a cos b = (cos(a - b) + cos(a + b)) / 2, and so on."""
     m, n = (i + 1) // 2, (j + 1) // 2
 
     def cosine(k: int) -> int:

@@ -13,7 +13,7 @@ LOG_2 = 0.6931471805599453
 
 
 def _reinterpret(to: Any, given: Any) -> Any:
-    """An intrinsic that reads the 64 bits of a number as another type: one that costs nothing."""
+    """Make an intrinsic that reads the 64 bits of a number as another type; it costs nothing."""
 
     def typed(_context: Any, _value: Any) -> Any:
         def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -25,7 +25,7 @@ def _reinterpret(to: Any, given: Any) -> Any:
 
 
 bits_of = _reinterpret(types.int64, types.float64)
-"""Of a float64, as int64."""
+"""The bits of a float64, as int64."""
 
 number_of = _reinterpret(types.float64, types.int64)
 """The float64 with the bits of an int64."""
@@ -33,7 +33,7 @@ number_of = _reinterpret(types.float64, types.int64)
 
 @lane
 def log(x: float) -> float:
-    """Natural logarithm of a positive normal float64 number, to a few units in the last place.
+    """Compute the natural logarithm of a positive normal float64 number, to a few units in the last place.
 
     x = 2^e m with m near 1, and log m = 2 atanh((m - 1) / (m + 1)) by its series. It is arithmetic alone, so that a
     loop over lanes stays vectorised; the library's logarithm is a call a lane and measured four times slower.

@@ -31,7 +31,14 @@ def add(x: Rows, out: Rows) -> None:
 
 @lane
 def floor_variance(n: Rows, n_terms: int, size: Rows, spread: Rows) -> None:
-    """From sums of squared residuals to the noise's variance, never below the rounding of the values."""
+    """Turn sums of squared residuals into the noise's variance, never below the rounding of the values.
+
+    Parameters
+    ----------
+    n : (LANES,) clear observations of the history; n_terms : terms that were fitted to them
+    size : (LANES,) sums of the squared values
+    spread : (LANES,) in: sums of the squared residuals, out: variance
+    """
     terms, least = spread.dtype.type(n_terms), spread.dtype.type(PRECISION * PRECISION)
     for p in range(spread.size):
         spread[p] = max(spread[p] / (n[p] - terms), least * size[p] / n[p])
@@ -45,14 +52,14 @@ def add_products(x: Rows, y: Rows, out: Rows) -> None:
 
 
 @lane
-def count(weight: Rows, out: Counts) -> None:
+def count_clear(weight: Rows, out: Counts) -> None:
     """Add a date's weights to the numbers of clear observations."""
     for p in range(out.size):
         out[p] += np.uint64(weight[p])
 
 
 @lane
-def keep(total: Rows, count: Counts, past: Rows) -> None:
+def store_sums(total: Rows, count: Counts, past: Rows) -> None:
     """Write the sums so far to ``past`` (observation, LANES), at the number of observations of each lane."""
     for p in range(total.size):
         past[count[p], p] = total[p]
@@ -60,7 +67,7 @@ def keep(total: Rows, count: Counts, past: Rows) -> None:
 
 @lane
 def window_sum(total: Rows, count: Counts, width: Counts, past: Rows, out: Rows) -> None:
-    """Sum over the last ``width`` observations of each lane."""
+    """Sum the residuals of the last ``width`` observations of each lane, out of the sums that `store_sums` has kept."""
     for p in range(out.size):
         out[p] = total[p] - past[count[p] - width[p], p]
 
@@ -86,7 +93,14 @@ def find_near(
 
 @helper
 def outside(process: float, spread: float, t: float, n: float, limit: float, window: float) -> bool:
-    """Whether the process is outside its bound, both times s sqrt(n); ``limit`` is c^2."""
+    """Return whether a process is outside its bound, by the published formulas (see `kernels.monitoring.monitor`).
+
+    Parameters
+    ----------
+    process : the process times s sqrt(n); spread : s^2
+    t, n : clear observations so far, and in the history
+    limit : c^2; window : h of the MOSUM, 0 for the CUSUM
+    """
     if window > 0:  # noqa: SIM108 - two formulas, two lines
         bound = 2.0 * n * limit * max(np.log(t / n), 1.0)
     else:
@@ -96,7 +110,7 @@ def outside(process: float, spread: float, t: float, n: float, limit: float, win
 
 @helper
 def own_variance(n: float, m: float, far: float, width: float) -> float:
-    """Variance of the squared process over its squared bound for c = 1, at its end, under white noise.
+    """Return the variance of a process over its squared bound for c = 1, at its end, under white noise.
 
     A fitted trend is extrapolated, so that later residuals share an error far larger than their noise. ``far`` is the
     variance of the mean prediction of the m later observations, in units of the noise: that of their sum is

@@ -5,10 +5,10 @@ loop over the lanes of a few rows, so that LLVM turns it into vector instruction
 depends on a lane's neighbours. Blocks are always full (the last is padded with NaN), so a pixel's result cannot
 depend on where in a block it stood.
 
-    load       rows of a block to numbers and weights (1 clear, 0 not); `first` begins a date,
+    load       rows of a block to numbers and weights (1 clear, 0 not); `load_first` begins a date,
                `load_dates` takes four
     gram       add dates to weighted sums of the design
-    normal     those sums as the normal equations
+    normal     those sums as the normal equations (`kernels.lanes.cholesky`)
     solve      Cholesky factor of the normal equations, and the coefficients
     residual   what the coefficients leave of four dates
     update     a running process: cumulative sum, and its extremes
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from groundbreak.kernels.lanes.design import TOGETHER, Design, Rows
+from groundbreak.kernels.lanes.design import DATES_TOGETHER, Rows
 from groundbreak.kernels.lanes.jit import helper, lane
 
 LANES = 512
@@ -33,7 +33,12 @@ LANES = 512
 
 
 def whole_blocks(values: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """(pixels, values) of the whole blocks of (..., pixel) values, and of the rest, padded with NaN to one more."""
+    """Yield the pixels and the values of all whole blocks, then of the rest, padded with NaN to one more block.
+
+    Parameters
+    ----------
+    values : (..., pixel) float
+    """
     n_pixel = values.shape[-1]
     full = n_pixel // LANES * LANES
     if full:
@@ -45,8 +50,8 @@ def whole_blocks(values: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
 
 
 @helper
-def clear(values: NDArray[Any], t: int, pixel: int) -> bool:
-    """Whether an observation of (index, time, pixel) values is clear in every index."""
+def is_clear(values: NDArray[Any], t: int, pixel: int) -> bool:
+    """Return whether date t of a pixel of (index, time, pixel) float values is finite in every index."""
     every = True
     for k in range(values.shape[0]):  # without a branch: half of them would be guessed wrong
         every = every & (abs(values[k, t, pixel]) < np.inf)
@@ -55,9 +60,16 @@ def clear(values: NDArray[Any], t: int, pixel: int) -> bool:
 
 @helper
 def find_clear(values: NDArray[Any], pixel: int, t: int, step: int) -> int:
-    """First clear position from ``t`` on, in steps of 1 or -1; n_time or -1 where there is none. Not in lanes: it ends
-    after a few looks."""
-    while 0 <= t < values.shape[1] and not clear(values, t, pixel):
+    """Return the first clear date of a pixel from ``t`` on; the number of dates, or -1, where there is none.
+
+    It looks at one pixel, and ends after a few looks.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float; NaN or infinite = not clear
+    step : 1 to look forwards, -1 to look backwards
+    """
+    while 0 <= t < values.shape[1] and not is_clear(values, t, pixel):
         t += step
     return t
 
@@ -71,7 +83,7 @@ def fill(value: float, out: Rows) -> None:
 
 
 @lane
-def first(row: Rows, weight: Rows, out: Rows) -> None:
+def load_first(row: Rows, weight: Rows, out: Rows) -> None:
     """Take the first row of a date, which sets the weights: 1 where it is finite."""
     zero, one, limit = out.dtype.type(0), out.dtype.type(1), row.dtype.type(np.inf)
     for p in range(weight.size):
@@ -99,15 +111,23 @@ def drop(weight: Rows, out: Rows) -> None:
 
 @helper
 def load_dates(values: NDArray[Any], t: int, start: int, weight: Rows, x: NDArray[Any]) -> None:
-    """Dates t to t + TOGETHER of a block: weights (date, LANES), and values (index, date, LANES), 0 where not clear."""
+    """Load a group of dates of a block, t and those after it; dates beyond the last have no weight.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32 or float64; NaN or infinite = not clear
+    t, start : first date of the group, first pixel of the block
+    weight : (DATES_TOGETHER, LANES), out: 1 where clear in every index, else 0
+    x : (index, DATES_TOGETHER, LANES), out: the values, 0 where not clear
+    """
     n_index, n_time, _ = values.shape
     stop = start + LANES
-    for q in range(TOGETHER):
+    for q in range(DATES_TOGETHER):
         if t + q >= n_time:
             fill(0, weight[q])
             x[:, q] = 0
             continue
-        first(values[0, t + q, start:stop], weight[q], x[0, q])
+        load_first(values[0, t + q, start:stop], weight[q], x[0, q])
         for k in range(1, n_index):
             load(values[k, t + q, start:stop], weight[q], x[k, q])
         if n_index > 1:
@@ -147,12 +167,12 @@ def _add_one(factors: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows, total: Rows)
 
 @lane
 def gram(factors: Rows, x: Rows, sums: Rows) -> None:
-    """sums[a] += sum over four dates q of factors[q, a] * x[q].
+    """Add four dates q to sums: ``sums[a] += factors[q, a] * x[q]``.
 
     Parameters
     ----------
-    factors : (TOGETHER, a), rows of ``Design.products`` (x: weights) or ``Design.terms`` (x: values)
-    x : (TOGETHER, LANES); sums : (a, LANES), in, out
+    factors : (DATES_TOGETHER, a), rows of ``Design.products`` (x: weights) or ``Design.terms`` (x: values)
+    x : (DATES_TOGETHER, LANES); sums : (a, LANES), in, out
     """
     n = factors.shape[1]
     for a in range(0, n - 2, 3):
@@ -162,69 +182,6 @@ def gram(factors: Rows, x: Rows, sums: Rows) -> None:
         _add_two(factors[:, a : a + 2], x[0], x[1], x[2], x[3], sums[a], sums[a + 1])
     if n % 3 == 1:
         _add_one(factors[:, a], x[0], x[1], x[2], x[3], sums[a])
-
-
-@lane
-def _mix(a: float, first: Rows, b: float, second: Rows, out: Rows) -> None:
-    for p in range(out.size):
-        out[p] = a * first[p] + b * second[p]
-
-
-@lane
-def normal(design: Design, sums: Rows, matrix: Rows) -> None:
-    """The normal equations' matrix, (pair, LANES), from the sums of `gram` over the weights."""
-    for pair in range(design.first.size):
-        _mix(design.a[pair], sums[design.first[pair]], design.b[pair], sums[design.second[pair]], matrix[pair])
-
-
-@lane
-def _subtract(x: Rows, y: Rows, out: Rows) -> None:
-    for p in range(out.size):
-        out[p] -= x[p] * y[p]
-
-
-@lane
-def scale(factor: Rows, out: Rows) -> None:
-    """Multiply a row by another."""
-    for p in range(out.size):
-        out[p] *= factor[p]
-
-
-@lane
-def _inverse_root(least: float, out: Rows) -> None:
-    one, least = out.dtype.type(1), out.dtype.type(least)
-    for p in range(out.size):
-        out[p] = one / np.sqrt(max(out[p], least))
-
-
-@lane
-def factor(matrix: Rows, n_terms: int, least: float) -> None:
-    """Cholesky factor in place, (pair, LANES); its diagonal holds reciprocals, of pivots no smaller than ``least``."""
-    for j in range(n_terms):
-        row = j * (j + 1) // 2
-        for k in range(j):
-            _subtract(matrix[row + k], matrix[row + k], matrix[row + j])
-        _inverse_root(least, matrix[row + j])
-        for i in range(j + 1, n_terms):
-            at = i * (i + 1) // 2
-            for k in range(j):
-                _subtract(matrix[at + k], matrix[row + k], matrix[at + j])
-            scale(matrix[row + j], matrix[at + j])
-
-
-@lane
-def solve(matrix: Rows, right: Rows) -> None:
-    """Solve for one right side (term, LANES) in place, with the factor of `factor`."""
-    n_terms = right.shape[0]
-    for i in range(n_terms):
-        row = i * (i + 1) // 2
-        for k in range(i):
-            _subtract(matrix[row + k], right[k], right[i])
-        scale(matrix[row + i], right[i])
-    for i in range(n_terms - 1, -1, -1):
-        for k in range(i + 1, n_terms):
-            _subtract(matrix[k * (k + 1) // 2 + i], right[k], right[i])
-        scale(matrix[i * (i + 1) // 2 + i], right[i])
 
 
 @lane
@@ -265,12 +222,12 @@ def _less_one(factors: Rows, c: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) ->
 
 @lane
 def residual(factors: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
-    """x[q] = weight[q] * (x[q] - factors[q] . coefficients): what is left of four dates.
+    """Subtract a fit from four dates q: ``x[q] = weight[q] * (x[q] - factors[q] . coefficients)``.
 
     Parameters
     ----------
-    factors : (TOGETHER, term), rows of ``Design.terms``; coefficients : (term, LANES)
-    weight, x : (TOGETHER, LANES); x in, out
+    factors : (DATES_TOGETHER, term), rows of ``Design.terms``; coefficients : (term, LANES)
+    weight, x : (DATES_TOGETHER, LANES); x in, out
     """
     n = factors.shape[1]
     for a in range(0, n - 2, 3):
@@ -281,7 +238,7 @@ def residual(factors: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
         _less_two(factors[:, a : a + 2], coefficients[a], coefficients[a + 1], x[0], x[1], x[2], x[3])
     if n % 3 == 1:
         _less_one(factors[:, a], coefficients[a], x[0], x[1], x[2], x[3])
-    for q in range(TOGETHER):
+    for q in range(DATES_TOGETHER):
         drop(weight[q], x[q])
 
 

@@ -12,7 +12,8 @@ from groundbreak.kernels.lanes.design import make_design
 from groundbreak.kernels.lanes.words import LANES, whole_blocks
 from groundbreak.kernels.layers import EDGE_DAYS, GAP_DAYS, NO_DATE, WEAK_DAYS, Layers, Quality, Status, empty_layers
 from groundbreak.kernels.monitoring.critical import calibrated_limits
-from groundbreak.kernels.monitoring.monitor import Rule, Watched, monitor_scan, nothing_watched
+from groundbreak.kernels.monitoring.model import Rule, Watched, nothing_watched
+from groundbreak.kernels.monitoring.monitor import monitor_scan
 from groundbreak.kernels.types import Ints
 
 CHUNK = 15 * LANES
@@ -32,7 +33,12 @@ MOST_HARMONICS = 6
 
 
 def history_size(days: Ints, history_end: int | None) -> int:
-    """Dates of the history: up to ``history_end``, else those of the first two years or half of the record."""
+    """Count the dates of the history: up to ``history_end``, else the first two years or half of a shorter record.
+
+    Parameters
+    ----------
+    days : (time,) int64, days since 1970-01-01; history_end : the last day of the history, or None
+    """
     if days.size == 0:
         return 0
     if history_end is None:
@@ -41,10 +47,17 @@ def history_size(days: Ints, history_end: int | None) -> int:
 
 
 def make_rule(days: Ints, history_end: int | None, n_index: int, params: dict[str, float]) -> Rule:
-    """What to monitor.
+    """Make the rule by which a record is monitored.
 
     With several indices each is monitored at 1 - (1 - level)^(1 / indices), so that all together alarm at ``level``
     where their noise is independent, and less often where it is not.
+
+    Parameters
+    ----------
+    days : (time,) int64, days since 1970-01-01
+    history_end : the last day of the history, or None for the first two years
+    n_index : number of indices
+    params : every parameter of ``cusum`` or ``mosum`` (`kernels.registry.DETECTORS`)
 
     Raises
     ------
@@ -70,11 +83,18 @@ def make_rule(days: Ints, history_end: int | None, n_index: int, params: dict[st
 
 
 Scan = Callable[[NDArray[np.float32], Ints, Rule, dict[str, float]], Watched]
-"""Monitors (index, time, pixel) values."""
+"""Monitors (index, time, pixel) float32 values on (time,) int64 days by a rule and parameters."""
 
 
 def scan_lanes(values: NDArray[np.float32], days: Ints, rule: Rule, params: dict[str, float]) -> Watched:
-    """Monitor with the kernel."""
+    """Monitor with the kernel `kernels.monitoring.monitor.monitor_scan`.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    days : (time,) int64, days since 1970-01-01
+    rule : of `make_rule`; params : harmonics and trend of the detector
+    """
     design = make_design(days, int(params["harmonics"]), bool(params["trend"]), np.float64, rule.n_history)
     found = nothing_watched(values.shape[2])
     for part, block in whole_blocks(np.ascontiguousarray(values)):
@@ -93,7 +113,21 @@ def run_monitor(
     params: dict[str, float],
     scan: Scan = scan_lanes,
 ) -> Layers:
-    """Run ``cusum``, or ``mosum`` where there is a parameter ``h``; see `kernels.registry.Run`."""
+    """Run the detector ``cusum``, or ``mosum`` where there is a parameter ``h``.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    days : (time,) int64, days since 1970-01-01, increasing
+    snow : (time, pixel) bool, where an observation was masked as snow; or None
+    history_end : the last day of the history, or None for the first two years
+    params : every parameter of the detector
+    scan : monitors a part of the pixels; the kernel, or its twin in tests
+
+    Returns
+    -------
+    Layers of shape (pixel,).
+    """
     n_index, _, n_pixel = values.shape
     rule = make_rule(days, history_end, n_index, params)
     layers = empty_layers((n_pixel,))
@@ -102,11 +136,11 @@ def run_monitor(
         found = scan(values[:, :, part], days, rule, params)
         pieces: list[Any] = [layer[part] for layer in layers]
         n_terms = 1 + 2 * int(params["harmonics"]) + int(params["trend"])
-        describe(found, days, rule.n_history, n_terms, None if snow is None else snow[:, part], Layers(*pieces))
+        write_layers(found, days, rule.n_history, n_terms, None if snow is None else snow[:, part], Layers(*pieces))
     return layers
 
 
-def describe(
+def write_layers(
     found: Watched, days: Ints, n_history: int, n_terms: int, snow: NDArray[np.bool_] | None, out: Layers
 ) -> None:
     """Write what monitoring found to layers of fills, (pixel,) each.
@@ -114,6 +148,14 @@ def describe(
     The onset is the alarm, as these detectors define it: late by as much as the process needs to leave its bound. The
     interval ends there and begins after the observation that the process proves to be before the change. There is no
     halt, and no confidence: nothing is claimed beyond ``level``.
+
+    Parameters
+    ----------
+    found : (pixel,) each
+    days : (time,) int64, days since 1970-01-01
+    n_history, n_terms : dates of the history, and terms that were fitted to them
+    snow : (time, pixel) bool, or None when unknown
+    out : (pixel,) each, out
     """
     n_valid = found.history + found.after
     out.n_valid[:] = np.minimum(n_valid, 65535)

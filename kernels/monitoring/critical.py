@@ -37,13 +37,19 @@ _LOCK = Lock()
 def calibrated_limits(
     days: Ints, n_history: int, harmonics: int, trend: bool, window: float, level: float
 ) -> NDArray[np.float64]:
-    """g (n + 1, m + 1) at every number of clear observations: c^2 in units of the pixel's own variance.
+    """Calibrate c^2, in units of the pixel's own variance, at every number of clear observations.
 
     Parameters
     ----------
-    days : (time,) int64; n_history : int, dates that are fitted; harmonics, trend : the design
+    days : (time,) int64, days since 1970-01-01
+    n_history : number of dates that are fitted
+    harmonics, trend : the terms that are fitted to them
     window : h of the MOSUM, 0 for the CUSUM
     level : share of undisturbed series of one index that may alarm before the record ends
+
+    Returns
+    -------
+    (n + 1, m + 1) float64, at n clear observations in the history and m after it; infinite where nothing is monitored.
     """
     with _LOCK:  # threads of one worker start on the same dates at once: one of them simulates
         return _limits(days.tobytes(), n_history, harmonics, trend, window, level)
@@ -53,6 +59,7 @@ def calibrated_limits(
 def _limits(
     stamps: bytes, n_history: int, harmonics: int, trend: bool, window: float, level: float
 ) -> NDArray[np.float64]:
+    """Calibrate the limits of the dates whose int64 days are ``stamps``, or remember them."""
     days = np.frombuffer(stamps, np.int64)
     terms = make_design(days, harmonics, trend, np.float64, n_history).terms[: days.size]
     after = days.size - n_history
@@ -77,7 +84,7 @@ def _limits(
 def needed(
     terms: Floats, n_history: int, n: int, m: int, window: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """The smallest c^2, over own variance, that each of ``MASKS * DRAWS`` series of white noise does not cross.
+    """Find the smallest c^2, over own variance, that each of ``MASKS * DRAWS`` series of white noise does not cross.
 
     Parameters
     ----------

@@ -13,107 +13,113 @@ throughout, so that results agree with published ones; c is given, or calibrated
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from groundbreak.kernels.lanes.design import TOGETHER, Design
+from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design
 from groundbreak.kernels.lanes.jit import helper, jit
 from groundbreak.kernels.lanes.processes import (
     add,
-    add_products,
     add_squares,
-    count,
+    count_clear,
     find_near,
     floor_variance,
-    keep,
     outside,
-    own_variance,
+    store_sums,
     window_sum,
 )
-from groundbreak.kernels.lanes.words import (
-    LANES,
-    clear,
-    drop,
-    factor,
-    fill,
-    find_clear,
-    gram,
-    load,
-    load_dates,
-    normal,
-    residual,
-    solve,
-)
+from groundbreak.kernels.lanes.words import LANES, fill, is_clear, load_dates, residual
+from groundbreak.kernels.monitoring.history import fit, judge
+from groundbreak.kernels.monitoring.model import TIE, HistoryFit, Limits, Processes, Rule, Watched
 from groundbreak.kernels.types import Floats, Ints
-
-LEAST_PIVOT = 1e-6
-"""Smallest squared pivot of a fit: a history below it cannot tell its terms apart, and is not monitored."""
-
-
-SLACK = 1e-6
-"""Processes this close, where it matters which is lower, are equal: rounding must not decide."""
-
-
-class Rule(NamedTuple):
-    """What is monitored: ``n_history`` dates are fitted; ``window`` is h of the MOSUM, 0 for the CUSUM; ``limits``
-    (n + 1, m + 1) float64: c^2 of pixels with n clear observations in the history and m after it; ``own``: whether
-    that is in units of the pixel's own prediction variance (`kernels.lanes.processes.own_variance`)."""
-
-    n_history: int
-    window: float
-    limits: Floats
-    own: bool
-
-
-class Watched(NamedTuple):
-    """What monitoring found, (pixel,) each. ``history``, ``after``: clear observations; ``first``, ``kept``, ``last``:
-    positions of the first, of the last of the history, of the last of all (-1: none); ``tested``: whether the history
-    was fit for it. Of an alarm: its position (-1: none), ``before`` that of the observation before it, ``origin`` that
-    of the last observation surely before the change, ``mean`` residual of the first index from the alarm on, and
-    ``evidence``, the number of observations from the alarm on."""
-
-    history: Ints
-    after: Ints
-    first: Ints
-    kept: Ints
-    last: Ints
-    tested: NDArray[np.bool_]
-    alarm: Ints
-    before: Ints
-    origin: Ints
-    mean: Floats
-    evidence: Ints
-
-
-def nothing_watched(n_pixel: int) -> Watched:
-    """Room for ``n_pixel`` results."""
-    counts, places = np.zeros((3, n_pixel), np.int64), np.full((6, n_pixel), -1)
-    return Watched(
-        history=counts[0],
-        after=counts[1],
-        first=places[0],
-        kept=places[1],
-        last=places[2],
-        tested=np.zeros(n_pixel, np.bool_),
-        alarm=places[3],
-        before=places[4],
-        origin=places[5],
-        mean=np.full(n_pixel, np.nan),
-        evidence=counts[2],
-    )
 
 
 @helper
-def trace(
+def note_alarms(
+    code: int, moved: Floats, spread: Floats, n: Floats, window: float, limits: Limits, out: Processes
+) -> None:
+    """Write ``code`` to the pixels whose process is outside its bound, and stop watching them.
+
+    Parameters
+    ----------
+    code : date * indices + index
+    moved, spread, n : (LANES,) float64, the process, its variance, and clear observations of the history
+    window : h of the MOSUM, 0 for the CUSUM
+    """
+    near, seen, alarm, limit, level = out.near, out.seen, out.alarm, limits.limit, limits.level
+    for p in range(LANES):
+        if near[p] > 0 and outside(moved[p], spread[p], float(seen[p]), n[p], limit[p], window):
+            alarm[p], level[p] = code, np.inf
+
+
+@helper
+def watch(
+    values: NDArray[np.float32],
+    start: int,
+    design: Design,
+    rule: Rule,
+    fitted: HistoryFit,
+    limits: Limits,
+    weight: Floats,
+    x: Floats,
+    out: Processes,
+) -> None:
+    """Run the processes of a block over all dates, and note the first alarm of every pixel.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    start : first pixel of the block
+    limits : in, and out: the level of a pixel that has alarmed is infinite
+    weight, x : (DATES_TOGETHER, LANES) and (index, DATES_TOGETHER, LANES) float64, scratch
+    """
+    n_index, n_time, _ = values.shape
+    n, size, coefficients = fitted.sums[0], fitted.size, fitted.coefficients
+    total, spread, past, seen = out.total, out.spread, out.past, out.seen
+    total[:], spread[:], seen[:] = 0, 0, 0
+    fill(n_time * n_index, out.alarm)
+    for t in range(n_time):
+        q = t % DATES_TOGETHER
+        if q == 0:
+            load_dates(values, t, start, weight, x)
+            for k in range(n_index):
+                residual(design.terms[t : t + DATES_TOGETHER], coefficients[k], weight, x[k])
+        count_clear(weight[q], seen)
+        for k in range(n_index):
+            add(x[k, q], total[k])
+            if rule.window > 0:
+                store_sums(total[k], seen, past[k])
+            if t < rule.n_history:
+                add_squares(x[k, q], spread[k])
+                continue
+            if t == rule.n_history:
+                floor_variance(n, design.terms.shape[1], size[k], spread[k])
+            moved = total[k]
+            if rule.window > 0:
+                window_sum(total[k], seen, limits.width, past[k], out.window)
+                moved = out.window
+            if find_near(moved, spread[k], weight[q], seen, n, limits.level, limits.rise, out.near) > 0:
+                note_alarms(t * n_index + k, moved, spread[k], n, rule.window, limits, out)
+
+
+@helper
+def residual_at(values: NDArray[np.float32], k: int, t: int, pixel: int, terms: Floats, coefficients: Floats) -> float:
+    """Return what ``coefficients`` (index, term) float64 leave of index k of a pixel at date t."""
+    e = np.float64(values[k, t, pixel])
+    for a in range(terms.shape[1]):
+        e -= terms[t, a] * coefficients[k, a]
+    return e
+
+
+@helper
+def trace_alarm(
     values: NDArray[np.float32],
     pixel: int,
     terms: Floats,
     coefficients: Floats,
     rule: Rule,
     width: int,
-    slack: float,
+    tie: float,
     code: int,
     places: Ints,
     out: Watched,
@@ -125,9 +131,13 @@ def trace(
 
     Parameters
     ----------
-    coefficients : (index, term) float64; slack : sums this close count as equal
-    code : position * indices + index of the alarm
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    terms : (time, term) float64; coefficients : (index, term) float64
+    width : observations in the window of the MOSUM, 0 for the CUSUM
+    tie : sums this close count as equal, in the unit of the index
+    code : date * indices + index of the alarm
     places : (time,) int64, scratch
+    out : (pixel,) each, out: alarm, before, origin, mean and evidence
     """
     n_index, n_time, _ = values.shape
     alarm, k = code // n_index, code % n_index
@@ -135,18 +145,15 @@ def trace(
     low_at = high_at = out.kept[pixel]
     shift = 0.0
     for t in range(n_time):
-        if not clear(values, t, pixel):
+        if not is_clear(values, t, pixel):
             continue
         places[number] = t
         number += 1
         if rule.n_history <= t <= alarm:
-            e = np.float64(values[k, t, pixel])
-            for a in range(terms.shape[1]):
-                e -= terms[t, a] * coefficients[k, a]
-            total += e
-            if t < alarm and total <= low + slack:
+            total += residual_at(values, k, t, pixel, terms, coefficients)
+            if t < alarm and total <= low + tie:
                 low, low_at = min(low, total), t
-            if t < alarm and total >= high - slack:
+            if t < alarm and total >= high - tie:
                 high, high_at = max(high, total), t
         if t == alarm:
             out.before[pixel] = places[number - 2]
@@ -155,10 +162,7 @@ def trace(
                 out.origin[pixel] = max(places[number - 1 - width], out.kept[pixel])
             out.evidence[pixel] = -(number - 1)
         if t >= alarm:
-            e = np.float64(values[0, t, pixel])
-            for a in range(terms.shape[1]):
-                e -= terms[t, a] * coefficients[0, a]
-            shift += e
+            shift += residual_at(values, 0, t, pixel, terms, coefficients)
     out.alarm[pixel] = alarm
     out.evidence[pixel] += number
     out.mean[pixel] = shift / out.evidence[pixel]
@@ -166,108 +170,38 @@ def trace(
 
 @jit
 def monitor_scan(values: NDArray[np.float32], design: Design, rule: Rule, out: Watched) -> None:
-    """Monitor whole blocks; pixels beyond the last are left; ``out`` as of `nothing_watched`."""
+    """Monitor the whole blocks of ``values``; pixels beyond the last whole block are left.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    design : float64, its trend scaled to the first ``rule.n_history`` dates
+    out : (pixel,) each, out; made by `kernels.monitoring.model.nothing_watched`
+    """
     n_index, n_time, n_pixel = values.shape
     n_terms = design.terms.shape[1]
-    never = n_time * n_index
-    weight = np.empty((TOGETHER, LANES))
-    x = np.empty((n_index, TOGETHER, LANES))
-    sums = np.empty((design.products.shape[1], LANES))
-    matrix = np.empty((design.first.size, LANES))
-    right = np.empty((n_index + 1, n_terms, LANES))
-    ahead = np.empty((n_terms, LANES))
-    size, spread, total = np.empty((n_index, LANES)), np.empty((n_index, LANES)), np.empty((n_index, LANES))
+    weight, x = np.empty((DATES_TOGETHER, LANES)), np.empty((n_index, DATES_TOGETHER, LANES))
+    fitted = HistoryFit(
+        np.empty((design.products.shape[1], LANES)),
+        np.empty((design.first.size, LANES)),
+        np.empty((n_index + 1, n_terms, LANES)),
+        np.empty((n_terms, LANES)),
+        np.empty((n_index, LANES)),
+    )
+    rows, counts = np.empty((6, LANES)), np.empty((2, LANES), np.uint64)  # by number: unpacked rows lose their layout
+    limits = Limits(rows[0], rows[1], rows[2], np.empty((2, LANES)), counts[0])
+    total, spread = np.empty((n_index, LANES)), np.empty((n_index, LANES))
     past = np.zeros((n_index, n_time + 1 if rule.window > 0 else 0, LANES))
-    rows, rise = np.empty((6, LANES)), np.empty((2, LANES))  # not unpacked: numba would lose that they are contiguous
-    far, limit, level, process, near, alarm = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    counts = np.empty((2, LANES), np.uint64)
-    seen, width = counts[0], counts[1]
+    processes = Processes(total, spread, past, rows[3], rows[4], rows[5], counts[1])
     places = np.empty(n_time, np.int64)
-    n = sums[0]  # the first product is that of the level with itself
-    old_groups, both = -(-rule.n_history // TOGETHER), rule.n_history // TOGETHER
     for start in range(0, n_pixel - LANES + 1, LANES):
-        stop = start + LANES
-        for table in (sums, ahead, size, spread, total, rows):
-            table[:] = 0
-        right[:] = 0
-        rise[:], counts[:] = 0, 0
-        # the normal equations of the history; then how many dates follow, and where they lie
-        for group in range(old_groups - both + -(-n_time // TOGETHER)):
-            new = group >= old_groups
-            t = (group - old_groups + both if new else group) * TOGETHER
-            begin, end = (rule.n_history, n_time) if new else (0, rule.n_history)
-            for q in range(TOGETHER):
-                fill(1 if begin <= t + q < end else 0, weight[q])
-                for k in range(n_index):
-                    load(values[k, min(t + q, n_time - 1), start:stop], weight[q], x[k, q])
-            if new:
-                gram(design.terms[t : t + TOGETHER], weight, ahead)
-                continue
-            gram(design.products[t : t + TOGETHER], weight, sums)
-            for k in range(n_index):
-                for q in range(TOGETHER):
-                    drop(weight[q], x[k, q])
-                    add_squares(x[k, q], size[k])
-                gram(design.terms[t : t + TOGETHER], x[k], right[k])
-        normal(design, sums, matrix)
-        factor(matrix, n_terms, LEAST_PIVOT)
-        for a in range(n_terms):
-            add(ahead[a], right[n_index, a])
-        for k in range(n_index + 1):
-            solve(matrix, right[k])
-        for a in range(n_terms):
-            add_products(ahead[a], right[n_index, a], far)
+        fit(values, start, design, rule.n_history, weight, x, fitted)
+        judge(values, start, rule, fitted, limits, out)
+        watch(values, start, design, rule, fitted, limits, weight, x, processes)
         for p in range(LANES):
-            m = ahead[0, p]
-            tested = n[p] >= 2 * n_terms and m > 0
-            for j in range(n_terms):  # the factor's diagonal holds reciprocals
-                tested &= matrix[j * (j + 3) // 2, p] ** 2 * LEAST_PIVOT < 1 - 1e-9
-            out.history[start + p], out.after[start + p], out.tested[start + p] = int(n[p]), int(m), tested
-            first = find_clear(values, start + p, 0, 1)
-            out.first[start + p] = first if first < n_time else -1
-            out.kept[start + p] = find_clear(values, start + p, rule.n_history - 1, -1)
-            out.last[start + p] = find_clear(values, start + p, n_time - 1, -1)
-            if not tested:
-                level[p] = np.inf
+            code = int(processes.alarm[p])
+            if code == n_time * n_index:
                 continue
-            if rule.window > 0:
-                width[p] = np.uint64(max(1.0, np.floor(rule.window * n[p])))
-            limit[p] = rule.limits[int(n[p]), int(m)]
-            if rule.own:
-                limit[p] *= own_variance(n[p], m, far[p] / (m * m), float(width[p]))
-            if rule.window > 0:
-                level[p] = 2.0 * n[p] * limit[p]
-            else:
-                rise[0, p], rise[1, p] = 1.0, limit[p] / n[p]
-        fill(never, alarm)
-        for t in range(n_time):
-            q = t % TOGETHER
-            if q == 0:
-                load_dates(values, t, start, weight, x)
-                for k in range(n_index):
-                    residual(design.terms[t : t + TOGETHER], right[k], weight, x[k])
-            count(weight[q], seen)
-            for k in range(n_index):
-                add(x[k, q], total[k])
-                if rule.window > 0:
-                    keep(total[k], seen, past[k])
-                if t < rule.n_history:
-                    add_squares(x[k, q], spread[k])
-                    continue
-                if t == rule.n_history:
-                    floor_variance(n, n_terms, size[k], spread[k])
-                moved = total[k]
-                if rule.window > 0:
-                    window_sum(total[k], seen, width, past[k], process)
-                    moved = process
-                if find_near(moved, spread[k], weight[q], seen, n, level, rise, near) > 0:
-                    for p in range(LANES):
-                        if near[p] > 0 and outside(moved[p], spread[k, p], float(seen[p]), n[p], limit[p], rule.window):
-                            alarm[p], level[p] = t * n_index + k, np.inf
-        for p in range(LANES):
-            if alarm[p] == never:
-                continue
-            code = int(alarm[p])
-            slack = SLACK * np.sqrt(spread[code % n_index, p] * n[p])
-            coefficients = right[:, :, p]
-            trace(values, start + p, design.terms, coefficients, rule, int(width[p]), slack, code, places, out)
+            tie = TIE * np.sqrt(spread[code % n_index, p] * fitted.sums[0, p])
+            coefficients, width = fitted.coefficients[:, :, p], int(limits.width[p])
+            trace_alarm(values, start + p, design.terms, coefficients, rule, width, tie, code, places, out)

@@ -1,4 +1,4 @@
-"""The stage that questions every candidate: what a likelihood of independent noise and harmonics ignores.
+"""The step that questions every candidate: what a likelihood of independent noise and harmonics ignores.
 
 Crops rotate, lie fallow and come back; weeds grow. Each is a number here; `kernels.phases.outcome` weighs them.
 """
@@ -17,11 +17,11 @@ from groundbreak.kernels.phases.states import lost_states, novel_share
 
 @jit
 def score_candidates(records: Records, tables: Tables, found: Candidates) -> None:
-    """Fourth stage: what speaks for and against every candidate.
+    """Score what speaks for and against every candidate: the fourth step of the detector.
 
     Parameters
     ----------
-    found : (pixel,) FOUND; out: grown, lost, novel
+    found : (pixel,) CANDIDATE; out: grown, lost, novel
     """
     n_index, n_time = records.z.shape[1:]
     sums = np.empty((n_time + 1, n_sums(n_index)))

@@ -19,7 +19,7 @@ SEASON_DAYS = 20.0
 
 
 def season_windows(days: Ints, half: float, own_year: bool) -> Ints:
-    """Which dates lie within ``half`` days of every date's day of the year, in each year.
+    """Find the dates within ``half`` days of every date's day of the year, in each year.
 
     Parameters
     ----------
@@ -44,7 +44,13 @@ def season_windows(days: Ints, half: float, own_year: bool) -> Ints:
 
 @helper
 def running(z: Floats, n: int, sums: Floats) -> None:
-    """Row i holds the sums over [0, i), up to n, of each index and then of its square; (> n, 2 index) float64, out."""
+    """Sum up a pixel's observations and their squares.
+
+    Parameters
+    ----------
+    z : (index, >= n) float64, noise units; n : observations in use
+    sums : (> n, 2 index) float64, out: row i holds the sums over [0, i) of each index, then of its square
+    """
     n_index = z.shape[0]
     sums[0] = 0.0
     for i in range(n):
@@ -55,7 +61,13 @@ def running(z: Floats, n: int, sums: Floats) -> None:
 
 @helper
 def count_before(date: Ints, n: int, before: Ints) -> None:
-    """How many of the observations ``date[:n]`` lie before each of all dates and before the end; (> time,) out."""
+    """Count the observations before each of all dates.
+
+    Parameters
+    ----------
+    date : (>= n,) int64, positions of the observations among all dates; n : observations in use
+    before : (time + 1,) int64, out; the last counts those before the end
+    """
     before[:] = 0
     for q in range(n):
         before[date[q] + 1] = 1
@@ -68,13 +80,15 @@ def climatology(
     sums: Floats, date: Ints, before: Ints, windows: Ints, base: int, low: int, high: int,
     count: Floats, mean: Floats, variance: Floats,
 ) -> None:  # fmt: skip
-    """Of what the baseline [0, base) did in other years at the time of [low, high): how many observations, their
-    mean, and their predictive variance.
+    """Find what the baseline [0, base) did in other years at the time of the year of observations [low, high).
 
     Parameters
     ----------
     sums : of `running`; before : of `count_before`; windows : of `season_windows`
-    count : (time,) float64 out; mean, variance : (index, time) float64 out
+    date : (time,) int64, positions of the observations among all dates
+    base : observations in the baseline
+    count : (time,) float64, out: how many of its observations lie near in the year
+    mean, variance : (index, time) float64, out: their mean and predictive variance, noise units
     """
     n_index = mean.shape[0]
     for q in range(low, high):

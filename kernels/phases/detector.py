@@ -15,7 +15,7 @@ from groundbreak.kernels.phases.evidence import MAX_INDICES, design_matrix, desi
 from groundbreak.kernels.phases.measure import measure
 from groundbreak.kernels.phases.model import (
     BASELINE,
-    FOUND,
+    CANDIDATE,
     MIN_OBSERVATIONS,
     MIN_SPAN_DAYS,
     NOISE_BOUND,
@@ -28,25 +28,25 @@ from groundbreak.kernels.phases.model import (
     Tables,
 )
 from groundbreak.kernels.phases.onset import date_onset
-from groundbreak.kernels.phases.outcome import describe
+from groundbreak.kernels.phases.outcome import write_changes
 from groundbreak.kernels.phases.prepare import empty_records, prepare
 from groundbreak.kernels.phases.screen import screen
 from groundbreak.kernels.phases.segments import segment
 from groundbreak.kernels.phases.states import STATE_DAYS
 from groundbreak.kernels.types import Ints
 
-SEARCHED_TOGETHER = 128
+PIXELS_TOGETHER = 128
 """Pixels whose records are held at a time: a few MB, which stay in cache."""
 
 
 def date_tables(days: Ints) -> Tables:
-    """Tables of a record whose observations fall on ``days`` since 1970-01-01, (time,) int64."""
+    """Make, or remember, the tables of records on ``days``, (time,) int64, days since 1970-01-01."""
     return _date_tables(days.tobytes())
 
 
 @lru_cache(maxsize=4)
 def _date_tables(days: bytes) -> Tables:
-    """A region is detected in many blocks of the same dates."""
+    """Make the tables of the dates whose int64 days are ``days``; a region is detected in many blocks of the same."""
     dates = np.frombuffer(days, np.int64)
     design = design_matrix(dates)
     return Tables(
@@ -64,25 +64,31 @@ def _date_tables(days: bytes) -> Tables:
 def screen_pixels(
     values: NDArray[np.float32], days: Ints, settings: Settings, layers: Layers
 ) -> tuple[Ints, NDArray[np.float64]]:
-    """Screen every pixel: which to search, and their CUSUM, largest of the indices, scaled to TYPICAL observations.
+    """Screen every pixel, and give those that are not searched a status.
 
     Parameters
     ----------
-    values : (index, time, pixel) float32, any unit; NaN = not clear
-    layers : (pixel,), out: n_valid, last_observation, status of what is not searched
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    days : (time,) int64, days since 1970-01-01, increasing
+    layers : (pixel,) each, out: n_valid, last_observation, and the status of what is not searched
+
+    Returns
+    -------
+    (flagged,) int64, the pixels to search; (flagged,) float64, their CUSUM, largest of the indices, scaled to TYPICAL
+    observations.
     """
     screened = screen(values, days, settings.noise_floor)
     padded = np.append(days, NO_DATE)  # position -1 and n_time: no observation
-    layers.n_valid[:] = np.minimum(screened.clear, 65535)
+    layers.n_valid[:] = np.minimum(screened.n_clear, 65535)
     layers.last_observation[:] = padded[screened.last]
-    enough = screened.clear >= MIN_OBSERVATIONS
+    enough = screened.n_clear >= MIN_OBSERVATIONS
     enough &= padded[screened.last] - padded[screened.first] >= MIN_SPAN_DAYS
     layers.status[:] = np.where(enough, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
     # numbers too large for a sum of squares are no index
     sane = np.isfinite(screened.statistic).all(axis=0)
     layers.status[enough & ~sane] = Status.FAILED
     statistic = screened.statistic.max(axis=0)
-    root = np.sqrt(np.maximum(screened.clear, 1) / TYPICAL)
+    root = np.sqrt(np.maximum(screened.n_clear, 1) / TYPICAL)
     flagged = np.flatnonzero(enough & sane & (statistic >= settings.screen * np.maximum(root, NOISE_BOUND)))
     return flagged, (statistic / root)[flagged]
 
@@ -95,18 +101,31 @@ def fit_flagged(
     flagged: Ints,
     cusum: NDArray[np.float64],
 ) -> Candidates:
-    """The joint fit of the pixels ``flagged``: (flagged,) FOUND; parameters as above."""
+    """Fit phases to the pixels that the screen has flagged.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    days : (time,) int64, days since 1970-01-01, increasing
+    history_end : an onset is sought only after this day; None for any
+    flagged : (flagged,) int64, pixels
+    cusum : (flagged,) float64, of `screen_pixels`
+
+    Returns
+    -------
+    (flagged,) CANDIDATE.
+    """
     n_index, n_time, _ = values.shape
     tables = date_tables(days)
     first_onset = -np.inf if history_end is None else float(history_end + 1)
-    found = np.zeros(flagged.size, FOUND)
+    found = np.zeros(flagged.size, CANDIDATE)
     found["cusum"] = cusum
-    scratch = empty_records(min(flagged.size, SEARCHED_TOGETHER), n_time, n_index)
-    for start in range(0, flagged.size, SEARCHED_TOGETHER):
-        part = found[start : start + SEARCHED_TOGETHER]
+    scratch = empty_records(min(flagged.size, PIXELS_TOGETHER), n_time, n_index)
+    for start in range(0, flagged.size, PIXELS_TOGETHER):
+        part = found[start : start + PIXELS_TOGETHER]
         arrays: list[Any] = [array[: part.size] for array in scratch]
         records = Records(*arrays)
-        prepare(np.take(values, flagged[start : start + SEARCHED_TOGETHER], axis=2), tables, settings, records, part)
+        prepare(np.take(values, flagged[start : start + PIXELS_TOGETHER], axis=2), tables, settings, records, part)
         segment(records, tables, settings, first_onset, part)
         date_onset(records, tables, first_onset, part)
         score_candidates(records, tables, part)
@@ -121,7 +140,19 @@ def run_phases(
     history_end: int | None,
     params: dict[str, float],
 ) -> Layers:
-    """Run the ``phases`` detector; parameters and result as for `kernels.registry.Detector`.
+    """Run the detector ``phases``.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    days : (time,) int64, days since 1970-01-01, increasing
+    snow : (time, pixel) bool, where an observation was masked as snow; or None
+    history_end : an onset is sought only after this day; None for any
+    params : every parameter of the detector
+
+    Returns
+    -------
+    Layers of shape (pixel,).
 
     Raises
     ------
@@ -137,5 +168,5 @@ def run_phases(
     found = fit_flagged(values, days, settings, history_end, flagged, cusum)
     layers.last_observation[flagged] = found["last"]
     layers.status[flagged[found["size"] == 0]] = Status.TOO_FEW_OBSERVATIONS
-    describe(settings, found, snow, days, flagged, layers)
+    write_changes(settings, found, snow, days, flagged, layers)
     return layers

@@ -14,10 +14,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from groundbreak.kernels.lanes.cholesky import factor, scale, solve
 from groundbreak.kernels.lanes.design import waves
-from groundbreak.kernels.lanes.jit import helper
+from groundbreak.kernels.lanes.jit import helper, step
 from groundbreak.kernels.lanes.logarithm import log
-from groundbreak.kernels.lanes.words import factor, scale, solve
 from groundbreak.kernels.phases.model import Prior
 from groundbreak.kernels.types import Floats, Ints
 
@@ -37,7 +37,7 @@ MAX_INDICES = 16
 
 
 def design_matrix(days: NDArray[np.int64]) -> Floats:
-    """Design (time, N_TERMS) float64: 1, cos, sin, cos 2, sin 2 of the year, and years.
+    """Make the design of a phase, (time, N_TERMS) float64: 1, cos, sin, cos 2, sin 2 of the year, and years.
 
     Parameters
     ----------
@@ -48,12 +48,18 @@ def design_matrix(days: NDArray[np.int64]) -> Floats:
 
 
 def design_pairs(design: Floats) -> Floats:
-    """Products of the design's columns i >= j, (time, N_PAIRS) float64, at i (i + 1) / 2 + j."""
+    """Multiply the columns i >= j of a design (time, N_TERMS); (time, N_PAIRS) float64, at i (i + 1) / 2 + j."""
     return np.stack([design[:, i] * design[:, j] for i in range(N_TERMS) for j in range(i + 1)], axis=1)
 
 
 def make_prior(n_time: int, precision: Floats, shape: float, scale: float) -> Prior:
-    """A prior with its table lgamma(shape + m/2) - lgamma(shape) + shape log scale for m = 0..n_time."""
+    """Make a prior and its table, lgamma(shape + m/2) - lgamma(shape) + shape log scale for m = 0..n_time.
+
+    Parameters
+    ----------
+    n_time : most observations of a segment
+    precision : (term,) float64, relative to the noise; shape, scale : of the variance's inverse gamma
+    """
     free = shape * math.log(scale) - math.lgamma(shape)
     table = np.array([free + math.lgamma(shape + m / 2) for m in range(n_time + 1)])
     return Prior(precision, -float(np.log(precision).sum()), shape, scale, table)
@@ -61,17 +67,18 @@ def make_prior(n_time: int, precision: Floats, shape: float, scale: float) -> Pr
 
 @helper
 def n_sums(n_index: int) -> int:
-    """Columns of the running sums: X'X (pairs i >= j), then X'z and z'z of each index."""
+    """Count the columns of the running sums: X'X (pairs i >= j), then X'z and z'z of each index."""
     return N_PAIRS + n_index * (N_TERMS + 1)
 
 
 @helper
 def running_sums(z: Floats, date: Ints, start: int, stop: int, design: Floats, pairs: Floats, sums: Floats) -> None:
-    """Row i holds the sums over [start, start + i), up to ``stop``.
+    """Sum up the products of the observations [start, stop): row i holds the sums over [start, start + i).
 
     Parameters
     ----------
-    z : (index, time) float64; date : (time,) int64, positions in ``design`` and ``pairs``, as in Tables
+    z : (index, time) float64, noise units; date : (time,) int64, positions of the observations among all dates
+    design, pairs : (all dates, N_TERMS) and (all dates, N_PAIRS) float64, of `design_matrix` and `design_pairs`
     sums : (> time, n_sums) float64, out
     """
     sums[0] = 0.0
@@ -86,6 +93,15 @@ def running_sums(z: Floats, date: Ints, start: int, stop: int, design: Floats, p
             sums[row + 1, at + N_TERMS] = sums[row, at + N_TERMS] + x * x
 
 
+@step
+def sums_between(sums: Floats, start: Ints, stop: Ints, count: int, lanes: Floats) -> None:
+    """Take the sums over ``count`` segments [start, stop) into lanes; the other lanes hold those of no observation."""
+    for q in range(lanes.shape[1]):
+        i, j = (start[q], stop[q]) if q < count else (0, 0)
+        for a in range(sums.shape[1]):
+            lanes[a, q] = sums[j, a] - sums[i, a]
+
+
 @helper
 def evidence_at(
     sums: Floats,
@@ -98,7 +114,7 @@ def evidence_at(
     out: Floats,
     spread: Floats,
 ) -> None:
-    """Evidence and spread of the segments [start, stop).
+    """Compute the evidence and the spread of the segments [start, stop).
 
     Parameters
     ----------
@@ -109,10 +125,7 @@ def evidence_at(
     spread : (segment,) float64, out: standard deviation of the residuals, mean over the indices
     """
     columns, width = sums.shape[1], lanes.shape[1]
-    for q in range(width):
-        i, j = (start[q], stop[q]) if q < count else (0, 0)
-        for a in range(columns):
-            lanes[a, q] = sums[j, a] - sums[i, a]
+    sums_between(sums, start, stop, count, lanes)
     matrix = lanes[:N_PAIRS]
     for a in range(N_TERMS):
         for q in range(width):
@@ -147,7 +160,13 @@ def evidence_at(
 
 @helper
 def posterior_bounds(score: Floats, low: int, high: int, heat: float) -> tuple[int, int]:
-    """First and last of [low, high) with 90 % of the posterior exp(score / heat) between; overwrites ``score``."""
+    """Return the first and the last of [low, high) with 90 % of the posterior exp(score / heat) between them.
+
+    Parameters
+    ----------
+    score : (>= high,) float64, log evidence; overwritten in [low, high)
+    heat : temperature of the posterior
+    """
     best = -np.inf
     for q in range(low, high):
         best = max(best, score[q])

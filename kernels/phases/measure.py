@@ -1,4 +1,4 @@
-"""The last stage of the search: positions to days, and how far the level moved."""
+"""The last step of the search: positions to days, and how far the level moved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from groundbreak.kernels.types import Floats
 
 @helper
 def mean(row: Floats, start: int, stop: int) -> float:
-    """Mean of row[start:stop], which is not empty."""
+    """Return the mean of row[start:stop], which is not empty."""
     total = 0.0
     for i in range(start, stop):
         total += row[i]
@@ -18,11 +18,11 @@ def mean(row: Floats, start: int, stop: int) -> float:
 
 @jit
 def measure(records: Records, found: Candidates) -> None:
-    """Fifth stage: the dates of every candidate.
+    """Date every candidate, and measure its shift: the fifth step of the detector.
 
     Parameters
     ----------
-    found : (pixel,) FOUND; out: first and before to settled_shift
+    found : (pixel,) CANDIDATE; out: first and before to settled_shift
     """
     for p in range(found.size):
         onset, n = found[p].onset, records.size[p]

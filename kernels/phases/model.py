@@ -1,4 +1,4 @@
-"""What the stages of the ``phases`` detector share: constants, parameters, tables and records (docs/method.md)."""
+"""What the steps of the ``phases`` detector share: constants, parameters, tables and records (docs/method.md)."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ PAUSE_SPREAD = 2.0
 
 
 class Prior(NamedTuple):
-    """Prior of a phase's regression.
-
-    ``precision`` (N_TERMS,) of level, harmonics and trend, relative to the noise, and ``logdet``, minus the sum of its
-    logarithms; ``shape`` and ``scale`` of the variance's inverse gamma, noise units; ``table`` (time + 1,) the part of
-    the evidence that depends on the number of observations alone.
-    """
+    """Prior of a phase's regression."""
 
     precision: Floats
+    """(term,) float64: of each coefficient, relative to the noise."""
     logdet: float
+    """Minus the sum of the logarithms of ``precision``."""
     shape: float
+    """Of the inverse gamma distribution of the variance."""
     scale: float
+    """Of the inverse gamma distribution of the variance, noise units squared."""
     table: Floats
+    """(time + 1,) float64: the part of the evidence that depends on the number of observations alone."""
 
 
 BASELINE = (np.array([1e-3, 1e-2, 1e-2, 4e-2, 4e-2, 1.0]), 1.0, 1.0)
@@ -66,47 +66,56 @@ class Settings(NamedTuple):
     """Parameters of the detector; see ``registry.DETECTORS`` for what each one does."""
 
     screen: float
+    """Standard deviations of the CUSUM, for TYPICAL observations, below which a pixel is stable."""
     belief: float
+    """Least probability, 0-1, of a change that is reported."""
     settled_days: float
+    """Least length of a settled phase, days."""
     confirm_days: float
+    """Days after an onset before it is no longer provisional."""
     spike: float
+    """Isolated observations this many noise units off are dropped; 0 keeps all."""
     noise_floor: float
+    """Smallest noise that is believed, in the unit of the index."""
 
 
 class Tables(NamedTuple):
-    """What depends on the dates alone.
-
-    ``day`` (time,) float64 days since 1970-01-01; ``seasons`` and ``states`` (time, window, 2) int64, the dates near
-    each one's day of the year (`kernels.phases.climate.season_windows`), in other years and in all; ``design`` (time,
-    N_TERMS) float64, and ``pairs`` (time, N_PAIRS) the products of its columns; the priors of the three kinds of phase.
-    """
+    """What depends on the dates of a record alone."""
 
     day: Floats
+    """(time,) float64: days since 1970-01-01."""
     seasons: Ints
+    """(time, window, 2) int64: the dates near each one's day of the year, in other years; see `season_windows`."""
     states: Ints
+    """(time, window, 2) int64: the dates near each one's day of the year, in all years; see `season_windows`."""
     design: Floats
+    """(time, N_TERMS) float64: of `kernels.phases.evidence.design_matrix`."""
     pairs: Floats
+    """(time, N_PAIRS) float64: products of two columns of ``design``."""
     baseline: Prior
+    """Of normal ground."""
     settled: Prior
+    """Of finished ground."""
     stage: Prior
+    """Of a stage of works."""
 
 
 class Records(NamedTuple):
-    """The observations in use of every pixel of a block, first in time first.
-
-    ``size`` (pixel,) int64, how many; ``z`` (pixel, index, time) float64, noise units; ``date`` (pixel, time) int64,
-    which of all dates; ``day`` (pixel, time) float64; ``scale`` (pixel, index) float64, the noise unit
-    in the index's own.
-    """
+    """The observations in use of every pixel of a block, first in time first."""
 
     size: Ints
-    z: NDArray[np.float64]
+    """(pixel,) int64: how many there are; the rest of each row below is unused."""
+    z: Floats
+    """(pixel, index, time) float64: noise units."""
     date: Ints
+    """(pixel, time) int64: positions among all dates."""
     day: Floats
+    """(pixel, time) float64: days since 1970-01-01."""
     scale: Floats
+    """(pixel, index) float64: the noise unit, in the unit of the index."""
 
 
-FOUND = np.dtype(
+CANDIDATE = np.dtype(
     [
         ("size", np.int64),  # observations in use, 0: too few
         ("onset", np.int64),  # first changed observation, -1: no candidate
@@ -145,6 +154,6 @@ FOUND = np.dtype(
         ("settled_shift", np.float64),  # settled level less that of the baseline
     ]
 )
-"""What is known of a pixel's change; each stage fills in its part. Positions count a pixel's observations."""
+"""What is known of a pixel's change; each step of the detector fills in its part. Positions count its observations."""
 
 Candidates = NDArray[np.void]

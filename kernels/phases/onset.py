@@ -44,7 +44,7 @@ REACH = 60
 chooses between onsets, but says nothing about how far the ground may have changed unseen."""
 
 ONSET_HEAT = 9.0
-"""Temperature of the onset's posterior, as HALT_HEAT."""
+"""Temperature of the onset's posterior: votes count observations as independent, weather makes them alike."""
 
 ABNORMAL = 2.5
 """Standard deviations from the climatology, in any index, that no season explains."""
@@ -52,7 +52,14 @@ ABNORMAL = 2.5
 
 @helper
 def changed(sums: Floats, base: int, low: int, n: int, level: Floats, variance: Floats) -> None:
-    """Level and variance of the next observations as changed ground, (index, time) float64 out, for [low, n)."""
+    """Find the level and the variance of the next AHEAD observations, as changed ground, for each of [low, n).
+
+    Parameters
+    ----------
+    sums : of `kernels.phases.climate.running`
+    base : where the changed ground is looked for at the earliest
+    level, variance : (index, time) float64, out, noise units
+    """
     n_index = level.shape[0]
     for q in range(low, n):
         start = max(q, base)
@@ -69,7 +76,7 @@ def changed(sums: Floats, base: int, low: int, n: int, level: Floats, variance: 
 def _compare(
     z: Floats, mean: Floats, variance: Floats, level: Floats, rough: Floats, odds: Floats, shares: Floats, far: Floats
 ) -> None:
-    """One index's part of twice the log likelihood ratio of changed to normal, and its distance from normal."""
+    """Add one index to twice the log likelihood ratio of changed to normal, and to the distance from normal."""
     for q in range(z.size):
         off = (z[q] - mean[q]) * (z[q] - mean[q]) / variance[q]
         odds[q] += off - (z[q] - level[q]) * (z[q] - level[q]) / rough[q]
@@ -78,20 +85,22 @@ def _compare(
 
 
 @helper
-def weigh(
+def cast_votes(
     z: Floats, n: int, date: Ints, before: Ints, windows: Ints, sums: Floats, base: int, begin: int, low: int,
     work: Floats, ratio: Floats, far: Floats,
 ) -> None:  # fmt: skip
-    """For every observation of [low, n): log likelihood ratio of changed to normal, and distance from normal.
+    """Let every observation of [low, n) vote: its log likelihood ratio of changed to normal ground, and how far it is.
 
     Parameters
     ----------
     z : (index, >= n) float64, contiguous, for the sake of the lanes
+    n : observations in use; date : (time,) int64, their positions among all dates
     before : of `count_before`; windows : of `season_windows`; sums : of `running`
     base : observations of the baseline; also where the changed ground is looked for at the earliest
     begin : onset by evidence
     work : (4 index + 2, time) float64, scratch
-    ratio, far : (time,) out; far in standard deviations, largest of the indices
+    ratio : (time,) float64, out: the vote, capped at VOTE
+    far : (time,) float64, out: distance from the climatology in standard deviations, largest of the indices
     """
     n_index = z.shape[0]
     mean, variance = work[:n_index], work[n_index : 2 * n_index]
@@ -115,7 +124,7 @@ def weigh(
 
 @helper
 def change_point(ratio: Floats, low: int, high: int, cost: float) -> int:
-    """The onset q in [low, high) that maximises the sum from q on of the ratios less their cost, earliest of equals."""
+    """Return the q in [low, high) from which on the ratios less their ``cost`` sum up to most, earliest of equals."""
     total, best, at = 0.0, -np.inf, low
     for q in range(high - 1, low - 1, -1):
         total += ratio[q] - cost
@@ -126,11 +135,11 @@ def change_point(ratio: Floats, low: int, high: int, cost: float) -> int:
 
 @jit
 def date_onset(records: Records, tables: Tables, first_onset: float, found: Candidates) -> None:
-    """Third stage: move every candidate's onset to where the ground left its climatology.
+    """Move every candidate's onset to where the ground left its climatology: the third step of the detector.
 
     Parameters
     ----------
-    found : (pixel,) FOUND; out: onset and its bounds, evidence
+    found : (pixel,) CANDIDATE; out: onset and its bounds, evidence
     """
     n_index, n_time = records.z.shape[1:]
     ratio, far, score = np.empty(n_time), np.empty(n_time), np.empty(n_time + 1)
@@ -157,7 +166,7 @@ def date_onset(records: Records, tables: Tables, first_onset: float, found: Cand
                 break
             base = at
             # from the reach on for the bounds, and to the end for the evidence
-            weigh(z, n, date, before, tables.seasons, sums, base, begin, reach, work, ratio, far)
+            cast_votes(z, n, date, before, tables.seasons, sums, base, begin, reach, work, ratio, far)
             at = change_point(ratio, low, high, cost)
         score[high] = 0.0
         for q in range(high - 1, reach - 1, -1):

@@ -24,7 +24,7 @@ RETURN_DAYS = 410.0
 """A change is sure where this share of the baseline's states is gone, or this share of what came is new in any season,
 or a year and a late spring gave the missing season time to return; until then it is provisional."""
 
-CHANGED = (-4.744, 7.055, -1.333, 2.387, -1.269)
+CHANGE_WEIGHTS = (-4.744, 7.055, -1.333, 2.387, -1.269)
 """Log odds that the ground changed: intercept, and weights of the log of the screen's CUSUM, of `regrowth`, of
 the share of observations since the onset that no season explains, and of the settled spread."""
 
@@ -34,47 +34,53 @@ STRONG = 4.0
 less twice the regrowth, reach this; or where what came is barren: see the next."""
 
 BARREN = (0.0, 3.5, 1.3)
-"""No season describes what came better than works (``grown`` below), the CUSUM above, and the settled spread below."""
+"""What came is barren where ``grown`` is below the first, the CUSUM above the second, the settled spread below the
+last: no season describes it better than works do, and it is quiet."""
 
-OVER = (-3.202, 0.066, 0.544, -5.128)
+END_WEIGHTS = (-3.202, 0.066, 0.544, -5.128)
 """Log odds that the works are over, less those at which 28 % of the ongoing works that a settled end fits would be
 called over: intercept, and weights of the evidence over works that go on, the log of the days settled, and the log of
 the settled spread. The three are printed by benchmarks/detectors/calibrate.py."""
 
-DATED = (3.336, 0.261, -2.253)
-"""Log odds that the ground changed and the onset is within 30 days: intercept, and weights of the log odds of CHANGED
-and of log(1 + interval / 30 d)."""
+DATE_WEIGHTS = (3.336, 0.261, -2.253)
+"""Log odds that the ground changed and the onset is within 30 days: intercept, and weights of `odds_of_change` and of
+log(1 + interval / 30 d)."""
 
 
 def signs_of_change(found: Candidates) -> list[Floats]:
-    """What `CHANGED` weighs."""
+    """Return what `CHANGE_WEIGHTS` weighs, (candidate,) float64 each."""
     unexplained = found["evidence"] / np.maximum(found["after"], 1)
     return [np.log(np.maximum(found["cusum"], 0.1)), regrowth(found), unexplained, np.minimum(found["spread"], 6.0)]
 
 
 def odds_of_change(found: Candidates) -> Floats:
-    """Log odds that each candidate is a change; fitted on hard ground (docs/method.md), as the others."""
-    return weigh(CHANGED, signs_of_change(found))
+    """Return the log odds, (candidate,) float64, that each is a change; fitted on hard ground (docs/method.md)."""
+    return log_odds(CHANGE_WEIGHTS, signs_of_change(found))
 
 
-def weigh(weights: Sequence[float], signs: Sequence[Floats]) -> Floats:
-    """Intercept and weighted sum."""
+def log_odds(weights: Sequence[float], signs: Sequence[Floats]) -> Floats:
+    """Return log odds: the first of ``weights`` plus the weighted sum of ``signs``, (candidate,) float64 each."""
     return np.asarray(weights[0] + sum(w * sign for w, sign in zip(weights[1:], signs, strict=True)))
 
 
 def regrowth(found: Candidates) -> Floats:
-    """How much better a season describes what came than works do, where the baseline's states are still there."""
+    """Return how much better a season describes what came than works do, where the baseline's states are still there.
+
+    Returns
+    -------
+    (candidate,) float64, log evidence an observation and index, weighted with the share of states that are not lost.
+    """
     return np.asarray(np.clip(found["grown"], 0.0, 0.6) * (1.0 - found["lost"]))
 
 
 def signs_of_end(found: Candidates) -> list[Floats]:
-    """What `OVER` weighs."""
+    """Return what `END_WEIGHTS` weighs, (candidate,) float64 each."""
     quiet = np.log(np.maximum(found["last"] - found["halt"], 1.0))
     return [found["over_open"], quiet, np.log(found["spread"] + 0.1)]
 
 
 def is_proved(found: Candidates) -> NDArray[np.bool_]:
-    """Whether each candidate is more than a field that rests, rotates or grows over."""
+    """Return whether each candidate is more than a field that rests, rotates or grows over."""
     shown = found["lost"] + 0.5 * found["novel"] + 0.4 * np.maximum(found["cusum"] - STRONG, 0.0)
     shown -= 2.0 * regrowth(found)
     grown, cusum, spread = BARREN
@@ -83,18 +89,18 @@ def is_proved(found: Candidates) -> NDArray[np.bool_]:
 
 
 def probability(odds: Floats) -> Floats:
-    """Of log odds."""
+    """Turn log odds into probabilities."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -50, 50))))
 
 
-def describe(
+def write_changes(
     settings: Settings, found: Candidates, snow: NDArray[np.bool_] | None, days: Ints, pixel: Ints, out: Layers
 ) -> None:
     """Write the layers of every believed change.
 
     Parameters
     ----------
-    found : (candidate,) FOUND; pixel : (candidate,) int64, where each belongs
+    found : (candidate,) CANDIDATE; pixel : (candidate,) int64, where each belongs
     snow : (time, pixel) bool, or None when unknown; days : (time,) int64, all dates
     out : layers, (pixel,) each
     """
@@ -112,7 +118,7 @@ def describe(
     sure &= is_proved(found) & (begin - found["first"] >= SHORT_DAYS)
     sure &= (waited >= settings.confirm_days) & (found["after"] >= MIN_SETTLED)
     halt = found["halt"]
-    halted = sure & found["ends"] & (weigh(OVER, signs_of_end(found)) >= 0)
+    halted = sure & found["ends"] & (log_odds(END_WEIGHTS, signs_of_end(found)) >= 0)
     halted &= end - found["quiet"] >= settings.settled_days
     quality |= np.where(halted & (found["quiet"] - halt > GAP_DAYS), Quality.GAP_AT_HALT, 0)
     edge = np.where(halted, np.minimum(edge, end - halt), edge)
@@ -127,21 +133,27 @@ def describe(
     at, over = pixel[halted], found[halted]
     out.halt[at], out.halt_earliest[at], out.halt_latest[at] = over["halt"], over["halt_earliest"], over["halt_latest"]
     out.magnitude[pixel] = np.round(np.clip(shift, -32767, 32767))
-    out.confidence[pixel] = np.round(100.0 * probability(weigh(DATED, signs_of_dates(found))))
+    out.confidence[pixel] = np.round(100.0 * probability(log_odds(DATE_WEIGHTS, signs_of_dates(found))))
     out.n_evidence[pixel] = np.minimum(found["evidence"], 65535)
     out.n_changes[pixel] = np.minimum(1 + found["pauses"], 255)
     out.quality[pixel] = quality
 
 
 def signs_of_dates(found: Candidates) -> list[Floats]:
-    """What `DATED` weighs."""
+    """Return what `DATE_WEIGHTS` weighs, (candidate,) float64 each."""
     return [odds_of_change(found), np.log1p((found["latest"] - found["earliest"]) / 30.0)]
 
 
 def hidden_by_snow(
     found: Candidates, halted: NDArray[np.bool_], snow: NDArray[np.bool_], days: Ints, pixel: Ints
 ) -> NDArray[np.bool_]:
-    """Whether snow was seen within the interval of each candidate's onset, or of its halt."""
+    """Return whether snow was seen within the interval of each candidate's onset, or of its halt.
+
+    Parameters
+    ----------
+    halted : (candidate,) bool, whether it has a halt; pixel : (candidate,) int64
+    snow : (time, pixel) bool; days : (time,) int64, days since 1970-01-01
+    """
     inside = (days[:, None] >= found["earliest"]) & (days[:, None] <= found["latest"])
     inside |= (days[:, None] >= found["halt_earliest"]) & (days[:, None] <= found["halt_latest"]) & halted
     return np.asarray((snow[:, pixel] & inside).any(axis=0))

@@ -1,4 +1,4 @@
-"""First stage: from the values of a block of pixels to records in noise units."""
+"""The first step of the search: from the values of a block of pixels to records in noise units."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ def prepare(
     records: Records,
     found: Candidates,
 ) -> None:
-    """Fill the records of pixels that the screen let through; ``size`` is 0 where spikes leave too few observations.
+    """Make the records of pixels that the screen let through: the first step of the detector.
 
     Parameters
     ----------
     values : (index, time, pixel) float32, any unit; NaN = not clear
-    found : (pixel,) FOUND, out: size and last
+    records : out; ``size`` is 0 where spikes leave too few observations
+    found : (pixel,) CANDIDATE, out: size and last
     """
     n_time = values.shape[1]
     taken = np.empty(n_time, np.int64)
@@ -45,7 +46,7 @@ def prepare(
 
 
 def empty_records(n_pixel: int, n_time: int, n_index: int) -> Records:
-    """Room for the records of a block."""
+    """Make room for the records of a block."""
     return Records(
         np.zeros(n_pixel, np.int64),
         np.empty((n_pixel, n_index, n_time)),

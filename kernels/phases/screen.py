@@ -14,40 +14,34 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from groundbreak.kernels.lanes.design import TOGETHER, Design, Rows, make_design
+from groundbreak.kernels.lanes.cholesky import factor, normal, solve
+from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design, Rows, make_design
 from groundbreak.kernels.lanes.jit import jit, lane
-from groundbreak.kernels.lanes.words import (
-    LANES,
-    factor,
-    find_clear,
-    gram,
-    load_dates,
-    normal,
-    residual,
-    solve,
-    update,
-    whole_blocks,
-)
+from groundbreak.kernels.lanes.words import LANES, find_clear, gram, load_dates, residual, update, whole_blocks
 from groundbreak.kernels.types import Ints
 
-HARMONICS = 2
+SCREEN_HARMONICS = 2
 
-LEAST_PIVOT = 1e-3
+SCREEN_PIVOT = 1e-3
 """Smallest squared pivot that is divided by: a term that the dates cannot tell apart counts for nothing."""
 
 
-class ScreenedPixels(NamedTuple):
-    """What the screen saw of every pixel.
+ROUNDING = 1e-5
+"""Share of a pixel's mean below which its noise is not believed: float32 loses that much in the sums of a record. It
+matters where values are thousands of times the noise floor; constant ground of 10 000 was taken for changed without."""
 
-    ``statistic`` (index, pixel) float32, largest |CUSUM| / (s sqrt(n)), not finite where the values are too large to be
-    squared; ``clear`` (pixel,) int64, observations clear in every index; ``first``, ``last`` (pixel,) int64, positions
-    of the first and the last of them (n_time and -1 where there is none).
-    """
+
+class ScreenedPixels(NamedTuple):
+    """What the screen saw of every pixel."""
 
     statistic: NDArray[np.float32]
-    clear: Ints
+    """(index, pixel) float32: largest |CUSUM| / (s sqrt(n)); not finite where values are too large to be squared."""
+    n_clear: Ints
+    """(pixel,) int64: number of observations that are clear in every index."""
     first: Ints
+    """(pixel,) int64: position of the first of them among the dates; the number of dates where there is none."""
     last: Ints
+    """(pixel,) int64: position of the last of them; -1 where there is none."""
 
 
 def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> ScreenedPixels:
@@ -58,6 +52,10 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
     values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
     days : (time,) int64 days since 1970-01-01, increasing
     noise_floor : smallest s that is believed, unit of the values
+
+    Returns
+    -------
+    What the screen saw of every pixel.
     """
     n_index, _, n_pixel = values.shape
     zeros = np.zeros(n_pixel, np.int64)
@@ -70,66 +68,91 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
         cusum_scan(block, design, np.float32(noise_floor), found)
         size = part.stop - part.start
         out.statistic[:, part] = found.statistic[:, :size]
-        for whole, piece in ((out.clear, found.clear), (out.first, found.first), (out.last, found.last)):
+        for whole, piece in ((out.n_clear, found.n_clear), (out.first, found.first), (out.last, found.last)):
             whole[part] = piece[:size]
     return out
 
 
 @lru_cache(maxsize=4)
 def _design(days: bytes) -> Design:
-    """A region is screened in many blocks of the same dates."""
-    return make_design(np.frombuffer(days, np.int64), HARMONICS, trend=False, dtype=np.float32)
+    """Make the design of the dates whose int64 days are ``days``; a region is screened in many blocks of the same."""
+    return make_design(np.frombuffer(days, np.int64), SCREEN_HARMONICS, trend=False, dtype=np.float32)
 
 
 @lane
 def _conclude(
-    n_terms: int, noise_floor: np.float32, n: Rows, squares: Rows, low: Rows, high: Rows, out: NDArray[np.float32]
+    n_terms: int,
+    noise_floor: np.float32,
+    n: Rows,
+    total: Rows,
+    squares: Rows,
+    low: Rows,
+    high: Rows,
+    out: NDArray[np.float32],
 ) -> None:
-    one, fitted = out.dtype.type(1), out.dtype.type(n_terms)
-    least = noise_floor * noise_floor
+    """Turn the extremes of a cumulative sum, and a sum of squares, into the statistic of the test.
+
+    ``total`` is the sum of the values: noise below `ROUNDING` of their mean is that of the arithmetic. Where the mean
+    is too large to be squared, so is the noise, and the statistic is not a number.
+    """
+    zero, one, fitted, share = out.dtype.type(0), out.dtype.type(1), out.dtype.type(n_terms), out.dtype.type(ROUNDING)
     for p in range(out.size):
-        variance = max(squares[p] / max(n[p] - fitted, one), least)
-        out[p] = max(high[p], -low[p]) / np.sqrt(variance * max(n[p], one))
+        mean = abs(total[p]) / max(n[p], one)
+        least = max(noise_floor, share * mean)
+        variance = max(squares[p] / max(n[p] - fitted, one), least * least)
+        out[p] = max(high[p], -low[p]) / np.sqrt(variance * max(n[p], one)) + zero * (mean * mean)
 
 
 @jit
 def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.float32, out: ScreenedPixels) -> None:
-    """The screen over whole blocks: pixels beyond the last are left; parameters as for `screen`."""
+    """Screen the whole blocks of ``values``; pixels beyond the last whole block are left.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    design : float32, of the dates
+    noise_floor : smallest s that is believed, unit of the values
+    out : (index, pixel) and (pixel,) arrays, out
+    """
     n_index, n_time, n_pixel = values.shape
     n_terms = design.terms.shape[1]
-    weight = np.empty((TOGETHER, LANES), np.float32)
-    x = np.empty((n_index, TOGETHER, LANES), np.float32)
+    weight = np.empty((DATES_TOGETHER, LANES), np.float32)
+    x = np.empty((n_index, DATES_TOGETHER, LANES), np.float32)
     sums = np.empty((design.products.shape[1], LANES), np.float32)
     matrix = np.empty((design.first.size, LANES), np.float32)
     right = np.empty((n_index, n_terms, LANES), np.float32)
     # one array each: numba gives the rows of an unpacked array an unknown layout, and vectorises nothing
     total, squares = np.empty((n_index, LANES), np.float32), np.empty((n_index, LANES), np.float32)
     low, high = np.empty((n_index, LANES), np.float32), np.empty((n_index, LANES), np.float32)
+    level = np.empty((n_index, LANES), np.float32)
     for start in range(0, n_pixel - LANES + 1, LANES):
         stop = start + LANES
         sums[:] = 0
         right[:] = 0
-        for t in range(0, n_time, TOGETHER):
+        for t in range(0, n_time, DATES_TOGETHER):
             load_dates(values, t, start, weight, x)
             for k in range(n_index):
-                gram(design.terms[t : t + TOGETHER], x[k], right[k])
-            gram(design.products[t : t + TOGETHER], weight, sums)
+                gram(design.terms[t : t + DATES_TOGETHER], x[k], right[k])
+            gram(design.products[t : t + DATES_TOGETHER], weight, sums)
         normal(design, sums, matrix)
-        factor(matrix, n_terms, LEAST_PIVOT)
+        factor(matrix, n_terms, SCREEN_PIVOT)
         for k in range(n_index):
+            level[k] = right[k, 0]  # the first term is 1
             solve(matrix, right[k])
         total[:] = 0
         squares[:] = 0
         low[:] = 0
         high[:] = 0
-        for t in range(0, n_time, TOGETHER):
+        for t in range(0, n_time, DATES_TOGETHER):
             load_dates(values, t, start, weight, x)
             for k in range(n_index):
-                residual(design.terms[t : t + TOGETHER], right[k], weight, x[k])
+                residual(design.terms[t : t + DATES_TOGETHER], right[k], weight, x[k])
                 update(x[k, 0], x[k, 1], x[k, 2], x[k, 3], total[k], squares[k], low[k], high[k])
         for p in range(LANES):
-            out.clear[start + p] = int(sums[0, p])
+            out.n_clear[start + p] = int(sums[0, p])
             out.first[start + p] = find_clear(values, start + p, 0, 1)
             out.last[start + p] = find_clear(values, start + p, n_time - 1, -1)
         for k in range(n_index):
-            _conclude(n_terms, noise_floor, sums[0], squares[k], low[k], high[k], out.statistic[k, start:stop])
+            _conclude(
+                n_terms, noise_floor, sums[0], level[k], squares[k], low[k], high[k], out.statistic[k, start:stop]
+            )

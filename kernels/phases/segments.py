@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from groundbreak.kernels.lanes.jit import helper, jit
+from groundbreak.kernels.lanes.jit import helper, jit, step
 from groundbreak.kernels.phases.evidence import VECTOR, evidence_at, n_sums, posterior_bounds, running_sums
 from groundbreak.kernels.phases.model import (
     MIN_BASELINE,
@@ -29,12 +29,50 @@ from groundbreak.kernels.types import Floats, Ints
 NODE = 6
 """Observations between two nodes of the search; both dates are then moved to the best observation around theirs."""
 
-TOGETHER = 4
+NODES_TOGETHER = 4
 """Nodes to which stages are fitted in one call."""
 
 HALT_HEAT = 5.0
 """Temperature of the halt's posterior, an index, of two at least: evidence counts observations and indices as
 independent, weather and the ground make them alike. Intervals of one index measured too short at 5, and hold at 10."""
+
+
+@step
+def first_observation(day: Floats, first_onset: float) -> int:
+    """Return the first observation at which a change may begin; the number of observations where there is none.
+
+    Parameters
+    ----------
+    day : (observation,) float64; first_onset : float64, earliest day of an onset; days since 1970-01-01
+    """
+    first = MIN_BASELINE
+    while first < day.size and day[first] < first_onset:
+        first += 1
+    return first
+
+
+@step
+def last_settled(day: Floats, settled_days: float) -> int:
+    """Return the last observation at which a settled phase of ``settled_days`` days may begin; -1 for none.
+
+    Parameters
+    ----------
+    day : (observation,) float64, days since 1970-01-01
+    """
+    at = day.size - MIN_SETTLED
+    while at >= 0 and day[day.size - 1] - day[at] < settled_days:
+        at -= 1
+    return max(at, -1)
+
+
+@step
+def take_range(low: int, high: int, every: int, out: Ints) -> int:
+    """Write every ``every``-th observation of [low, high) to ``out``, (> their number,) int64; return their number."""
+    count = 0
+    for i in range(low, high, every):
+        out[count] = i
+        count += 1
+    return count
 
 
 @helper
@@ -49,25 +87,25 @@ def reach_nodes(
     reach: Floats,
     origin: Ints,
 ) -> None:
-    """Best evidence of a baseline and stages up to every node, and the node where the last stage begins.
+    """Find the best evidence of a baseline and stages up to every node, and the node where the last stage begins.
 
     Parameters
     ----------
     ends : (1 + index, 3, > count) of `stage_sums` at the nodes; node ``count`` is the end of the record
     starts : nodes at which a stage may begin
     before : (count,) evidence of what lies before each node as baseline
-    lanes : of TOGETHER ends; base : (> count,) float64, scratch
+    lanes : of NODES_TOGETHER ends; base : (> count,) float64, scratch
     reach : (> count,) out; -inf where no stage fits; the end of the record is reached by stages alone
     origin : (> count,) int64 out, positions among the nodes
     """
-    fixed = np.empty((TOGETHER, *ends.shape[:2]))
+    fixed = np.empty((NODES_TOGETHER, *ends.shape[:2]))
     evidence = lanes.evidence
     reach[0], origin[0] = -np.inf, -1
     for b in range(1, count + 1):
-        e = (b - 1) % TOGETHER
+        e = (b - 1) % NODES_TOGETHER
         if e == 0:  # a few nodes at a time: a call costs as much as twenty lanes
             take_ends(ends, b, fixed)
-            stage_evidence(fixed, 1.0, ends, min(b + TOGETHER - 1, starts), prior, lanes)
+            stage_evidence(fixed, 1.0, ends, min(b + NODES_TOGETHER - 1, starts), prior, lanes)
         best, at = -np.inf, -1
         base[b - 1] = max(before[b - 1], reach[b - 1]) - STAGE_COST * (ends.shape[0] - 1)
         for a in range(min(b, starts)):
@@ -78,7 +116,12 @@ def reach_nodes(
 
 @helper
 def is_staged(before: Floats, reach: Floats, at: int, count: int) -> bool:
-    """Whether a stage, and not the baseline, ends at a node."""
+    """Return whether a stage, and not the baseline, ends at node ``at`` of ``count``.
+
+    Parameters
+    ----------
+    before, reach : (> count,) float64, log evidence of the baseline, and of the best stages, up to each node
+    """
     return at == count or reach[at] > before[at]
 
 
@@ -96,8 +139,21 @@ def onset_and_pauses(
     ends: Floats,
     lanes: StageLanes,
 ) -> tuple[int, int, int]:
-    """Of the best sequence that ends at a node: the node where it begins, the end of its first stage, and how many of
-    its stages but the last are long and quiet, pauses between two activities."""
+    """Follow the best sequence of stages that ends at a node back to where the works begin.
+
+    Parameters
+    ----------
+    node : (> count,) int64, observations; day : (observation,) float64, days since 1970-01-01
+    before, reach, origin : (> count,) each, of `reach_nodes`
+    sums : of `kernels.phases.evidence.running_sums`
+    end, count : the node, and how many there are; prior : of a stage
+    ends, lanes : (1 + index, 3, lane) float64 and lanes of one end, scratch
+
+    Returns
+    -------
+    The node where the works begin, the node where their first stage ends, and how many stages but the last are long and
+    quiet: pauses between two activities.
+    """
     pauses = 0
     at = after = end
     while is_staged(before, reach, at, count):
@@ -109,15 +165,71 @@ def onset_and_pauses(
     return at, after, pauses
 
 
-@jit
-def segment(records: Records, tables: Tables, settings: Settings, first_onset: float, found: Candidates) -> None:
-    """Second stage: the best sequence of phases of every pixel.
+@step
+def score_halts(before: Floats, reach: Floats, after: Floats, closable: int, score: Floats) -> tuple[float, int]:
+    """Score every node as the start of a settled phase, after the best of all that may come before.
 
     Parameters
     ----------
-    first_onset : earliest day of an onset
-    found : (pixel,) FOUND, out: onset and begin (-1: no room for a change), settled and its bounds, pauses, over_open,
-        spread (0 where works go on)
+    before, reach, after : (node,) float64, log evidence of what lies before as baseline, of the best stages up to the
+        node, and of what follows as a settled phase
+    closable : number of nodes that may begin a settled phase
+    score : (node,) float64, out: log evidence
+
+    Returns
+    -------
+    The best score and its node; -inf and -1 where no node may begin a settled phase.
+    """
+    best, end = -np.inf, -1
+    for b in range(closable):
+        score[b] = max(before[b], reach[b]) + after[b]
+        if score[b] > best:
+            best, end = score[b], b
+    return best, end
+
+
+@step
+def stages_near(
+    sums: Floats, end: int, sign: float, near: Ints, around: int, prior: Prior, ends: Floats, fixed: Floats,
+    lanes: StageLanes,
+) -> None:  # fmt: skip
+    """Compute the evidence of the stages between one observation and each of those around a node.
+
+    Parameters
+    ----------
+    sums : of `kernels.phases.evidence.running_sums`
+    end : the one observation
+    sign : 1 if the stages stop there, -1 if they start there
+    near : (> around,) int64, the ``around`` observations around a node; the next place is overwritten
+    ends, fixed : (1 + index, 3, lane) and (1, 1 + index, 3) float64, scratch
+    lanes : of one end, out
+    """
+    near[around] = end
+    stage_sums(sums, near, around + 1, ends)
+    take_ends(ends, around, fixed)
+    stage_evidence(fixed, sign, ends, around, prior, lanes)
+
+
+@step
+def best_sum(a: Floats, b: Floats, count: int) -> int:
+    """Return where a + b is largest among the first ``count``, the first of equals; -1 where all are -inf."""
+    most, at = -np.inf, -1
+    for q in range(count):
+        if a[q] + b[q] > most:
+            most, at = a[q] + b[q], q
+    return at
+
+
+@jit
+def segment(records: Records, tables: Tables, settings: Settings, first_onset: float, found: Candidates) -> None:
+    """Find the best sequence of phases of every pixel: the second step of the detector.
+
+    Parameters
+    ----------
+    records : of `kernels.phases.prepare.prepare`; pixels without observations are passed over
+    first_onset : earliest day of an onset, days since 1970-01-01
+    found : (pixel,) CANDIDATE, out: onset and begin (-1: no room for a change), settled and its bounds, pauses,
+        over_open, spread (0 where works go on)
     """
     n_index, n_time = records.z.shape[1:]
     width = (int(records.size.max()) // NODE // VECTOR + 3) * VECTOR  # nodes, and room for the end and for whole calls
@@ -125,7 +237,7 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
     sums = np.empty((n_time + 1, columns))
     few = np.empty((columns + 1, -(-2 * NODE // VECTOR) * VECTOR))
     ends, fixed = np.zeros((1 + n_index, 3, width)), np.empty((1, 1 + n_index, 3))
-    many, lanes = stage_lanes(TOGETHER, width), stage_lanes(1, width)
+    many, lanes = stage_lanes(NODES_TOGETHER, width), stage_lanes(1, width)
     works = lanes.evidence[0]
     before, after, reach, base = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
     score, spread, ignored = np.empty(width), np.empty(width), np.empty(width)
@@ -136,78 +248,50 @@ def segment(records: Records, tables: Tables, settings: Settings, first_onset: f
         found[p].onset = found[p].begin = -1
         if n == 0:
             continue
-        z, day = records.z[p][:, :n], records.day[p][:n]
-        first = MIN_BASELINE
-        while first < n and day[first] < first_onset:
-            first += 1
-        count, closable, starts = 0, 0, 0
-        for i in range(first, n, NODE):
-            node[count] = i
-            count += 1
-            starts += n - i >= 2
-            if n - i >= MIN_SETTLED and day[n - 1] - day[i] >= settings.settled_days:
-                closable = count
+        day = records.day[p][:n]
+        first = first_observation(day, first_onset)
+        latest = last_settled(day, settings.settled_days)
+        count, closable = take_range(first, n, NODE, node), max((latest - first) // NODE + 1, 0)
         node[count] = n
         wide = np.empty((columns + 1, -(-count // VECTOR) * VECTOR))
-        running_sums(z, records.date[p], 0, n, tables.design, tables.pairs, sums)
+        running_sums(records.z[p], records.date[p], 0, n, tables.design, tables.pairs, sums)
         evidence_at(sums, n_index, zeros, node, count, tables.baseline, wide, before, ignored)
         lasts[:] = n
         evidence_at(sums, n_index, node, lasts, closable, tables.settled, wide, after, spread)
         stage_sums(sums, node, count + 1, ends)
+        starts = max((n - 2 - first) // NODE + 1, 0)  # a stage has two observations or more
         reach_nodes(ends, starts, count, before, tables.stage, many, base, reach, origin)
-        closed, end = -np.inf, count
-        for b in range(closable):
-            score[b] = max(before[b], reach[b]) + after[b]
-            if score[b] > closed:
-                closed, end = score[b], b
+        closed, end = score_halts(before, reach, after, closable, score)
         if max(closed, reach[count]) == -np.inf:
             continue
-        if closed < reach[count]:
+        if end < 0 or closed < reach[count]:
             end = count
         found[p].over_open = (closed - reach[count]) / n_index
-        begin, stop, found[p].pauses = onset_and_pauses(
+        onset, stop, found[p].pauses = onset_and_pauses(
             node, before, reach, origin, sums, day, end, count, tables.stage, ends, lanes
         )
         found[p].settled = found[p].settled_low = found[p].settled_high = node[end]
         found[p].spread = 0.0
         if end < count:
             low, high = posterior_bounds(score, 0, closable, HALT_HEAT * max(n_index, 2))
-            at = node[end]
             start = node[origin[end]] if is_staged(before, reach, end, count) else first - 1
-            around = 0  # the observations around the node, as far as a settled phase may start there
-            for q in range(max(at - NODE, start) + 1, at + NODE):
-                if n - q >= MIN_SETTLED and day[n - 1] - day[q] >= settings.settled_days:
-                    near[around] = q
-                    around += 1
+            around = take_range(max(node[end] - NODE, start) + 1, min(node[end] + NODE, latest + 1), 1, near)
             evidence_at(sums, n_index, near, lasts, around, tables.settled, few, after, spread)
             if start >= first:
-                near[around] = start
-                stage_sums(sums, near, around + 1, ends)
-                take_ends(ends, around, fixed)
-                stage_evidence(fixed, -1.0, ends, around, tables.stage, lanes)
+                stages_near(sums, start, -1.0, near, around, tables.stage, ends, fixed, lanes)
             else:
                 evidence_at(sums, n_index, zeros, near, around, tables.baseline, few, works, ignored)
-            most = -np.inf
-            for a in range(around):
-                if works[a] + after[a] > most:
-                    most = works[a] + after[a]
-                    found[p].settled, found[p].spread = near[a], spread[a]
+            best = best_sum(works, after, around)
+            if best >= 0:
+                found[p].settled, found[p].spread = near[best], spread[best]
             found[p].settled_low = min(node[low], found[p].settled)
             found[p].settled_high = max(node[high], found[p].settled)
         found[p].onset = found[p].begin = found[p].settled  # a step
-        if begin != end:
+        if onset != end:
             until = node[stop] if stop != end else found[p].settled
-            around = 0
-            for q in range(max(node[begin] - NODE + 1, first), min(node[begin] + NODE, until - 1)):
-                near[around] = q
-                around += 1
+            around = take_range(max(node[onset] - NODE + 1, first), min(node[onset] + NODE, until - 1), 1, near)
             evidence_at(sums, n_index, zeros, near, around, tables.baseline, few, before, ignored)
-            near[around] = until
-            stage_sums(sums, near, around + 1, ends)
-            take_ends(ends, around, fixed)
-            stage_evidence(fixed, 1.0, ends, around, tables.stage, lanes)
-            most = -np.inf
-            for a in range(around):
-                if before[a] + works[a] > most:
-                    most = before[a] + works[a]
-                    found[p].onset = found[p].begin = near[a]
+            stages_near(sums, until, 1.0, near, around, tables.stage, ends, fixed, lanes)
+            best = best_sum(before, works, around)
+            if best >= 0:
+                found[p].onset = found[p].begin = near[best]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundbreak.kernels.lanes.jit import helper, lane
-from groundbreak.kernels.lanes.words import clear
+from groundbreak.kernels.lanes.words import is_clear
 from groundbreak.kernels.types import Floats, Ints
 
 CLIP = 1000.0
@@ -39,15 +39,19 @@ def compact(values: NDArray[np.float32], pixel: int, taken: Ints, packed: Floats
         taken[n] = i
         for k in range(n_index):
             packed[k, n] = values[k, i, pixel]
-        n += clear(values, i, pixel)
+        n += is_clear(values, i, pixel)
     return n
 
 
 @helper
 def partition(work: Floats, low: int, high: int, pivot: float, equal: bool) -> int:
-    """Move what is below ``pivot`` (or no greater, if ``equal``) of work[low:high] to the front; where the rest begins.
+    """Move what is below ``pivot`` of work[low:high] to the front, or what is no greater if ``equal``.
 
     Without a branch (Lomuto): half of the comparisons would be guessed wrong.
+
+    Returns
+    -------
+    int, where the rest begins.
     """
     rest = low
     for i in range(low, high):
@@ -60,7 +64,7 @@ def partition(work: Floats, low: int, high: int, pivot: float, equal: bool) -> i
 
 @helper
 def median(work: Floats, n: int) -> float:
-    """Median of work[:n], n >= 1, by quickselect (Hoare 1961); reorders ``work``."""
+    """Return the median of work[:n], n >= 1, by quickselect (Hoare 1961); reorders ``work``."""
     half = n // 2
     low, high = 0, n
     while high - low > 1:
@@ -82,7 +86,7 @@ def median(work: Floats, n: int) -> float:
 
 @helper
 def roughness(row: Floats, n: int, work: Floats) -> float:
-    """Median absolute difference of neighbours in row[:n], n >= 2.
+    """Return the median absolute difference of neighbours in row[:n], n >= 2; ``work`` (>= n - 1,) is scratch.
 
     A season or a step barely moves it, and half of the differences may be odd before it breaks.
     """
@@ -115,15 +119,14 @@ def standardise(packed: Floats, n: int, floor: float, work: Floats, scale: Float
 
 @lane
 def _shares(before: Floats, at: Floats, after: Floats, share: Floats) -> None:
-    """Of every run inside the record: where its first observation lies between its neighbours, 0-1."""
+    """Find where the first observation of every run inside the record lies between its neighbours, 0-1."""
     for i in range(after.size):
         share[i] = (at[i] - before[i]) / (after[i] - before[i])
 
 
 @lane
 def _first_off(before: Floats, at: Floats, after: Floats, share: Floats, k: int, miss: Floats, apart: Floats) -> None:
-    """How far the first observation of every run is off, and its neighbours from each other; squares, summed over the
-    indices up to k."""
+    """Add index k to how far the first observation of every run is off, and its neighbours from each other; squares."""
     for i in range(after.size):
         jump = after[i] - before[i]
         e = at[i] - before[i] - share[i] * jump
@@ -133,10 +136,12 @@ def _first_off(before: Floats, at: Floats, after: Floats, share: Floats, k: int,
 
 @helper
 def suspects(packed: Floats, when: Floats, n: int, length: int, limit: float, work: Floats, out: Ints) -> int:
-    """Runs inside the record whose first observation is off; few are, and this looks at all of them at once.
+    """Find the runs inside the record whose first observation is off; few are, and this looks at all at once.
 
     Parameters
     ----------
+    packed : (index, time) float64, noise units; when : (n,) float64, days; n : observations in use
+    length : observations of a run; limit : noise units that a spike is off
     work : (3, time) float64, scratch; out : (time,) int64, out: where they begin
 
     Returns
@@ -158,7 +163,14 @@ def suspects(packed: Floats, when: Floats, n: int, length: int, limit: float, wo
 
 @helper
 def is_off(packed: Floats, when: Floats, n: int, i: int, length: int, limit: float, keep: NDArray[np.bool_]) -> bool:
-    """Whether the run [i, i + length) is a spike; see `drop_spikes`."""
+    """Return whether the run [i, i + length) is a spike, by the rule of `drop_spikes`.
+
+    Parameters
+    ----------
+    packed : (index, time) float64, noise units; when : (n,) float64, days; n : observations in use
+    limit : noise units that a spike is off
+    keep : (n,) bool, which observations are no spikes as far as is known; no run reaches beyond a spike
+    """
     inside = i > 0 and i + length < n
     before = i - 1 if i > 0 else i + length + 1
     after = i + length if i + length < n else i - 2

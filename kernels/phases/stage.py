@@ -18,31 +18,32 @@ from groundbreak.kernels.types import Floats, Ints
 
 
 class StageLanes(NamedTuple):
-    """Scratch of `stage_evidence`, and its results; float64.
-
-    ``dates`` (5, end, lane): observations, their mean time, reciprocals of what level and trend are divided by, log of
-    the determinant; ``totals`` (2, end, lane): product over the indices, and largest of the sums of squares left;
-    ``evidence`` (end, lane): log evidence, summed over the indices.
-    """
+    """Scratch of `stage_evidence`, and its results."""
 
     dates: Floats
+    """(5, end, lane) float64: observations, their mean time, reciprocals of what level and trend are divided by, and
+    the log of the determinant."""
     totals: Floats
+    """(2, end, lane) float64: product over the indices, and largest of the sums of squares left."""
     evidence: Floats
+    """(end, lane) float64: log evidence, summed over the indices."""
 
 
 @helper
 def stage_lanes(n_ends: int, count: int) -> StageLanes:
-    """Room for ``count`` stages to each of ``n_ends`` ends."""
+    """Make room for ``count`` stages to each of ``n_ends`` ends."""
     width = -(-count // VECTOR) * VECTOR
     return StageLanes(np.zeros((5, n_ends, width)), np.zeros((2, n_ends, width)), np.zeros((n_ends, width)))
 
 
 @helper
 def stage_sums(sums: Floats, at: Ints, count: int, out: Floats) -> None:
-    """What a stage needs of the running sums at positions ``at`` (lane,).
+    """Take what a stage needs out of the running sums at some observations.
 
     Parameters
     ----------
+    sums : of `kernels.phases.evidence.running_sums`
+    at : (lane,) int64, the observations, of which ``count`` are in use
     out : (1 + index, 3, lane) float64, out: count, t and t^2, then z, t z and z^2 of each index
     """
     for q in range(count):
@@ -64,7 +65,7 @@ def take_ends(ends: Floats, first: int, fixed: Floats) -> None:
 
 @lane
 def _span(fixed: Floats, sign: float, moving: Floats, precision: Floats, count: int, dates: Floats) -> None:
-    """What the dates alone decide."""
+    """Compute what the dates alone decide."""
     level, trend = precision[0], precision[1]
     for e in range(fixed.shape[0]):
         f0, f1, f2 = fixed[e, 0, 0], fixed[e, 0, 1], fixed[e, 0, 2]
@@ -86,7 +87,7 @@ def _span(fixed: Floats, sign: float, moving: Floats, precision: Floats, count: 
 def _rest(
     k: int, fixed: Floats, sign: float, moving: Floats, scale: float, count: int, dates: Floats, out: Floats
 ) -> None:
-    """What level and trend leave of index k, into the product over the indices and the largest."""
+    """Take what level and trend leave of index k into the product over the indices, and into the largest."""
     for e in range(fixed.shape[0]):
         f0, f1, f2 = fixed[e, k, 0], fixed[e, k, 1], fixed[e, k, 2]
         for q in range(count):
@@ -101,7 +102,7 @@ def _rest(
 def _conclude(
     dates: Floats, totals: Floats, table: Floats, logdet: float, shape: float, n_index: int, count: int, out: Floats
 ) -> None:
-    """Log evidence of every stage."""
+    """Compute the log evidence of every stage."""
     for e in range(out.shape[0]):
         for q in range(count):
             m = dates[0, e, q]
@@ -111,7 +112,7 @@ def _conclude(
 
 @helper
 def stage_evidence(fixed: Floats, sign: float, moving: Floats, count: int, prior: Prior, lanes: StageLanes) -> None:
-    """Log evidence of segments as one stage each, between every common end and every other end.
+    """Compute the log evidence of segments as one stage each, between every common end and every other end.
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def stage_evidence(fixed: Floats, sign: float, moving: Floats, count: int, prior
 
 @helper
 def one_stage(sums: Floats, i: int, j: int, prior: Prior, ends: Floats, lanes: StageLanes) -> tuple[float, float]:
-    """(log evidence, largest residual variance) of [i, j) as one stage; 0 <= i < j.
+    """Compute the log evidence of [i, j), 0 <= i < j, as one stage, and its largest residual variance.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ STATE_DAYS = 45.0
 
 @lane
 def _apart(row: Rows, now: float, k: int, far: Rows) -> None:
-    """The distance of every state from an observation, largest of the indices up to k."""
+    """Take index k into the distance of every state from an observation, largest of the indices."""
     for b in range(row.size):
         apart = abs(row[b] - now)
         far[b] = max(far[b], apart) if k else apart
@@ -44,7 +44,7 @@ def _visit(row: Rows, now: float, far: Rows, visits: Rows) -> None:
 
 @helper
 def lost_states(z: Rows, n: int, date: Ints, before: Ints, windows: Ints, onset: int, far: Rows, visits: Rows) -> float:
-    """Share of the baseline's states that the ground no longer shows at any time of the year.
+    """Return the share of the baseline's states that the ground no longer shows at any time of the year.
 
     Works take away what was there. A rotation, a fallow year or a late harvest brings it back, at
     another date: so states are compared, whatever their season. States whose season has not come since
@@ -77,7 +77,7 @@ def lost_states(z: Rows, n: int, date: Ints, before: Ints, windows: Ints, onset:
 
 @helper
 def _came_again(around: Ints, before: Ints, onset: int) -> bool:
-    """Whether an observation after the change lies in one of a state's windows (window, 2)."""
+    """Return whether an observation after the change lies in one of a state's windows (window, 2)."""
     for w in range(around.shape[0]):  # noqa: SIM110 - numba has no generators
         if before[around[w, 1]] > max(before[around[w, 0]], onset):
             return True
@@ -86,7 +86,12 @@ def _came_again(around: Ints, before: Ints, onset: int) -> bool:
 
 @helper
 def novel_share(z: Floats, n: int, onset: int) -> float:
-    """Share of what came since ``onset`` outside what the baseline showed in any season, in some index."""
+    """Return the share of what came since ``onset`` outside what the baseline showed in any season, in some index.
+
+    Parameters
+    ----------
+    z : (index, >= n) float64, noise units; n : observations in use; onset : first changed observation
+    """
     new = np.zeros(n, np.bool_)
     for k in range(z.shape[0]):
         low, high = np.inf, -np.inf

@@ -7,7 +7,6 @@ cumulative sums of its clear observations, and plain loops.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from groundbreak.kernels.lanes.processes import PRECISION
 from groundbreak.kernels.layers import Layers
 from groundbreak.kernels.monitoring.alarms import run_monitor
-from groundbreak.kernels.monitoring.monitor import LEAST_PIVOT, SLACK, Rule, Watched, nothing_watched
+from groundbreak.kernels.monitoring.model import HISTORY_PIVOT, TIE, Rule, Watched, nothing_watched
 from groundbreak.kernels.types import Floats, Ints
 
 
@@ -26,12 +25,25 @@ def monitor_twin(
     history_end: int | None,
     params: dict[str, float],
 ) -> Layers:
-    """Slow twin of ``cusum`` and ``mosum``; parameters and result as for `kernels.registry.Run`."""
+    """Run the slow twin of ``cusum`` and ``mosum``.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    days : (time,) int64, days since 1970-01-01, increasing
+    snow : (time, pixel) bool, where an observation was masked as snow; or None
+    history_end : the last day of the history, or None for the first two years
+    params : every parameter of the detector
+
+    Returns
+    -------
+    Layers of shape (pixel,).
+    """
     return run_monitor(values, days, snow, history_end, params, scan_slowly)
 
 
 def scan_slowly(values: NDArray[np.float32], days: Ints, rule: Rule, params: dict[str, float]) -> Watched:
-    """Monitor pixel by pixel."""
+    """Monitor (index, time, pixel) float32 values on (time,) int64 days, pixel by pixel."""
     out = nothing_watched(values.shape[2])
     terms = regressors(days, int(params["harmonics"]), bool(params["trend"]), rule.n_history)
     for pixel in range(values.shape[2]):
@@ -40,7 +52,7 @@ def scan_slowly(values: NDArray[np.float32], days: Ints, rule: Rule, params: dic
 
 
 def regressors(days: Ints, harmonics: int, trend: bool, n_history: int) -> Floats:
-    """(time, term): level, seasons, and time that runs from -1 to 1 over the history."""
+    """Return (time, term) float64: level, seasons, and time that runs from -1 to 1 over the history."""
     columns = [np.ones(days.size)]
     for j in range(1, harmonics + 1):
         columns += [np.cos(2 * np.pi * j * days / 365.25), np.sin(2 * np.pi * j * days / 365.25)]
@@ -51,7 +63,14 @@ def regressors(days: Ints, harmonics: int, trend: bool, n_history: int) -> Float
 
 
 def process_and_bound(rest: Floats, n: int, sigma: float, c2: float, window: float) -> tuple[Floats, Floats]:
-    """The process and its bound at observations n + 1, n + 2, ... of residuals ``rest`` (observation,)."""
+    """Compute a process and its bound at the observations n + 1, n + 2, ... (Zeileis et al. 2005).
+
+    Parameters
+    ----------
+    rest : (observation,) float64, residuals; n : how many of them are of the history
+    sigma : standard deviation of the noise
+    c2 : c^2; window : h of the MOSUM, 0 for the CUSUM
+    """
     t = np.arange(n + 1, rest.size + 1)
     x = t / n
     if window == 0:
@@ -63,7 +82,13 @@ def process_and_bound(rest: Floats, n: int, sigma: float, c2: float, window: flo
 
 
 def watch(series: Floats, terms: Floats, rule: Rule, pixel: int, out: Watched) -> None:
-    """Monitor one pixel; ``series`` (index, time)."""
+    """Monitor one pixel.
+
+    Parameters
+    ----------
+    series : (index, time) float64, NaN = not clear; terms : (time, term) float64
+    out : (pixel,) each, out, at ``pixel``
+    """
     at = np.flatnonzero(np.isfinite(series).all(axis=0))
     n = int((at < rule.n_history).sum())
     m = at.size - n
@@ -77,7 +102,7 @@ def watch(series: Floats, terms: Floats, rule: Rule, pixel: int, out: Watched) -
         return
     x, y = terms[at], series[:, at]
     pivots = np.diag(np.linalg.qr(x[:n], mode="r")) ** 2
-    if (pivots <= LEAST_PIVOT).any():
+    if (pivots <= HISTORY_PIVOT).any():
         return
     out.tested[pixel] = True
     c2, width = rule.limits[n, m], max(1, int(np.floor(rule.window * n)))
@@ -95,19 +120,26 @@ def watch(series: Floats, terms: Floats, rule: Rule, pixel: int, out: Watched) -
             process, bound = process_and_bound(e, n, np.sqrt(variance), c2, rule.window)
             crossed = np.flatnonzero(np.abs(process) > bound)
         if crossed.size:
-            alarms.append((n + int(crossed[0]), index, SLACK * float(np.sqrt(variance * n))))
+            alarms.append((n + int(crossed[0]), index, TIE * float(np.sqrt(variance * n))))
     if alarms:
-        trace(at, residuals, n, *min(alarms), width if rule.window > 0 else 0, pixel, out)
+        trace_alarm(at, residuals, n, *min(alarms), width if rule.window > 0 else 0, pixel, out)
 
 
-def trace(
-    at: Ints, residuals: Any, n: int, alarm: int, index: int, slack: float, width: int, pixel: int, out: Watched
+def trace_alarm(
+    at: Ints, residuals: Floats, n: int, alarm: int, index: int, tie: float, width: int, pixel: int, out: Watched
 ) -> None:
-    """Describe an alarm at observation ``alarm`` (from 0) of ``index``."""
+    """Write what is known of an alarm at observation ``alarm`` (from 0) of ``index`` to ``out``, at ``pixel``.
+
+    Parameters
+    ----------
+    at : (observation,) int64, positions among all dates; residuals : (index, observation) float64
+    n : observations of the history; width : those of the window of the MOSUM, 0 for the CUSUM
+    tie : sums this close count as equal
+    """
     out.alarm[pixel], out.before[pixel] = at[alarm], at[alarm - 1]
     path = np.concatenate([[0.0], np.cumsum(residuals[index][n : alarm + 1])])
     path *= np.sign(path[-1])
-    turn = n - 1 + int(np.flatnonzero(path[:-1] <= path[:-1].min() + slack)[-1])
+    turn = n - 1 + int(np.flatnonzero(path[:-1] <= path[:-1].min() + tie)[-1])
     out.origin[pixel] = at[max(alarm - width, n - 1)] if width else at[turn]
     out.mean[pixel] = residuals[0][alarm:].mean()
     out.evidence[pixel] = at.size - alarm

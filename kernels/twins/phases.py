@@ -1,4 +1,4 @@
-"""Second half of the slow twin: from one pixel's series to its layers; see kernels/reference.py."""
+"""Slow, obvious twin of the detector ``phases``, pixel by pixel: from a series to its layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from groundbreak.kernels.layers import EDGE_DAYS, GAP_DAYS, WEAK_DAYS, Layers, Quality, Status, empty_layers
 from groundbreak.kernels.phases import model, outcome
 from groundbreak.kernels.phases.evidence import design_matrix
-from groundbreak.kernels.twins.search import Found, Series, find_change
+from groundbreak.kernels.twins.search import Candidate, Series, find_change
 from groundbreak.kernels.twins.series import cusum, spikes, standardise
 from groundbreak.kernels.types import Bools, Floats, Ints
 
@@ -25,11 +25,17 @@ def solve_pixel(
     history_end: int | None,
     settings: model.Settings,
 ) -> dict[str, int]:
-    """The layers of one pixel, those that stay at their fill left out.
+    """Detect the change of one pixel.
 
     Parameters
     ----------
-    values : (index, time) float32; days : (time,) int64; snow : (time,) bool or None
+    values : (index, time) float32, NaN or infinite = not clear
+    days : (time,) int64, days since 1970-01-01; snow : (time,) bool or None
+    history_end : an onset is sought only after this day; None for any
+
+    Returns
+    -------
+    The value of each layer; those that stay at their fill are left out.
     """
     clear = np.flatnonzero(np.isfinite(values).all(axis=0))
     row: dict[str, int] = {"n_valid": clear.size, "status": Status.TOO_FEW_OBSERVATIONS}
@@ -60,40 +66,40 @@ def solve_pixel(
     if found is not None:
         odds = odds_of_change(found, statistic)
         if probability(odds) >= settings.belief:
-            row |= describe(z[0] * scale[0], s, settings, found, statistic, odds)
+            row |= changed_row(z[0] * scale[0], s, settings, found, statistic, odds)
             if snow is not None:
                 row["quality"] |= hidden_by_snow(days[snow], row)
     return row
 
 
 def probability(odds: float) -> float:
-    """Of log odds."""
+    """Turn log odds into a probability."""
     return 1 / (1 + math.exp(-min(max(odds, -50.0), 50.0)))
 
 
-def odds_of_change(found: Found, statistic: float) -> float:
-    """See `kernels.phases.outcome.odds_of_change`."""
-    a, b, c, d, e = outcome.CHANGED
+def odds_of_change(found: Candidate, statistic: float) -> float:
+    """Return the log odds that a candidate is a change; ``statistic`` is its scaled CUSUM."""
+    a, b, c, d, e = outcome.CHANGE_WEIGHTS
     signs = b * math.log(max(statistic, 0.1)) + c * regrowth(found) + d * found.evidence / found.after
     return a + signs + e * min(found.spread, 6.0)
 
 
-def regrowth(found: Found) -> float:
-    """See `kernels.phases.outcome.regrowth`."""
+def regrowth(found: Candidate) -> float:
+    """Return how much better a season describes what came than works do, where states of the baseline are left."""
     return min(max(found.grown, 0.0), 0.6) * (1 - found.lost)
 
 
-def is_proved(found: Found, statistic: float) -> bool:
-    """See `kernels.phases.outcome.is_proved`."""
+def is_proved(found: Candidate, statistic: float) -> bool:
+    """Return whether a candidate is more than a field that rests, rotates or grows over."""
     shown = found.lost + 0.5 * found.novel + 0.4 * max(statistic - outcome.STRONG, 0.0) - 2 * regrowth(found)
     grown, most, spread = outcome.BARREN
     return shown >= outcome.PROOF or (found.grown < grown and statistic > most and found.spread < spread)
 
 
-def describe(
-    level: Floats, s: Series, settings: model.Settings, found: Found, statistic: float, odds: float
+def changed_row(
+    level: Floats, s: Series, settings: model.Settings, found: Candidate, statistic: float, odds: float
 ) -> dict[str, int]:
-    """The layers of a changed pixel."""
+    """Make the layers of a changed pixel; ``level`` (observation,) is the first index in its own unit."""
     n, day, onset = s.n, s.day, found.onset
     low, high = found.onsets
     row = {
@@ -115,7 +121,7 @@ def describe(
     sure = sure and waited >= settings.confirm_days and n - onset >= model.MIN_SETTLED
     settled = max(found.settled, min(onset + 1, n))
     h = min(settled - 1, n - 2)
-    a, b, c, d = outcome.OVER
+    a, b, c, d = outcome.END_WEIGHTS
     over = a + b * found.over_open + c * math.log(max(day[-1] - day[h], 1.0))
     over += d * math.log(found.spread + 0.1)
     end = max(onset, n - model.LATEST)
@@ -134,7 +140,7 @@ def describe(
         quality |= Quality.RECORD_EDGE
     shift = (level[end:].mean() - level[:onset].mean()) * 1e4
     row["magnitude"] = round(float(np.clip(shift, -32767, 32767)))
-    a, b, c = outcome.DATED
+    a, b, c = outcome.DATE_WEIGHTS
     width = (row["onset_latest"] - row["onset_earliest"]) / 30
     row["confidence"] = round(100 * probability(a + b * odds + c * math.log1p(width)))
     row["quality"] = int(quality)
@@ -142,7 +148,7 @@ def describe(
 
 
 def hidden_by_snow(snowy: Ints, row: dict[str, int]) -> int:
-    """The snow_season bit if snow fell within the interval of a date."""
+    """Return the snow_season bit if one of the days ``snowy`` lies within the interval of a date, else 0."""
     for date in ("onset", "halt"):
         if date in row:
             low, high = row[f"{date}_earliest"], row[f"{date}_latest"]
@@ -158,7 +164,20 @@ def phases_twin(
     history_end: int | None,
     params: dict[str, float],
 ) -> Layers:
-    """Slow twin of `kernels.phases.detector.run_phases`: seconds a pixel, the same layers."""
+    """Run the slow twin of the detector ``phases``: seconds a pixel.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
+    days : (time,) int64, days since 1970-01-01, increasing
+    snow : (time, pixel) bool, where an observation was masked as snow; or None
+    history_end : an onset is sought only after this day; None for any
+    params : every parameter of the detector
+
+    Returns
+    -------
+    Layers of shape (pixel,).
+    """
     settings = model.Settings(**params)
     n_pixel = values.shape[2]
     layers = empty_layers((n_pixel,))

@@ -1,4 +1,4 @@
-"""Slow, obvious NumPy twin of the kernels: the oracle of the tests.
+"""Slow, obvious NumPy twin of the search: from one pixel's observations to a candidate.
 
 `kernels.twins.phases` builds whole layers from it. It shares the constants with the kernels
 and nothing else: least squares on the rows of a segment instead of recursive updates and running
@@ -14,57 +14,79 @@ from itertools import pairwise
 
 import numpy as np
 
-from groundbreak.kernels.phases import climate, evidence, model, onset, segments
-from groundbreak.kernels.twins.series import log_evidence, lost_states, novel_share, spread
+from groundbreak.kernels.phases import model, onset, segments
+from groundbreak.kernels.twins.evidence import log_evidence, posterior_bounds, spread
+from groundbreak.kernels.twins.onset import cast_votes, change_point
+from groundbreak.kernels.twins.stage import stage_evidence
+from groundbreak.kernels.twins.states import lost_states, novel_share
 from groundbreak.kernels.types import Floats
 
 
 @dataclass(frozen=True)
-class Found:
-    """A candidate; positions count the observations, and ``settled`` is their number where works go on."""
+class Candidate:
+    """A candidate; positions count a pixel's observations."""
 
     onset: int
+    """The first changed observation."""
     onsets: tuple[int, int]
+    """90 % bounds of the onset."""
     settled: int
+    """The first settled observation; the number of observations where works go on."""
     settles: tuple[int, int]
+    """90 % bounds of the settled start."""
     pauses: int
+    """Stages that are long and quiet."""
     evidence: int
+    """Observations since the onset that no season explains."""
     after: int
+    """Observations since the onset."""
     over_open: float
+    """Log evidence, an index, of a settled end over works that go on."""
     lost: float
+    """Share of the baseline's states that are gone."""
     novel: float
+    """Share of what came that the baseline never showed."""
     grown: float
+    """Log evidence, an observation and index, of a season over one stage since the onset."""
     spread: float
+    """Standard deviation of the settled phase, noise units; 0 where works go on."""
 
 
 class Series:
     """One pixel's clear observations, and the evidence of any of its segments."""
 
     def __init__(self, z: Floats, day: Floats, season: Floats, design: Floats) -> None:
+        """Keep ``z`` (index, observation), and days, days of the year and design of each observation."""
         self.z, self.day, self.season, self.design = z, day, season, design
         self.n = z.shape[1]
         self.stage = lru_cache(None)(self._stage)
 
     def baseline(self, i: int) -> float:
-        """Log evidence of [0, i) as normal ground."""
+        """Return the log evidence of [0, i) as normal ground."""
         return log_evidence(self.design[:i], self.z[:, :i], model.BASELINE)[0]
 
     def settled(self, j: int) -> float:
-        """Log evidence of [j, n) as finished ground."""
+        """Return the log evidence of [j, n) as finished ground."""
         return log_evidence(self.design[j:], self.z[:, j:], model.SETTLED)[0]
 
     def _stage(self, i: int, j: int) -> tuple[float, float]:
-        years = self.design[i:j, -1]
-        design = np.stack([np.ones(j - i), years - years.mean()], axis=1)
-        evidence, coef, _ = log_evidence(design, self.z[:, i:j], model.STAGE)
-        # the variance that the penalised fit leaves
-        penalty = (model.STAGE[0][:, None] * coef**2).sum(axis=0)
-        left = ((self.z[:, i:j].T - design @ coef) ** 2).sum(axis=0) + penalty
-        return evidence, float(left.max()) / (j - i)
+        """Return the log evidence of [i, j) as one stage, and its largest variance."""
+        return stage_evidence(self.design[i:j, -1], self.z[:, i:j])
 
 
 def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[int, int, tuple[int, int], int, float]:
-    """(onset, settled, its bounds, pauses, evidence over works that go on), onset -1 where there is no room."""
+    """Find the best sequence of phases.
+
+    Parameters
+    ----------
+    settled_days : least length of a settled phase, days
+    first_onset : earliest day of an onset
+
+    Returns
+    -------
+    Onset (-1 where there is no room for a change), settled start, its bounds, pauses, and the log evidence, an index,
+    of a settled end over works that go on.
+    """
     onsets = [i for i in range(model.MIN_BASELINE, s.n) if s.day[i] >= first_onset]
     nodes = onsets[:: segments.NODE]
     closable = {j for j in range(s.n - model.MIN_SETTLED + 1) if s.day[s.n - 1] - s.day[j] >= settled_days}
@@ -91,9 +113,7 @@ def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[i
     if j == s.n:
         return refine_onset(s, path, j, onsets[0]), j, (j, j), pauses, over
     heat = segments.HALT_HEAT * max(s.z.shape[0], 2)
-    mass = np.array([math.exp((score - closed) / heat) for score in scores.values()]).cumsum()
-    low = list(scores)[int(np.argmax(mass / mass[-1] >= evidence.TAIL))]
-    high = list(scores)[int(np.argmax(mass / mass[-1] >= 1 - evidence.TAIL))]
+    low, high = (list(scores)[b] for b in posterior_bounds(np.array(list(scores.values())), heat))
     start = path[-1] if path else onsets[0] - 1
     around = [q for q in range(max(j - segments.NODE, start) + 1, j + segments.NODE) if q in closable]
     j = max(around, key=lambda q: (s.stage(path[-1], q)[0] if path else s.baseline(q)) + s.settled(q))
@@ -101,7 +121,7 @@ def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[i
 
 
 def refine_onset(s: Series, path: list[int], settled: int, first: int) -> int:
-    """The best onset around the node where the first stage begins; that of a step is where the ground settled."""
+    """Return the best onset around the node where the first stage begins; a step's is where the ground settled."""
     if not path:
         return settled
     stop = path[1] if len(path) > 1 else settled
@@ -109,32 +129,8 @@ def refine_onset(s: Series, path: list[int], settled: int, first: int) -> int:
     return max(around, key=lambda q: s.baseline(q) + s.stage(q, stop)[0])
 
 
-def weigh(s: Series, base: int, begin: int, low: int) -> tuple[Floats, Floats]:
-    """Of the observations from ``low`` on: capped log likelihood ratio of changed to normal, and its distance."""
-    ratio, far = np.zeros(s.n), np.zeros(s.n)
-    for q in range(low, s.n):
-        apart = np.abs(s.season[:base] - s.season[q])
-        near = np.minimum(apart, 365.25 - apart) <= climate.SEASON_DAYS
-        near &= np.abs(s.day[:base] - s.day[q]) > climate.SEASON_DAYS  # of other years
-        witnesses = s.z[:, :base][:, near]
-        count = witnesses.shape[1]
-        if count < onset.SEASON_MIN:
-            ratio[q] = onset.VOTE_COST * s.z.shape[0] + (onset.HINT if q >= begin else -onset.HINT)
-            continue
-        mean = witnesses.mean(axis=1)
-        variance = (count * witnesses.var(axis=1) + 2) / (count + 1) * (1 + 1 / count)
-        start = max(q, base)
-        ahead = s.z[:, start : start + onset.AHEAD]
-        changed = ahead.var(axis=1) + onset.CHANGED_VARIANCE
-        off = (s.z[:, q] - mean) ** 2 / variance
-        other = (s.z[:, q] - ahead.mean(axis=1)) ** 2 / changed
-        ratio[q] = np.clip(0.5 * (off - other + np.log(variance / changed)).sum(), -onset.VOTE, onset.VOTE)
-        far[q] = math.sqrt(off.max())
-    return ratio, far
-
-
-def find_change(s: Series, settings: model.Settings, first_onset: float) -> Found | None:
-    """The candidate of a series."""
+def find_change(s: Series, settings: model.Settings, first_onset: float) -> Candidate | None:
+    """Return the candidate of a series, or None where there is no room for a change."""
     begin, settled, settles, pauses, over = find_segments(s, settings.settled_days, first_onset)
     if begin < 0:
         return None
@@ -145,18 +141,16 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
     high = max(min(begin + onset.SPAN, s.n - 3), low + 1)
     at, ratio, far = begin, np.zeros(s.n), np.zeros(s.n)
     for _ in range(2):
-        ratio, far = weigh(s, at, begin, reach)
-        at = low + int(np.argmax((ratio[low:high] - onset.VOTE_COST * s.z.shape[0])[::-1].cumsum()[::-1]))
+        ratio, far = cast_votes(s.z, s.day, s.season, at, begin, reach)
+        at = change_point(ratio, low, high, onset.VOTE_COST * s.z.shape[0])
     votes = ratio[reach:high][::-1].cumsum()[::-1]
-    mass = np.exp((votes - votes.max()) / onset.ONSET_HEAT).cumsum()
-    early = reach + int(np.argmax(mass >= evidence.TAIL * mass[-1]))
-    late = reach + int(np.argmax(mass >= (1 - evidence.TAIL) * mass[-1]))
+    early, late = (reach + bound for bound in posterior_bounds(votes, onset.ONSET_HEAT))
     count = int((far[at:] > onset.ABNORMAL).sum())
     seasonal = log_evidence(s.design[at:], s.z[:, at:], model.BASELINE)[0]
     finished = 0.0
     if settled < s.n:
         finished = spread(log_evidence(s.design[settled:], s.z[:, settled:], model.SETTLED)[2])
-    return Found(
+    return Candidate(
         onset=at,
         onsets=(min(early, at, begin), max(late, at, begin)),
         settled=settled,
@@ -165,8 +159,8 @@ def find_change(s: Series, settings: model.Settings, first_onset: float) -> Foun
         evidence=count,
         after=s.n - at,
         over_open=over,
-        lost=lost_states(s.z, s.season, at, at),
-        novel=novel_share(s.z, at, at),
+        lost=lost_states(s.z, s.season, at),
+        novel=novel_share(s.z, at),
         grown=(seasonal - s.stage(at, s.n)[0]) / (s.z.shape[0] * (s.n - at)),
         spread=finished,
     )

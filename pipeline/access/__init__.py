@@ -1,1 +1,1 @@
-"""Who publishes what, what may be read, and how its bytes are reached."""
+"""Providers and what their items mean, which hrefs may be read, and how their bytes are reached."""

@@ -1,8 +1,8 @@
-"""What may be read, how it is addressed, how it is signed, and what of it may be shown.
+"""Hrefs: which of them may be read, how they are made absolute and signed, and what of them may be shown.
 
-The policy is literal: it looks at the text of an href before anything is planned, and asks no name
-server. A public name that resolves to a private address (DNS rebinding) passes it; where workers
-can reach services that must be kept from them, put an egress proxy or firewall between.
+The policy is literal: it looks at the text of an href before anything is planned, and asks no name server. So a public
+name that resolves to a private address (DNS rebinding) passes it. Where workers can reach services that must be kept
+from them, put an egress proxy or a firewall between.
 """
 
 from __future__ import annotations
@@ -21,24 +21,32 @@ from urllib.parse import unquote, urljoin, urlsplit
 import requests
 
 OBJECT_STORES = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
-"""Scheme -> GDAL's name for it."""
+"""Scheme of an object store -> prefix of GDAL's virtual file system for it."""
 
 _PRIVATE_NAMES = ("localhost", "local", "internal", "lan", "home.arpa", "intranet", "corp")
 """Last labels of names that mean this machine or this site, whatever they resolve to."""
 _EMBEDDING = [ipaddress.ip_network(n) for n in ("64:ff9b::/96", "2002::/16", "2001::/32")]
-"""IPv6 ranges that carry an IPv4 address (NAT64, 6to4, Teredo): they can name a private host."""
+"""IPv6 ranges that carry an IPv4 address (NAT64, 6to4, Teredo): an address in them can mean a private host."""
 _USER = re.compile(r"""([a-z][a-z0-9+.-]*://)[^\s"<>/?#]*@""", re.I)
 _QUERY = re.compile(r"""(?<=\S)\?[^\s"<>]+""")
 _FRAGMENT = re.compile(r"""(://[^\s"<>#]*)#[^\s"<>]*""")
 
 
 def is_url(href: str) -> bool:
-    """Whether an href names a scheme: not a path."""
+    """Tell whether an href is a URL, having a scheme, and not a path."""
     return re.match(r"[a-z][a-z0-9+.-]*:", href, re.I) is not None
 
 
 def resolve(href: str, base: str) -> str:
-    """An href made absolute against where its item was read from (a URL or an absolute path)."""
+    """Make an href absolute.
+
+    Parameters
+    ----------
+    href : str
+        URL or path, absolute or relative.
+    base : str
+        Where the document that holds the href was read from: a URL or an absolute path.
+    """
     if href.lower().startswith("file://"):
         return unquote(urlsplit(href).path)
     if is_url(href):
@@ -46,22 +54,26 @@ def resolve(href: str, base: str) -> str:
     if not is_url(base):
         return posixpath.normpath(posixpath.join(posixpath.dirname(base), href))
     scheme, slashes, rest = base.partition("://")
-    # urljoin knows no s3, gs and az: it joins only under schemes that it has been told of.
+    # urljoin joins only under schemes that it knows, and s3, gs and az are not among them.
     return scheme + urljoin("http" + slashes + rest, href).removeprefix("http")
 
 
 def check(href: str, *, root: str | None, allow_hosts: Collection[str]) -> str | None:
-    """Why an absolute href may not be read, or None where it may.
+    """Check an absolute href against the policy.
 
     Parameters
     ----------
     href : str
         Absolute URL or path.
     root : str or None
-        Folder of the local catalogue that names it, under which local paths must lie; None for a
-        remote catalogue, which may name no local path.
+        Folder of the local catalogue that holds the href, under which local paths must lie; None for a remote
+        catalogue, which may name no local path.
     allow_hosts : collection of str
-        Hosts allowed by name, though private; plain http is for these alone.
+        Hosts that the configuration allows by name, though they are private. Plain http is allowed for these alone.
+
+    Returns
+    -------
+    str, why the href may not be read, to be put behind the href in a sentence; None where it may be read.
     """
     if re.search(r"[\x00-\x20\x7f\\]", href):
         return "holds a control character, blank or backslash"
@@ -87,6 +99,7 @@ def check(href: str, *, root: str | None, allow_hosts: Collection[str]) -> str |
 
 
 def _check_path(path: str, root: str | None) -> str | None:
+    """Return why a local path may not be read, or None where it may."""
     if root is None:
         return "is a local path, which a remote catalogue may not name"
     if path.startswith("/vsi"):
@@ -98,10 +111,12 @@ def _check_path(path: str, root: str | None) -> str | None:
 
 
 def _named(host: str, allow_hosts: Collection[str]) -> bool:
+    """Tell whether a host is allowed by name."""
     return host.strip("[]").rstrip(".").lower() in {h.strip("[]").rstrip(".").lower() for h in allow_hosts}
 
 
 def _check_host(host: str, allow_hosts: Collection[str]) -> str | None:
+    """Return why nothing may be read from a host, or None where it may."""
     name = host.rstrip(".").lower()
     remedy = "; [source] allow_hosts can name it"
     try:
@@ -123,41 +138,47 @@ def _check_host(host: str, allow_hosts: Collection[str]) -> str | None:
 
 
 def redact(text: str) -> str:
-    """A text without the queries, fragments and users of its URLs: those hold signatures.
+    """Remove the queries, fragments and user names of all URLs in a text, since they may hold signatures.
 
-    A query goes even where its URL is cut to a path, as in the messages of urllib3. A single quote
-    does not end it, being legal inside one.
+    A query is removed even where its URL is cut down to a path, as in the messages of urllib3. A single quote does not
+    end a query, since it may stand inside one.
     """
     return _FRAGMENT.sub(r"\1", _QUERY.sub("", _USER.sub(r"\1", text)))
 
 
 @dataclass(slots=True)
 class Signer:
-    """Signatures, fetched when first asked for and kept until shortly before they end."""
+    """Signs hrefs with tokens, which it fetches when they are first needed and keeps until shortly before they end."""
 
     margin: float = 300.0
-    """Seconds before its end in which a token is not used: a long read must not outlive it."""
+    """Seconds before its end in which a token is no longer used: a long read must not outlive it."""
     settle: float = 10.0
-    """Seconds in which a new token is not fetched again: many refused readers refresh it once."""
+    """Seconds in which a new token is not fetched again: many readers that are refused at once refresh it once."""
     _tokens: dict[str, tuple[str, float, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def sign(self, href: str, token_url: str | None, *, refresh: bool = False) -> str:
-        """The href with a signature; unchanged where none is needed, and where a stranger holds it.
+        """Sign an href.
+
+        The href stays as it is where it needs no signature, and where its host is not one that the token is meant for.
 
         Parameters
         ----------
         href : str
-            Absolute URL; a signature that it already carries is replaced.
+            Absolute URL or path; a signature that it already carries is replaced.
         token_url : str or None
-            As `Provider.token_url_for` gives it.
+            Where a token is fetched; None where hrefs need no signature.
         refresh : bool
             The last signature was refused (403).
+
+        Returns
+        -------
+        str, the href with a signature in its query.
 
         Raises
         ------
         OSError
-            The token could not be had (requests' exceptions are of this kind).
+            The token could not be fetched (the exceptions of `requests` are of this kind).
         """
         if token_url is None or urlsplit(href).scheme not in ("http", "https"):
             return href
@@ -168,6 +189,7 @@ class Signer:
         return f"{href.partition('?')[0]}?{self._token(token_url, refresh)}"
 
     def _token(self, url: str, refresh: bool) -> str:
+        """Return the token of an address, kept or fetched."""
         with self._lock:
             token, end, fetched = self._tokens.get(url, ("", 0.0, 0.0))
             now = time.time()
@@ -188,4 +210,4 @@ class Signer:
 
 _signer = Signer()
 sign = _signer.sign
-"""The process's own signer: tasks of one worker share its tokens."""
+"""`Signer.sign` of this process's own signer: the tasks of one worker share its tokens."""

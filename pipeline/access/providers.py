@@ -1,8 +1,7 @@
-"""Who publishes what under which names: one table, one entry a provider.
+"""Who publishes what under which names: one table, with an entry for each provider.
 
-Adding a provider is adding an entry to `PROVIDERS`. A collection that is used once is
-described in the configuration instead (``[source.provider]``) and becomes the same kind of value
-through `from_spec`.
+To add a provider, add an entry to `PROVIDERS`. A collection that is used once is described in the configuration
+instead (``[source.provider]``), and `from_spec` makes such an entry of it.
 """
 
 from __future__ import annotations
@@ -10,27 +9,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from groundbreak.pipeline.access.offset_rules import OffsetRule, declared_offset, earth_search_offset, plain_offset
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core.sections import ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput, Mask, MaskRule
 
 SCL = Mask(band="scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
-"""Sentinel-2 scene classes: vegetation, bare, water, unclassified are clear."""
-
-OffsetRule = Callable[[Mapping[str, Any], float | None, str], float]
-"""(item properties, offset that the asset declares, baseline) -> what is added to scale x DN."""
-
-
-class Unusable(Exception):
-    """An item that cannot be used: a reason of screen.REASONS, and what was seen."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
+"""Sentinel-2's scene classification: vegetation, bare ground, water and unclassified pixels are clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,37 +27,43 @@ class Provider:
     """What one provider's items mean."""
 
     name: str
+    """Name of the provider, as reports show it."""
     collections: tuple[str, ...]
-    """Collection ids; empty for any collection of `platform`."""
+    """Ids of its collections; empty where ``platform`` alone decides."""
     keys: tuple[str, ...]
-    """Asset keys that all of its items have."""
+    """Keys of assets that all of its items have."""
     bands: Mapping[str, tuple[str, ...]]
-    """Canonical band name -> asset keys, the best first."""
+    """Canonical band name -> keys of the assets that hold the band, the best first."""
     mask: Mask
+    """The mask of its items."""
     offset: OffsetRule
+    """What decides the offset of an asset."""
     marks: tuple[str, ...] = ()
-    """Starts of a property's name or of an asset's host, any of which tells it from look-alikes."""
+    """What a property's name or an asset's host may begin with to tell the provider from others like it."""
     platform: str = ""
-    """Must stand in the item's platform or constellation, in small letters."""
+    """A text that must stand in the item's platform or constellation, in small letters."""
     scale: float | None = None
-    """Where the asset declares none."""
+    """Scale of an asset that declares none."""
     fixed_scale: float | None = None
-    """Whatever the asset declares."""
+    """Scale of every asset, whatever the asset declares."""
     nodata: float | None = None
-    """Where the asset declares none."""
+    """Nodata of an asset that declares none."""
     fixed_nodata: float | None = None
+    """Nodata of every asset, whatever the asset declares."""
     lattice: str = "source"
+    """source: items lie on fixed tiles; zone: they do not, and are warped onto the zone's UTM lattice."""
     token_url: str | None = None
-    """Where signatures come from; {collection} stands for the collection's id."""
+    """Where signatures are fetched; {collection} stands for the collection's id. None where hrefs need none."""
     s3_endpoint: str | None = None
+    """URL of the S3 store that holds its assets; None for Amazon's."""
 
     def access(self, source: SourceConfig, attempts: int) -> Access:
-        """Return how this provider's assets are reached: the configuration's word comes before the provider's own.
+        """Return how this provider's assets are reached; what the configuration says comes first.
 
         Parameters
         ----------
-        source : Source
-            The configuration's section.
+        source : SourceConfig
+            The section [source] of the configuration.
         attempts : int
             How often an asset is read before it is a fault.
         """
@@ -80,50 +75,6 @@ class Provider:
             token_url=self.token_url and self.token_url.replace("{collection}", collection),
             attempts=attempts,
         )
-
-
-def baseline_offset(baseline: str) -> float | None:
-    """ESA's reflectance offset of a Sentinel-2 baseline ("05.10"); None where it cannot be told.
-
-    Baseline 04.00 (25 January 2022; and all reprocessing since, 05.xx) moved DN by +1000, so that
-    dark pixels stay positive. 99.99 marks products of somebody's own Sen2Cor, which says nothing of
-    the offset.
-    """
-    match = re.fullmatch(r"(\d\d)\.(\d\d)", baseline)
-    if match is None or int(match[1]) >= 90:
-        return None
-    return -0.1 if int(match[1]) >= 4 else 0.0
-
-
-def declared_offset(properties: Mapping[str, Any], declared: float | None, baseline: str) -> float:
-    """What the asset declares, if its baseline agrees; what the baseline says if it declares none.
-
-    A declared offset that contradicts ESA's table is refused, neither believed nor mended: the
-    metadata of that item is wrong in one of two ways, and the wrong guess would put a false step of
-    0.1 or more into every series.
-    """
-    expected = baseline_offset(baseline)
-    if expected is None:
-        if declared is None:
-            detail = f"no declared offset, and processing baseline {baseline!r}"
-            raise Unusable("offset_unknown", detail)
-        return declared
-    if declared is not None and abs(declared - expected) > 1e-9:
-        detail = f"declares offset {declared:g}, but baseline {baseline} has {expected:g}"
-        raise Unusable("offset_contradicts_baseline", detail)
-    return expected
-
-
-def earth_search_offset(properties: Mapping[str, Any], declared: float | None, baseline: str) -> float:
-    """Earth Search took the offset out of the pixels where it says so, but not of raster:bands."""
-    if properties.get("earthsearch:boa_offset_applied") is True:
-        return 0.0
-    return declared_offset(properties, declared, baseline)
-
-
-def plain_offset(fixed: float | None, properties: Mapping[str, Any], declared: float | None, baseline: str) -> float:
-    """For a configured provider: the configuration's offset, else the asset's, else none."""
-    return next((o for o in (fixed, declared) if o is not None), 0.0)
 
 
 _COMMON = (
@@ -142,7 +93,7 @@ _BY_CDSE = {
 
 
 def _sentinel2(name: str, keys: tuple[str, ...], bands: Mapping[str, tuple[str, ...]], **more: Any) -> Provider:
-    """Return the entry of a provider of Sentinel-2 level 2A: what all of them share, and what is its own."""
+    """Return the entry of a provider of Sentinel-2 level 2A; ``more`` replaces what such providers usually share."""
     usual: dict[str, Any] = {
         "collections": ("sentinel-2-l2a",),
         "mask": SCL,
@@ -167,11 +118,18 @@ PROVIDERS: tuple[Provider, ...] = (
     _sentinel2("cdse", ("B04_10m",), _BY_CDSE, s3_endpoint="https://eodata.dataspace.copernicus.eu"),
     _sentinel2("stactools-sentinel2", ("red",), _BY_COMMON, collections=(), platform="sentinel"),
 )
-"""In the order in which they are tried: of look-alikes, the one that asks more comes first."""
+"""The known providers, in the order in which they are tried: of similar ones, the one that asks more comes first."""
 
 
 def recognise(item: Mapping[str, Any], spec: ProviderConfig | None = None) -> Provider:
-    """The provider of an item.
+    """Find out which provider an item comes from.
+
+    Parameters
+    ----------
+    item : mapping
+        A STAC item with properties and assets.
+    spec : ProviderConfig, optional
+        The provider that the configuration describes, which is then taken for every item.
 
     Raises
     ------
@@ -193,7 +151,13 @@ def recognise(item: Mapping[str, Any], spec: ProviderConfig | None = None) -> Pr
 
 
 def from_spec(spec: ProviderConfig, collection: str) -> Provider:
-    """The provider that ``[source.provider]`` describes; its name is the collection's.
+    """Make a provider from its description in the configuration (``[source.provider]``).
+
+    Parameters
+    ----------
+    spec : ProviderConfig
+    collection : str
+        Id of the collection, which is also the provider's name.
 
     Raises
     ------
@@ -229,7 +193,7 @@ def from_spec(spec: ProviderConfig, collection: str) -> Provider:
 
 
 def _mask(spec: ProviderConfig) -> Mask:
-    """The configured mask; an asset named SCL has Sentinel-2's classes unless it says otherwise."""
+    """Return the configured mask; an asset named SCL has Sentinel-2's classes, unless the configuration says more."""
     rule = spec.mask
     scl = "scl" in rule.asset.lower()
     band = "scl" if scl else re.sub(r"\W+", "_", rule.asset.lower()).strip("_")
@@ -245,6 +209,7 @@ def _mask(spec: ProviderConfig) -> Mask:
 
 
 def _fits(provider: Provider, item: Mapping[str, Any], collection: str) -> bool:
+    """Tell whether an item looks like one of a provider's."""
     properties, assets = item["properties"], item["assets"]
     if provider.collections and collection not in provider.collections:
         return False

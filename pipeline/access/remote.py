@@ -15,17 +15,16 @@ from urllib.parse import unquote, urlsplit
 import obstore.store
 from obstore.store import HTTPStore, LocalStore
 
+from groundbreak.pipeline.access import retries
 from groundbreak.pipeline.access.hrefs import OBJECT_STORES, is_url, sign
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
+    from obstore.store import ClientConfig, ObjectStore, S3Config
 
 REQUESTS = 64
 """Requests in flight at once, of a plan or of a task."""
 
 CLIENT: ClientConfig = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
-RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=120)}
-"""How often one request is repeated: for an answer that asks for it (429, 5xx) and a connection that breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +88,7 @@ class Access:
         options = {
             # Listing a folder of a store costs more than the pixels that are wanted.
             "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-            "GDAL_HTTP_MAX_RETRY": "3",
-            "GDAL_HTTP_RETRY_DELAY": "0.5",
+            **retries.GDAL,
             "GDAL_HTTP_TIMEOUT": "60",
             "GDAL_HTTP_CONNECTTIMEOUT": "10",
             # Half a body, once kept, would be served to every further attempt of this process.
@@ -125,14 +123,14 @@ def _bucket(prefix: str, access: Access, is_anonymous: bool) -> ObjectStore:
     if scheme != "s3":
         keys = ("AZURE_",) if scheme == "az" else ("GS_", "GOOGLE_")
         unsigned: Any = {} if _has_keys(*keys) else {"skip_signature": True}
-        return obstore.store.from_url(prefix, config=unsigned, client_options=CLIENT, retry_config=RETRIES)
+        return obstore.store.from_url(prefix, config=unsigned, client_options=CLIENT, retry_config=retries.OBJECT_STORE)
     config: S3Config = {"skip_signature": is_anonymous, "request_payer": access.requester_pays}
     if access.s3_endpoint:
         config["endpoint"] = access.s3_endpoint
     if access.s3_region:
         config["region"] = access.s3_region
     client: ClientConfig = {**CLIENT, "allow_http": (access.s3_endpoint or "").startswith("http://")}
-    return obstore.store.from_url(prefix, config=config, client_options=client, retry_config=RETRIES)
+    return obstore.store.from_url(prefix, config=config, client_options=client, retry_config=retries.OBJECT_STORE)
 
 
 @lru_cache(maxsize=1)
@@ -143,7 +141,7 @@ def _local() -> ObjectStore:
 @lru_cache(maxsize=64)
 def _host(url: str) -> ObjectStore:
     """Return a host's objects; a signature in the query goes along with every request."""
-    return HTTPStore.from_url(url, client_options={**CLIENT, "allow_http": True}, retry_config=RETRIES)
+    return HTTPStore.from_url(url, client_options={**CLIENT, "allow_http": True}, retry_config=retries.OBJECT_STORE)
 
 
 def _has_keys(*prefixes: str) -> bool:

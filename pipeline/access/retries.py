@@ -1,4 +1,8 @@
-"""Reading again what could not be read: the one place that decides how often, after what wait, and when not."""
+"""Reading again what could not be read: the one place that decides how often, after what wait, and when not.
+
+A request is repeated by the client that makes it (obstore, GDAL, requests), for an answer that asks for it and for a
+connection that breaks. An asset that could not be read all the same is read again as a whole, by `with_retries`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,30 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from urllib3.util import Retry
 
 from groundbreak.pipeline.access.hrefs import redact
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
 
 LOG = logging.getLogger(__name__)
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 4.0
 """Seconds before the second attempt; each further wait is twice as long, up to the longest."""
+
+
+OBJECT_STORE: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=120)}
+"""How obstore repeats a request."""
+
+GDAL = {"GDAL_HTTP_MAX_RETRY": "3", "GDAL_HTTP_RETRY_DELAY": "0.5"}
+"""How GDAL repeats a request: its options."""
+
+CATALOG_BACKOFF_S = 0.5
+"""Seconds before the second retry of a request; each further one waits twice as long."""
 
 
 class ReadError(Exception):
@@ -62,6 +83,17 @@ def with_retries[T](attempts: int, read: Callable[[bool], T], failed: Exception 
             error = caught
             LOG.info("attempt %d of %d failed: %s", made, attempts, _cause(caught))
     raise ReadError(_cause(error), made) from None
+
+
+def catalog_retries() -> Retry:
+    """Return how requests to a catalogue or STAC API are repeated, for requests' adapters."""
+    return Retry(
+        total=5,
+        connect=2,
+        backoff_factor=CATALOG_BACKOFF_S,
+        status_forcelist=(429, 500, 502, 503, 504),
+        allowed_methods=None,
+    )
 
 
 def is_gone(error: Exception | None) -> bool:

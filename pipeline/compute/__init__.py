@@ -1,1 +1,1 @@
-"""What is done inside one region: slabs are built, layers detected. Knows no plan and no ledger."""
+"""What is done inside one region: slabs are built and layers detected, without a plan or a ledger."""

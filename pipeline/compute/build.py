@@ -1,7 +1,7 @@
-"""Building: a slab of a region, band by band, from assets to harmonised int16.
+"""Building a slab of a region, band by band: from assets to harmonised int16.
 
-Reflectance comes out as int16 x 1e-4 with the provider's offset gone, so that a reader sees plain reflectance; the mask
-is kept as the source gives it. What cannot be read is a fault, and its pixels are missing.
+Reflectance is stored as int16 x 1e-4 without the provider's offset, so that a reader sees plain reflectance. The mask
+is kept as the source has it. An asset that cannot be read is a fault, and its pixels are missing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from groundbreak.pipeline.stores.shards import Shard, shard_of
 from groundbreak.pipeline.stores.tiles import Pixels, Tiles
 
 PREFETCHED = REQUESTS
-"""Observations whose blocks are fetched, or announced to the system, before they are decoded."""
+"""Observations whose blocks are being fetched, or are announced to the system, before they are decoded."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class SlabJob:
     grid: Grid
     region: Region
     observations: tuple[Observation, ...]
+    """The observations of the slab, in the order of time."""
     mask: Mask
     access: Access | None
     """How assets are reached; None where nothing will be built."""
@@ -45,31 +46,32 @@ class SlabJob:
 
     @property
     def offsets(self) -> tuple[int, ...]:
-        """The offset that each observation is taken to carry, reflectance x 10000; 0 where it is no longer offered."""
+        """The offset that each observation is taken to carry, reflectance x 10000; 0 where it has no scenes left."""
         some = next(name for name in self.grid.bands if name != self.mask.band)
         first = (o.scenes[0].assets[some].offset if o.scenes else 0.0 for o in self.observations)
         return tuple(round(offset / REFLECTANCE_SCALE) for offset in first)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what travels to a worker: of the headers, only the blocks of this region."""
+        """Return what travels to a worker: the headers list only the blocks of this region."""
         return self.__dict__ | {"headers": self._own_headers()}
 
     def _own_headers(self) -> Headers:
+        """Cut the headers of this job's assets to the region's window."""
         own = {}
         for band, resolution in self.grid.bands.items():
             frame = self.region.window.at(resolution)
             for scene in (s for o in self.observations for s in o.scenes):
-                header = self.headers.get(named := header_key(scene.assets[band], scene))
+                header = self.headers.get(key := header_key(scene.assets[band], scene))
                 if header is not None:
-                    own[named] = cut(header, frame)
+                    own[key] = cut(header, frame)
         return own
 
 
 def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:
-    """Read a slab of a region's window, one band after the other, and of each a time chunk after the other.
+    """Read a slab of a region's window: one band after the other, and each band one time chunk after the other.
 
-    What comes after is fetched while this is decoded and encoded. The smallest band comes first: nothing is done while
-    it is awaited.
+    While one observation is decoded and encoded, the next ones are fetched. The smallest band comes first, because
+    nothing else is done while it is waited for.
 
     Parameters
     ----------
@@ -79,7 +81,8 @@ def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:
 
     Yields
     ------
-    BandReader, of which all parts are to be taken before the next is asked for.
+    BandReader
+        All of its parts have to be taken before the next reader is asked for.
     """
     names = sorted(job.grid.bands, key=lambda name: (-job.grid.bands[name], name != job.mask.band))
     memory, prefetch = _Memory(), Prefetch()
@@ -95,28 +98,28 @@ def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:
 
 
 class Prefetch:
-    """Begins what will be wanted, a fixed number of observations ahead, across bands."""
+    """Begins to fetch observations a fixed number ahead of those that are decoded, across the bands of a slab."""
 
     def __init__(self) -> None:
-        # What has begun is let go of: readers hold on to this, and must not be held by it once they are done with.
+        # An entry is dropped once it has begun: readers keep this object, which must not keep them when they are done.
         self._queued: deque[tuple[Callable[[int], None], int]] = deque()
 
     def queue(self, begin: Callable[[int], None], count: int) -> None:
-        """Have ``begin`` called with 0 to ``count`` - 1, in turn, behind what is queued already."""
+        """Queue ``count`` observations; each is begun by calling ``begin`` with its number, from 0 on."""
         self._queued.extend((begin, t) for t in range(count))
 
     def advance(self, count: int = 1) -> None:
-        """Begin the next ``count`` observations, as far as there are any."""
+        """Begin the next ``count`` observations, or as many as are left."""
         for _ in range(min(count, len(self._queued))):
             begin, t = self._queued.popleft()
             begin(t)
 
 
 class _Memory:
-    """Where parts are filled.
+    """The memory in which parts are filled.
 
-    A later part takes the memory of one that is done with: the system would have to clear what is new, and the
-    processor's cache still holds what is not.
+    A part takes the memory of an earlier one that is done with. The system would have to clear new memory, and the
+    memory of the earlier part is still in the processor's cache.
     """
 
     def __init__(self) -> None:
@@ -124,7 +127,7 @@ class _Memory:
         self._lock = Lock()
 
     def take(self, shard: Shard, frame: Frame) -> Pixels:
-        """Return values of `Tiles` for a part of a band; what lies beside its pixels is fill, and stays so."""
+        """Return memory for the values of `Tiles`; what lies beside the pixels of a frame is fill, and stays so."""
         with self._lock:
             if spare := self._spare[shard, frame]:
                 return spare.pop()
@@ -133,22 +136,24 @@ class _Memory:
         return np.full(shape, shard.fill, shard.dtype) if padded else np.empty(shape, shard.dtype)
 
     def give(self, shard: Shard, frame: Frame, values: Pixels) -> None:
-        """Take values back, once they are done with."""
+        """Take the memory of a part back, once the part is done with."""
         with self._lock:
             self._spare[shard, frame].append(values)
 
 
 class BandReader:
-    """A band of a slab, as it is read.
+    """Reads one band of a slab.
 
-    The first scene of an observation is fetched ahead, by the pool's threads where that takes waiting; what those after
-    it must fill is known only when it is there.
+    The first scene of an observation is fetched ahead, by the pool's threads where that takes waiting. The other scenes
+    are not, since it is known only after the first which pixels they have to fill.
     """
 
     def __init__(
         self, job: SlabJob, name: str, shard: Shard, pool: Executor, memory: _Memory, prefetch: Prefetch
     ) -> None:
-        self.job, self.name, self.faults = job, name, list[Fault]()
+        self.job, self.name = job, name
+        self.faults: list[Fault] = []
+        """What went wrong, so far."""
         self._shard, self._pool, self._memory, self._prefetch = shard, pool, memory, prefetch
         self._frame = job.region.window.at(job.grid.bands[name])
         self._window = Window(self._frame, job.mask if name == job.mask.band else None)
@@ -158,18 +163,20 @@ class BandReader:
         self._lock = Lock()
 
     def begin(self, t: int) -> None:
-        """Begin to fetch what an observation's first scene holds."""
+        """Begin to fetch the first scene of an observation."""
         if scenes := self.job.observations[t].scenes:
             self._first[t] = self._begin(t, scenes[0])
 
     def parts(self) -> Iterator[tuple[int, Tiles]]:
-        """Decode part after part; what goes wrong is added to ``faults``.
+        """Decode the band, one time chunk after the other; what goes wrong is added to ``faults``.
 
         Yields
         ------
-        (first observation, values)
-            The values are in the band's own pixels: int16 reflectance x 10000 with -32768 where there is none, or the
-            mask's own uint8 with its fill. Later parts overwrite them.
+        first : int
+            Number of the part's first observation.
+        part : Tiles
+            The pixels, in the band's own size: int16 reflectance x 10000 with -32768 where there is none, or the mask's
+            own uint8 with its fill. They are valid until the next part is asked for.
         """
         count, step = len(self.job.observations), self._shard.chunks[0]
         for start in range(0, count, step):
@@ -182,9 +189,9 @@ class BandReader:
             self._memory.give(self._shard, self._frame, part.values)
 
     def _at(self, t: int) -> tuple[Tiles, int]:
-        """Return an observation's part and its place in it.
+        """Return the part that an observation lies in, and its place in that part.
 
-        The part's memory is taken when something is first to be written there.
+        A part gets its memory when the first of its observations is written.
         """
         step, frame = self._shard.chunks[0], self._frame
         place = t % step
@@ -196,7 +203,7 @@ class BandReader:
             return self._parts[t - place], place
 
     def _decode(self, t: int) -> None:
-        """Decode an observation, from all the scenes that it takes."""
+        """Decode an observation from as many of its scenes as it needs to be full."""
         observation = self.job.observations[t]
         self._prefetch.advance()
         if not observation.scenes:
@@ -217,11 +224,12 @@ class BandReader:
             tiles.clear(place)
 
     def _is_full(self, t: int) -> bool:
+        """Tell whether an observation has all its pixels."""
         tiles, place = self._at(t)
         return bool((tiles.plane(place) != self._window.fill).all())
 
     def _begin(self, t: int, scene: Scene) -> Callable[[], Fetched | None]:
-        """Begin to fetch a scene; return what gives its blocks, or raises, once they are there."""
+        """Begin to fetch a scene; return a function that waits for its blocks and returns them, or raises."""
         asset, access = scene.assets[self.name], self.job.access
         header = self.job.headers.get(header_key(asset, scene))
         assert access is not None
@@ -230,7 +238,7 @@ class BandReader:
         return self._pool.submit(self._fetch, t, asset, access, header).result
 
     def _fetch(self, t: int, asset: Asset, access: Access, header: BlockLayout | None) -> Fetched | None:
-        """In a thread: return the coded blocks, or None where GDAL has read pixels, which are placed at once."""
+        """Fetch a scene, in a thread: return coded blocks, or None where GDAL has read pixels, written here."""
         fetched = fetch(asset, self._window, access, header)
         if not isinstance(fetched, np.ndarray):
             return fetched
@@ -238,13 +246,13 @@ class BandReader:
         return None
 
     def _write(self, t: int, fetched: Fetched, asset: Asset) -> None:
-        """Write into the pixels of an observation, which one thread at a time knows."""
+        """Write what was fetched into an observation; only one thread at a time works on an observation."""
         tiles, at = self._at(t)
         place(fetched, asset, self._window, tiles, at, blank=self._blank[t])
         self._blank[t] = False
 
     def _place(self, t: int, scene: Scene, fetched: Fetched | None) -> None:
-        """Decode; where the bytes are not what they should be, or no longer there, fetch them again."""
+        """Decode a scene into an observation; where its bytes are wrong, or no longer there, fetch them again."""
         asset, access = scene.assets[self.name], self.job.access
         assert access is not None
         if fetched is None:

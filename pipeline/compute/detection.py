@@ -108,7 +108,7 @@ def detect_numbers(numbers: DigitalNumbers, owned: NDArray[np.bool_], settings: 
     Parameters
     ----------
     numbers : DigitalNumbers
-        Of a window.
+        The digital numbers of a window.
     owned : (height, width) bool
         The window's pixels to fill.
     settings : DetectionSettings

@@ -1,4 +1,4 @@
-"""Digital numbers of a window of a cube, and the clear index series of any block of its pixels.
+"""The digital numbers of a window of a cube, and from them the clear index series of any block of its pixels.
 
 The numbers are read once and kept as they are stored: two bytes or one, in each band's own pixels. Masks, scale, coarse
 pixels and indices are applied block by block, so that a block's floating-point arrays stay in the processor's cache.
@@ -19,8 +19,8 @@ from groundbreak.pipeline.stores.store import read_band
 from groundbreak.pipeline.stores.tiles import Pixels
 
 PIXELS_TOGETHER = 2048
-"""Pixels of a block: of 512 to 8192, 2048 and 4096 measured best. Fewer pay for the calls, more leave the cache."""
-
+"""Pixels of a block. Of 512 to 8192, 2048 and 4096 were the fastest: smaller blocks cost more calls, and larger ones do
+not fit the cache."""
 
 ReadWindow = Callable[[str, slice, slice], Pixels]
 """(band, rows, columns of the band's own pixels) -> (time, y, x) digital numbers."""
@@ -28,23 +28,24 @@ ReadWindow = Callable[[str, slice, slice], Pixels]
 
 @dataclass(frozen=True)
 class CubeView:
-    """What detection looks at in a cube: which indices, on which grid, masked how, at which times."""
+    """What detection looks at in a cube: which indices, on which grid, with which mask, at which times."""
 
     grid: Grid
     mask: Mask
     indices: tuple[str, ...]
+    """Names of spectral indices, or of bands."""
     times: NDArray[np.datetime64]
     """(time,) datetime64[ms] of the cube's observations."""
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """The bands that are read: those that the indices need, and the mask's last."""
+        """Names of the bands that are read: those that the indices need, and the mask's band last."""
         return *kernels.bands_of(self.indices), self.mask.band
 
 
 @dataclass(frozen=True)
 class DigitalNumbers:
-    """Digital numbers of a window of a cube, in memory."""
+    """The digital numbers of a window of a cube, in memory."""
 
     view: CubeView
     shape: tuple[int, int]
@@ -52,9 +53,9 @@ class DigitalNumbers:
     bands: Mapping[str, Pixels]
     """Band, the mask's included -> (time, y, x) in the band's own pixels."""
     factors: Mapping[str, int]
-    """Band -> how many of the finest pixels one of its own is wide."""
+    """Band -> how many of the finest pixels one of the band's own pixels is wide."""
     lead: Mapping[str, tuple[int, int]]
-    """Band -> by how many finest (rows, columns) the window begins after the band's first whole pixel."""
+    """Band -> (rows, columns) of finest pixels that lie before the window in the band's first pixel."""
 
     def series(self, rows: slice, cols: slice) -> tuple[NDArray[np.datetime64], NDArray[np.float32], NDArray[np.bool_]]:
         """Compute the clear index series of a block.
@@ -68,11 +69,11 @@ class DigitalNumbers:
         -------
         days : (day,) datetime64[D], strictly increasing
         values : (index, day, rows, cols) float32, NaN = not clear
-        snow : (day, rows, cols) bool, masked as snow on some overpass of the day
+        snow : (day, rows, cols) bool, whether some overpass of the day was masked as snow
         """
         mask = self.view.mask
         clear, snow = mask_tables(mask)
-        # NaN times a number is NaN: one table masks and scales.
+        # NaN times a number is NaN, so one table both masks and scales.
         scale = np.where(clear, np.float32(REFLECTANCE_SCALE), np.float32(np.nan))
         classes = self._own(mask.band, rows, cols)
         scales = self._finest(mask.band, scale.take(classes), rows, cols)
@@ -86,26 +87,33 @@ class DigitalNumbers:
         return merge_days(self.view.times, values, self._finest(mask.band, snow.take(classes), rows, cols))
 
     def _own(self, band: str, rows: slice, cols: slice) -> Pixels:
-        """The band's own pixels that a block touches."""
+        """Return the band's own pixels that a block touches."""
         factor, (top, left) = self.factors[band], self.lead[band]
         return self.bands[band][(slice(None), _outwards(rows, top, factor), _outwards(cols, left, factor))]
 
     def _finest[T: np.generic](self, band: str, own: NDArray[T], rows: slice, cols: slice) -> NDArray[T]:
-        """A block's pixels, from the band's own that it touches."""
+        """Return a block in the finest pixels, from the band's own pixels that it touches."""
         factor, (top, left) = self.factors[band], self.lead[band]
         if factor == 1:
             return own
         count, height, width = own.shape
         wide = np.empty((count, height, factor, width, factor), own.dtype)
-        for k in range(factor):  # one strided copy each: a broadcast to both axes takes five times as long
+        for k in range(factor):  # strided copies: broadcasting along both axes at once takes five times as long
             wide[..., k] = own[:, :, None, :]
         fine = wide.reshape(count, height * factor, width * factor)
         y, x = (rows.start + top) % factor, (cols.start + left) % factor
         return fine[:, y : y + rows.stop - rows.start, x : x + cols.stop - cols.start]
 
     def blocks(self, size: int = PIXELS_TOGETHER) -> Iterator[tuple[slice, slice]]:
-        """(rows, columns) of blocks of about ``size`` pixels that cover the window: whole coarse pixels of whole rows,
-        or a run of them.
+        """Yield (rows, columns) of blocks that cover the window, in the window's pixels.
+
+        A block is some whole rows of the window, or a part of them. Where the window begins and ends with whole pixels
+        of the coarsest band, so does every block.
+
+        Parameters
+        ----------
+        size : int
+            Pixels of a block, about.
         """
         coarse = max(self.factors.values())
         height = max(size // self.shape[1] // coarse, 1) * coarse
@@ -119,7 +127,7 @@ class DigitalNumbers:
 
 
 def read_numbers(store: Store, view: CubeView, rows: slice, cols: slice) -> DigitalNumbers:
-    """Read from a cube's store what a view needs of a window.
+    """Read the digital numbers that a view needs of a window from a cube's store.
 
     Parameters
     ----------
@@ -133,12 +141,12 @@ def read_numbers(store: Store, view: CubeView, rows: slice, cols: slice) -> Digi
 
 
 def take_numbers(read: ReadWindow, view: CubeView, rows: slice, cols: slice) -> DigitalNumbers:
-    """Take from anywhere what a view needs of a window.
+    """Take the digital numbers that a view needs of a window from wherever they are.
 
     Parameters
     ----------
     read : callable
-        (band, rows, columns of the band's own pixels) -> (time, y, x) digital numbers.
+        Takes a band and (rows, columns) of the band's own pixels, and returns (time, y, x) digital numbers.
     view : CubeView
     rows, cols : slice
         The window, in the grid's finest pixels.
@@ -151,11 +159,13 @@ def take_numbers(read: ReadWindow, view: CubeView, rows: slice, cols: slice) -> 
 
 
 def mask_tables(rule: MaskRule) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which values of a mask's byte, classes or bit flags, are clear, and which are snow.
+    """Tell which values of a mask, classes or bit flags, are clear, and which are snow.
 
     Returns
     -------
-    (clear, snow), (256,) bool each; the mask's fill is neither.
+    clear : (256,) bool
+    snow : (256,) bool
+        The mask's fill is neither.
     """
     byte = np.arange(256)
     if rule.bits:
@@ -170,13 +180,22 @@ def mask_tables(rule: MaskRule) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 def merge_days(
     times: NDArray[np.datetime64], values: NDArray[np.float32], snow: NDArray[np.bool_]
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float32], NDArray[np.bool_]]:
-    """Overpasses to days: the mean of a day's clear values, snow where any of them saw it.
+    """Merge the overpasses of each UTC day: a value is the mean of the day's clear values.
 
     Parameters
     ----------
-    times : (time,) datetime64[ms], increasing
-    values : (index, time, ...) float32, NaN = not clear
+    times : (time,) datetime64[ms]
+        The overpasses, increasing.
+    values : (index, time, ...) float32
+        NaN = not clear.
     snow : (time, ...) bool
+        Where an overpass was masked as snow.
+
+    Returns
+    -------
+    days : (day,) datetime64[D], strictly increasing
+    values : (index, day, ...) float32, NaN = not clear
+    snow : (day, ...) bool, whether some overpass of the day was masked as snow
     """
     days, first, count = np.unique(times.astype("datetime64[D]"), return_index=True, return_counts=True)
     if len(days) == len(times):
@@ -193,5 +212,5 @@ def merge_days(
 
 
 def _outwards(part: slice, lead: int, factor: int) -> slice:
-    """Pixels of a coarser band that a run of finest pixels touches."""
+    """Return the pixels of a coarser band that a run of the finest pixels touches."""
     return slice((part.start + lead) // factor, -(-(part.stop + lead) // factor))

@@ -1,8 +1,9 @@
-"""The pixels confirm the provider table: no step on dark ground across 25 January 2022.
+"""Checking the provider table by the pixels: dark ground must show no step across 25 January 2022.
 
-From then on Sentinel-2's numbers carry an offset of +1000, which some providers take out of the pixels, some declare,
-and some do both or neither as their metadata say. The table decides what is done; a wrong decision moves every pixel by
-0.1, which is measured where reflectance is lowest: water, shadow and dense leaves hardly change from year to year.
+From that day on Sentinel-2's numbers carry an offset of +1000. Some providers take it out of the pixels, some declare
+it, and the metadata of some say that they do both or neither. The provider table decides what is done with it. A wrong
+decision moves every pixel by a reflectance of 0.1, which shows where reflectance is lowest: water, shadow and dense
+leaves hardly change from year to year.
 """
 
 from __future__ import annotations
@@ -11,124 +12,164 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Record
-from groundbreak.pipeline.stores.tiles import Tiles
+from groundbreak.pipeline.stores.tiles import Pixels, Tiles
 
 CHANGE = np.datetime64("2022-01-25", "ms")
-"""Processing baseline 04.00."""
+"""When processing baseline 04.00 brought the offset."""
 
-OFFSET = 0.1
-"""Reflectance; what a wrong decision moves pixels by."""
+BASELINE_OFFSET = 0.1
+"""Reflectance by which a wrong decision moves every pixel."""
 
-DARK = 1
-"""Per cent of the pixels that are darker than an observation's level."""
+DARK_PERCENT = 1
+"""Share of the pixels that are darker than an observation's dark level, per cent."""
 
-SAMPLE = 64
-"""Rows and columns of a region that are looked at, evenly spread."""
+SAMPLED_LINES = 64
+"""Rows and columns of a region that are looked at, at least, evenly spread; a smaller region is looked at whole."""
 
-CLEAR = 0.2
-"""Of an observation, or its darkest pixels may be a cloud's."""
+CLEAR_SHARE = 0.2
+"""Least share of an observation that must be clear: else its darkest pixels may be those of a cloud."""
 
-SEASON = 45
-"""Days of the year within which levels are compared: sun, leaves and snow move them."""
+SEASON_DAYS = 45
+"""Days of the year within which dark levels are compared: sun, leaves and snow move them."""
 
-LEAST = 5
-"""Observations that can be compared, below which nothing is said."""
+FEWEST_COMPARED = 5
+"""Least number of observations on either side of a comparison; with fewer no step is reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How observations of one treatment lie above those from before the change of 2022."""
+    """By how much observations that are taken to carry one offset are brighter than those from before January 2022."""
 
     offset: float
-    """What the table takes them to carry, reflectance."""
+    """The offset that the provider table takes these observations to carry, reflectance."""
     since: str
-    """Day of the first of them."""
+    """ISO date of the first of these observations."""
     count: int
+    """How many of these observations were compared."""
     size: float
-    """Reflectance."""
+    """Median difference of their dark levels, reflectance."""
     error: float
-    """Standard error of it."""
+    """Standard error of the size, reflectance."""
 
     @property
     def contradicts(self) -> bool:
-        """Whether it is what a wrong offset leaves behind, and no other thing."""
-        return abs(abs(self.size) - OFFSET) < OFFSET / 2 and self.error < OFFSET / 5
+        """Whether the step is surely of the size that a wrong offset leaves behind."""
+        return abs(abs(self.size) - BASELINE_OFFSET) < BASELINE_OFFSET / 2 and self.error < BASELINE_OFFSET / 5
 
 
 class DarkLevels:
-    """The levels of a slab's observations: the darkest band's, of those that are clear enough."""
+    """The dark levels of a slab's observations: an observation's level is that of its darkest band.
+
+    Parameters
+    ----------
+    count : int
+        Observations of the slab.
+    """
 
     def __init__(self, count: int) -> None:
         self._dark = np.full(count, np.inf)
         self._clear = np.ones(count, bool)
 
     def add(self, first: int, values: Tiles) -> None:
-        """Of a reflectance band, from an observation on."""
+        """Take consecutive observations of a reflectance band into account; ``first`` is the first one's number."""
         for t, part in enumerate(_sampled(values), first):
-            there = part[part != values.fill]
-            if there.size:
-                rank = there.size * DARK // 100
-                self._dark[t] = min(self._dark[t], np.partition(there, rank)[rank])
+            seen = part[part != values.fill]
+            if seen.size:
+                rank = seen.size * DARK_PERCENT // 100
+                self._dark[t] = min(self._dark[t], np.partition(seen, rank)[rank])
 
-    def add_mask(self, first: int, classes: Tiles, clear: np.ndarray) -> None:
-        """Of the mask, from an observation on, and which of its values (256,) are clear."""
+    def add_mask(self, first: int, classes: Tiles, clear: NDArray[np.bool_]) -> None:
+        """Take consecutive observations of the mask into account.
+
+        Parameters
+        ----------
+        first : int
+            Number of the first of these observations in the slab.
+        classes : Tiles
+            The mask's values.
+        clear : (256,) bool
+            Which values are clear.
+        """
         for t, part in enumerate(_sampled(classes), first):
-            there = part[part != classes.fill]
-            self._clear[t] = there.size > 0 and clear[there].mean() >= CLEAR
+            seen = part[part != classes.fill]
+            self._clear[t] = seen.size > 0 and clear[seen].mean() >= CLEAR_SHARE
 
     def levels(self) -> tuple[int, ...]:
-        """Of each observation, reflectance x 10000; the fill where none can be told."""
-        told = self._clear & np.isfinite(self._dark)
-        return tuple(round(v) if ok else REFLECTANCE_FILL for v, ok in zip(self._dark, told, strict=True))
+        """Return the dark level of each observation, reflectance x 10000.
+
+        The level is the fill of reflectance where an observation has no pixels, or is not clear enough.
+        """
+        known = self._clear & np.isfinite(self._dark)
+        return tuple(round(v) if ok else REFLECTANCE_FILL for v, ok in zip(self._dark, known, strict=True))
 
 
-def region_steps(times: np.ndarray, builds: Sequence[Record]) -> list[Step]:
-    """The steps of a region, from the records of its builds in order; none where one of them has no levels."""
+def region_steps(times: NDArray[np.datetime64], builds: Sequence[Record]) -> list[Step]:
+    """Compute the steps of a region.
+
+    Parameters
+    ----------
+    times : (time,) datetime64[ms]
+        The grid's observations, increasing.
+    builds : sequence of Record
+        The records of the region's building tasks, in the order of their slabs.
+
+    Returns
+    -------
+    list of Step; none where a record has no dark levels.
+    """
     levels, offsets = ([value for r in builds for value in getattr(r, key)] for key in ("dark", "offsets"))
     return steps(times, levels, offsets) if len(levels) == len(times) else []
 
 
-def steps(times: np.ndarray, levels: Sequence[int], offsets: Sequence[int]) -> list[Step]:
-    """Compare every treatment of observations with the commonest from before the change.
+def steps(times: NDArray[np.datetime64], levels: Sequence[int], offsets: Sequence[int]) -> list[Step]:
+    """Compare dark levels: those of each offset, before and after January 2022, with the usual ones from before.
+
+    The observations that carry one offset on one side of that day are a group. Each observation of a group is set
+    against the usual earlier ones of its season, and the median of the differences is the group's step.
 
     Parameters
     ----------
     times : (time,) datetime64
-    levels : (time,) of `DarkLevels`
-    offsets : (time,) what the table took each observation to carry, reflectance x 10000
+        The observations, increasing.
+    levels : (time,) int
+        The dark level of each observation, as `DarkLevels.levels` returns it.
+    offsets : (time,) int
+        The offset that the provider table takes each observation to carry, reflectance x 10000.
 
     Returns
     -------
-    list of Step, of the treatments that can be compared: each of their observations is set against the earlier ones of
-    its season, and the median of the differences is the step.
+    list of Step, one for each group that has enough observations to be compared.
     """
     level, offset = np.array(levels, float), np.array(offsets)
-    told = level != REFLECTANCE_FILL
+    known = level != REFLECTANCE_FILL
     early = times < CHANGE
-    values, counts = np.unique(offset[told & early], return_counts=True)
+    values, counts = np.unique(offset[known & early], return_counts=True)
     if not values.size:
         return []
     usual = values[counts.argmax()]
-    base = told & early & (offset == usual)
+    base = known & early & (offset == usual)
     day = (times.astype("datetime64[D]") - times.astype("datetime64[Y]")).astype(int)
     found = []
     for side in (early, ~early):
-        for other in np.unique(offset[told & side]):
-            group = told & side & (offset == other)
+        for other in np.unique(offset[known & side]):
+            group = known & side & (offset == other)
             apart = np.abs(day[group][:, None] - day[base])
-            season = np.minimum(apart, 365 - apart) <= SEASON
-            if (group == base).all() or min(season.any(axis=0).sum(), season.any(axis=1).sum()) < LEAST:
+            season = np.minimum(apart, 365 - apart) <= SEASON_DAYS
+            if (group == base).all() or min(season.any(axis=0).sum(), season.any(axis=1).sum()) < FEWEST_COMPARED:
                 continue
             pairs = zip(level[group], season, strict=True)
             gaps = np.array([value - np.median(level[base][near]) for value, near in pairs if near.any()])
             size = np.median(gaps)
-            error = 1.2533 * 1.4826 * np.median(np.abs(gaps - size)) / np.sqrt(gaps.size)  # of a median, by its MAD
+            # The standard error of a median, by the median absolute deviation.
+            error = 1.2533 * 1.4826 * np.median(np.abs(gaps - size)) / np.sqrt(gaps.size)
             taken, size, error = (float(v) * REFLECTANCE_SCALE for v in (other, size, error))
             found.append(Step(taken, str(times[group].min().astype("datetime64[D]")), gaps.size, size, error))
     return found
 
 
-def _sampled(values: Tiles) -> np.ndarray:
-    return values.sample(max(values.height, values.width, SAMPLE) // SAMPLE)
+def _sampled(values: Tiles) -> Pixels:
+    """Return the observations (time, y, x) at the rows and columns that are looked at."""
+    return values.sample(max(values.height, values.width, SAMPLED_LINES) // SAMPLED_LINES)

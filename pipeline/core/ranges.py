@@ -16,6 +16,10 @@ class Request[T](NamedTuple):
     parts: dict[T, slice]
     """Name of a range -> where it lies in the bytes that are fetched."""
 
+    def split(self, data: memoryview) -> dict[T, memoryview]:
+        """Cut the bytes that were fetched into the ranges: name of a range -> its bytes."""
+        return {name: data[part] for name, part in self.parts.items()}
+
 
 def requests[T](ranges: Iterable[tuple[int, int, T]], gap: int = 0) -> list[Request[T]]:
     """Work out the requests that fetch some ranges of an object.

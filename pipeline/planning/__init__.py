@@ -1,1 +1,1 @@
-"""Grids, regions and owners, what they need, and the plan. Reads no pixel."""
+"""Grids, regions and their owners, the memory that they need, and the plan; no pixel is read."""

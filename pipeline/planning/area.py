@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import rasterio.features
 import shapely
 from affine import Affine
+from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.core import geo
@@ -18,7 +20,11 @@ from groundbreak.pipeline.core.types import BadInput
 
 
 def load_area(config: Config) -> BaseGeometry:
-    """The area as a lon/lat Polygon or MultiPolygon, split where it crosses the antimeridian.
+    """Read the area of interest from the configuration or from its GeoJSON file.
+
+    Returns
+    -------
+    Polygon or MultiPolygon, lon/lat, split where it crosses the antimeridian.
 
     Raises
     ------
@@ -52,14 +58,25 @@ def load_area(config: Config) -> BaseGeometry:
 
 
 def project(area: BaseGeometry, epsg: int) -> BaseGeometry:
-    """A lon/lat geometry in a projected CRS, its long edges bent as the projection bends them."""
+    """Transform a lon/lat geometry to a projected CRS; long edges are bent as the projection bends them."""
     dense = shapely.segmentize(area, 0.01)
-    # Halves that meet at the antimeridian become one; by the default method their seam would stay, as a line.
+    # Halves that meet at the antimeridian become one; with the default method their seam would stay as a line.
     return shapely.make_valid(geo.from_lonlat(dense, epsg), method="structure", keep_collapsed=False)
 
 
-def inside(area: BaseGeometry, frame: Frame) -> np.ndarray:
-    """(height, width) bool: the pixels of a frame whose centres lie in a geometry of the frame's CRS."""
+def inside(area: BaseGeometry, frame: Frame) -> NDArray[np.bool_]:
+    """Tell which pixels of a frame have their centres in an area.
+
+    Parameters
+    ----------
+    area : geometry
+        The area, in the CRS of the frame.
+    frame : Frame
+
+    Returns
+    -------
+    (height, width) bool
+    """
     shape = (frame.height, frame.width)
     box = shapely.box(*frame.bounds)
     if area.contains(box):
@@ -68,3 +85,21 @@ def inside(area: BaseGeometry, frame: Frame) -> np.ndarray:
     if clipped.is_empty:
         return np.zeros(shape, bool)
     return np.asarray(rasterio.features.geometry_mask([clipped], shape, Affine(*frame.transform), invert=True))
+
+
+def uncovered_km2(area: BaseGeometry, sources: Sequence[Frame]) -> float:
+    """Measure the ground of an area that lies outside some frames, in square kilometres.
+
+    Parameters
+    ----------
+    area : Polygon or MultiPolygon
+        The area of interest, lon/lat.
+    sources : sequence of Frame
+        At least one frame. The ground is measured in the CRS of the first one.
+    """
+    epsg = sources[0].epsg
+    left = project(area, epsg)
+    for source in sources:
+        box = shapely.segmentize(shapely.box(*source.bounds), 1000)
+        left = left.difference(box if source.epsg == epsg else project(geo.to_lonlat(box, source.epsg), epsg))
+    return float(left.area) / 1e6

@@ -1,7 +1,7 @@
-"""Grids: which lattice every pixel of the area lives on.
+"""Grids: the lattice on which each pixel of the area lies.
 
-Where items lie on fixed tiles (Sentinel-2, HLS) a grid is one tile's own lattice, so nothing is resampled; otherwise it
-is the zone's UTM lattice, onto which items are warped.
+Where items lie on fixed tiles (Sentinel-2, HLS), a grid is one tile's own lattice, and nothing is resampled. Otherwise
+it is the UTM lattice of the zone, onto which items are warped.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from groundbreak.pipeline.readers.gdal import read_info
 from groundbreak.pipeline.readers.headers import Headers, header_key
 
 MAX_LATTICE_M = 40_960
-"""A block lattice wider than this (strips, huge blocks) does not decide the size of regions."""
+"""Metres; blocks (strips, huge tiles) that would make regions wider than this do not decide the size of regions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What decides the grids."""
+    """What decides the grids, beside the scenes and the area."""
 
     bands: tuple[str, ...]
     """Bands of the cube, the mask's last."""
     lattice: str
-    """source or zone."""
+    """source: scenes lie on fixed tiles; zone: they are warped onto the zone's UTM lattice."""
     resolution: float | None
-    """Metres, or None for the source's own."""
+    """Metres, or None for the source's own resolution."""
     region: int
     """Least side of a region, in the finest pixels."""
 
@@ -48,16 +48,27 @@ class Rule:
 def build_grids(
     scenes: Sequence[Scene], rule: Rule, area: BaseGeometry, access: Access, known: Headers
 ) -> list[tuple[Grid, list[Scene]]]:
-    """Group scenes into grids and lay each grid's regions around the area.
+    """Group scenes into grids, each as large as whole regions around the area.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+    rule : Rule
+    area : Polygon or MultiPolygon
+        The area of interest, lon/lat.
+    access : Access
+        How headers are reached that have to be read.
+    known : Headers
+        The headers that are known already.
 
     Returns
     -------
-    list of (grid, its scenes), sorted by name. Grids that no part of the area reaches are left out.
+    list of (Grid, list of Scene), sorted by the name of the grid. Grids that the area does not reach are left out.
 
     Raises
     ------
     BadInput
-        The scenes' frames cannot be known.
+        It cannot be found out where the pixels of a scene lie.
     """
     tiles: dict[Frame, list[Scene]] = defaultdict(list)
     loose: list[tuple[Frame, Scene]] = []
@@ -85,21 +96,23 @@ class _Draft(NamedTuple):
 
     name: str
     source: Frame
+    """All that the scenes can fill, in the finest pixels."""
     bands: dict[str, float]
+    """Band -> resolution, metres."""
     side: int
-    """Of its regions, pixels."""
+    """Side of a region, in the finest pixels."""
     scenes: list[Scene]
 
 
 def _on_tile(frame: Frame, scenes: list[Scene], rule: Rule, access: Access, known: Headers) -> _Draft:
-    """A source tile's own lattice."""
+    """Draft the grid of one tile of the source, on the tile's own lattice."""
     bands = {b: _frame(scenes[0].assets[b]).resolution for b in rule.bands}
     side = _lattice(scenes, rule, access, known, frame.resolution)
     return _Draft(_tile_name(scenes[0]), frame, bands, side, scenes)
 
 
 def _on_zones(loose: Sequence[tuple[Frame, Scene]], rule: Rule, area: BaseGeometry) -> list[_Draft]:
-    """A lattice for each UTM zone of the scenes that lie on no tile, (their bounds on the zone's lattice, scene)."""
+    """Draft a grid for each UTM zone; ``loose`` are scenes that lie on no tile, and their frames on the zone."""
     zones = sorted({(frame.epsg, frame.resolution) for frame, _ in loose})
     drafts = []
     for epsg, resolution in zones:
@@ -116,7 +129,10 @@ def _on_zones(loose: Sequence[tuple[Frame, Scene]], rule: Rule, area: BaseGeomet
 
 
 def observations(scenes: Iterable[Scene]) -> list[Observation]:
-    """Scenes of one grid as overpasses, in time: the parts of a split datatake are one."""
+    """Group the scenes of one grid into observations, in the order of time.
+
+    All scenes of one datatake are one observation, so the parts of a datatake that was split are together again.
+    """
     takes: dict[str, list[Scene]] = defaultdict(list)
     for scene in scenes:
         takes[scene.datatake].append(scene)
@@ -125,7 +141,7 @@ def observations(scenes: Iterable[Scene]) -> list[Observation]:
 
 
 def _framed(scene: Scene, bands: Sequence[str], access: Access, known: Headers) -> Scene:
-    """The scene with every frame known: from the item, or else from the header."""
+    """Return a scene whose assets all have their frames: from the item, or else from their headers."""
     if all(scene.assets[b].frame is not None for b in bands):
         return scene
     assets = dict(scene.assets)
@@ -140,7 +156,7 @@ def _framed(scene: Scene, bands: Sequence[str], access: Access, known: Headers) 
 
 
 def _shape(scene: Scene, band: str, access: Access, known: Headers) -> tuple[Frame, tuple[int, int]]:
-    """(frame, rows and columns of a block) of an asset, by its header."""
+    """Return where an asset's pixels lie, and (rows, columns) of a block, by its header."""
     asset = scene.assets[band]
     cog = known.get(header_key(asset, scene))
     if isinstance(cog, Cog):
@@ -150,18 +166,20 @@ def _shape(scene: Scene, band: str, access: Access, known: Headers) -> tuple[Fra
 
 
 def _frame(asset: Asset) -> Frame:
+    """Return an asset's frame, which is known."""
     assert asset.frame is not None
     return asset.frame
 
 
 def _finest(scene: Scene, bands: Sequence[str]) -> Frame:
+    """Return the frame of the asset with the finest pixels."""
     return min((_frame(scene.assets[b]) for b in bands), key=lambda f: f.resolution)
 
 
 def _lattice(scenes: Sequence[Scene], rule: Rule, access: Access, known: Headers, resolution: float) -> int:
-    """Side of a region: the least multiple of every band's pixel and block that reaches `rule.region` pixels.
+    """Return the side of a region: the least multiple of every band's pixels and blocks, of at least ``rule.region``.
 
-    One header of each band is read, of the earliest scene that can be.
+    One header of each band is read: that of the earliest scene whose header can be read.
     """
     found: list[tuple[Frame, tuple[int, int]]] = []
     for band in rule.bands:
@@ -177,7 +195,7 @@ def _lattice(scenes: Sequence[Scene], rule: Rule, access: Access, known: Headers
             rule_text = f"no header of the first scenes can be read ({error.message if error else ''})"
             what = f"band {band} of {_tile_name(scenes[0])}"
             raise BadInput(what, rule_text, "Check the hrefs, keys and network; see [source]")
-    # Pixels come first: a region that cuts one of a coarse band would not lie on that band's lattice.
+    # Pixels come first: a region must not cut a coarse pixel in two, or it would not lie on that band's lattice.
     metres = math.lcm(round(resolution), *(round(frame.resolution) for frame, _ in found))
     for frame, block_shape in found:
         for size, whole in zip(block_shape, (frame.height, frame.width), strict=True):
@@ -189,7 +207,7 @@ def _lattice(scenes: Sequence[Scene], rule: Rule, access: Access, known: Headers
 
 
 def _around(area: BaseGeometry, source: Frame, side: int) -> Frame | None:
-    """The cube's frame: whole regions of the source's lattice around the area, cut at the source's edge."""
+    """Return the frame of a cube: whole regions around the area, cut at the source's edge; None outside the area."""
     part = area.intersection(shapely.box(*source.bounds))
     if part.is_empty or part.area == 0:
         return None
@@ -202,11 +220,12 @@ def _around(area: BaseGeometry, source: Frame, side: int) -> Frame | None:
 
 
 def _is_metric(epsg: int) -> bool:
+    """Tell whether a CRS is projected, and so has metres."""
     return bool(pyproj.CRS.from_epsg(epsg).is_projected)
 
 
 def _zone_frame(frame: Frame, resolution: float | None, area: BaseGeometry) -> Frame:
-    """The bounds of a source's frame on its UTM zone's lattice (the area's zone, for a source in another CRS)."""
+    """Return the frame on a UTM zone's lattice that covers a source's frame; the area tells the zone of other CRSs."""
     if 32601 <= frame.epsg <= 32660 or 32701 <= frame.epsg <= 32760:
         epsg, bounds = frame.epsg, frame.bounds
     else:
@@ -226,7 +245,7 @@ def _zone_frame(frame: Frame, resolution: float | None, area: BaseGeometry) -> F
 
 
 def _lattice_frame(extents: Sequence[tuple[float, ...]], epsg: int, resolution: float, region: int) -> Frame:
-    """Whole regions of a zone's lattice around all extents (left, bottom, right, top)."""
+    """Return the frame of the whole regions of a zone's lattice that cover all extents (left, bottom, right, top)."""
     step = resolution * region
     left, bottom = (math.floor(min(e[i] for e in extents) / step) for i in (0, 1))
     right, top = (math.ceil(max(e[i] for e in extents) / step) for i in (2, 3))
@@ -234,7 +253,7 @@ def _lattice_frame(extents: Sequence[tuple[float, ...]], epsg: int, resolution: 
 
 
 def _tile_name(scene: Scene) -> str:
-    """A folder's name: the tile's, or where there is none (or a hostile one) its corner's."""
+    """Return a safe name of a folder: the tile's, or that of the corner where the tile has none, or a hostile one."""
     tile = scene.tile.removeprefix("MGRS-")
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", tile):
         return tile

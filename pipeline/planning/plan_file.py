@@ -1,6 +1,6 @@
 """The plan as it is kept beside its output, so that detection, publishing and verifying need no source.
 
-What a later command needs are grids, regions, area and mask; observations come from the cubes themselves.
+The file holds grids, regions, area and mask. Observations come from the cubes themselves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
 
 
 def save(plan: Plan, output: Output) -> None:
-    """Put the plan beside its output."""
+    """Write a plan beside its output, in place of an earlier one."""
     value = {
         "schema": STORE_SCHEMA,
         "area": shapely.to_wkb(plan.area, hex=True),
@@ -44,7 +44,17 @@ def save(plan: Plan, output: Output) -> None:
 
 
 def load(config: Config, output: Output) -> Plan:
-    """The plan of an output's last run, with this configuration's detection settings.
+    """Load the plan of an output's last run.
+
+    Parameters
+    ----------
+    config : Config
+        The configuration of the plan that is returned: detection follows it, building does not.
+    output : Output
+
+    Returns
+    -------
+    Plan, whose observations have no scenes, so that nothing can be built from it.
 
     Raises
     ------
@@ -78,4 +88,5 @@ def load(config: Config, output: Output) -> Plan:
 
 
 def _grid(value: dict[str, Any]) -> Grid:
+    """Return the grid that a value of the file stands for."""
     return Grid(**{**value, "frame": Frame(**value["frame"]), "source": Frame(**value["source"])})

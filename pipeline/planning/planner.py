@@ -1,7 +1,7 @@
 """The plan: regions x slabs x observations, fixed and digested before a pixel is read.
 
-Everything a run does follows from this value; planning again from the same input gives the same plan. Headers may be
-read, pixels are not.
+Everything that a run does follows from the plan, and planning again from the same input gives the same plan. Headers
+may be read, but no pixels.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,18 +19,16 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.kernels import DETECTORS
-from groundbreak.pipeline.access.hrefs import is_url
 from groundbreak.pipeline.access.remote import Access
-from groundbreak.pipeline.core import geo, show
+from groundbreak.pipeline.core import show
 from groundbreak.pipeline.core.config import Config
-from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Observation, Region, Rejection, Scene, Slab, digest
+from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Observation, Region, Rejection, Slab, digest
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import budget
 from groundbreak.pipeline.planning import grid as grids
 from groundbreak.pipeline.planning.regions import build_regions
+from groundbreak.pipeline.planning.ways import way_to_read
 from groundbreak.pipeline.readers import headers
-from groundbreak.pipeline.readers.assets import FETCHED, ON_DISK
-from groundbreak.pipeline.readers.cog import NotByBlocks
 from groundbreak.pipeline.readers.headers import Headers
 from groundbreak.pipeline.stac.catalog import read_items
 from groundbreak.pipeline.stac.screening import screen_items
@@ -40,32 +38,34 @@ from groundbreak.pipeline.stores.shards import TIME_CHUNK
 
 @dataclass(frozen=True)
 class GridPlan:
-    """All that happens on one grid."""
+    """What a run will do on one grid."""
 
     grid: Grid
     observations: tuple[Observation, ...]
+    """All observations of the grid, in the order of time."""
     regions: tuple[Region, ...]
+    """The regions that own some of the area."""
     others: tuple[Grid, ...]
-    """The grids that compete for its ground."""
+    """The grids that compete with this one for ground."""
     cube: str
     """Digest of the cube's identity: grid, bands, source, screening."""
     ways: Mapping[str, int]
-    """How its assets are read, and why -> how many."""
+    """How assets are read, and why -> how many of the grid's assets are read so."""
     headers: Headers = field(default_factory=dict)
-    """Of its files, the area's blocks; empty for a plan that was loaded."""
+    """The headers of the grid's files, with the blocks of the area; empty for a plan that was loaded."""
 
     def slabs(self, depth: int) -> list[Slab]:
-        """Cut the observations into slabs of ``depth``."""
+        """Cut the grid's observations into slabs of ``depth`` observations; the last one may be shorter."""
         return slabs(len(self.observations), depth)
 
     @property
     def cube_bytes(self) -> int:
-        """Of all its pixels, uncompressed."""
+        """Bytes of all pixels of the cube, uncompressed."""
         return budget.cube_bytes(self.grid, self.regions, len(self.observations))
 
     @property
     def figures(self) -> dict[str, int | str]:
-        """What happens on the grid, in a few figures: label -> figure."""
+        """A few figures that describe the grid: label -> figure."""
         return {
             "EPSG": str(self.grid.frame.epsg),
             "regions": len(self.regions),
@@ -75,6 +75,7 @@ class GridPlan:
         }
 
     def __repr__(self) -> str:
+        """Return the grid's figures in one line."""
         return show.line(f"GridPlan {self.grid.name}", self.figures)
 
 
@@ -84,14 +85,17 @@ class Plan:
 
     config: Config
     area: BaseGeometry
-    """Lon/lat."""
+    """The area of interest, lon/lat, split where it crosses the antimeridian."""
     mask: Mask
+    """The mask of all items."""
     access: Access | None
     """How assets are reached; None for a plan that was loaded, from which nothing is built."""
     grids: tuple[GridPlan, ...]
+    """At least one grid, sorted by name."""
     rejections: tuple[Rejection, ...]
+    """The items that are not used."""
     uncovered_km2: float
-    """Ground of the area that no grid reaches."""
+    """Ground of the area that no grid reaches, square kilometres."""
 
     @property
     def depth(self) -> int:
@@ -122,7 +126,7 @@ class Plan:
         )
 
     def summary(self) -> dict[str, int | float | str]:
-        """The figures that `plan` prints."""
+        """Return the figures that describe the plan, as the command `plan` prints them: label -> figure."""
         slabs_all = sum(len(g.regions) * len(g.slabs(self.depth)) for g in self.grids)
         regions = [r for g in self.grids for r in g.regions]
         raw = sum(g.cube_bytes for g in self.grids)
@@ -141,6 +145,7 @@ class Plan:
         }
 
     def __repr__(self) -> str:
+        """Return the plan's main figures in one line."""
         names = ("grids", "regions", "observations", "scenes", "rejected items", "tasks", "bytes decoded")
         summary = self.summary()
         return show.line("Plan", {name: summary[name] for name in names})
@@ -152,7 +157,7 @@ class Plan:
         return show.table("Plan", self.summary()) + grids + rejected
 
     def memory(self) -> dict[str, int]:
-        """Kind of task -> projected peak, bytes, beyond what a worker holds without one."""
+        """Estimate the most memory that each kind of task takes: label -> bytes, beside what an idle worker holds."""
         indices, depth = self.config.detect.indices, self.depth
         most: Counter[str] = Counter()
         for g in self.grids:
@@ -168,7 +173,7 @@ class Plan:
         return dict(most)
 
     def disk_bytes(self) -> int:
-        """Of stores and mosaics; of cubes that are not kept, only those in flight."""
+        """Estimate the disk space of stores and mosaics, bytes; of cubes that are not kept, those in flight count."""
         layers = budget.layer_bytes([r.frame for g in self.grids for r in g.regions])
         cubes = sorted(budget.cube_bytes(g.grid, [r], len(g.observations)) for g in self.grids for r in g.regions)
         if not self.config.cube.keep:
@@ -176,20 +181,23 @@ class Plan:
         return int(sum(cubes) / budget.COMPRESSION) + layers * 2
 
     def rejected(self) -> dict[str, int]:
-        """Reason -> items."""
+        """Count the rejected items by reason, the commonest first."""
         return dict(Counter(r.reason for r in self.rejections).most_common())
 
 
 def plan(config: Config, kept: Headers | None = None) -> Plan:
-    """Read the items, screen them, read their files' headers, and lay out grids, regions and observations.
+    """Make the plan of a run: read items, screen them, read headers, and lay out grids, regions and observations.
 
     Parameters
     ----------
-    kept : headers that need not be read again
+    config : Config
+    kept : Headers, optional
+        Headers that need not be read again.
 
     Raises
     ------
     BadInput
+        The items cannot be read, or none of them can be used for the area.
     """
     area = areas.load_area(config)
     screened = screen_items(
@@ -211,12 +219,12 @@ def plan(config: Config, kept: Headers | None = None) -> Plan:
         if not regions:
             continue
         own = {
-            named: headers.cut(known[named], grid.band_frame(band))
+            key: headers.cut(known[key], grid.band_frame(band))
             for scene in scenes
             for band in rule.bands
-            if (named := headers.header_key(scene.assets[band], scene)) in known
+            if (key := headers.header_key(scene.assets[band], scene)) in known
         }
-        ways = Counter(way(scene, band, grid, own, unread) for scene in scenes for band in rule.bands)
+        ways = Counter(way_to_read(scene, band, grid, own, unread) for scene in scenes for band in rule.bands)
         others = tuple(g for g in every if g.name != grid.name)
         source = sorted({(s.provider, s.collection) for s in scenes})
         depth = slab_depth(config.cube.slab)
@@ -230,50 +238,22 @@ def plan(config: Config, kept: Headers | None = None) -> Plan:
         *screened.rejections,
         *(Rejection(s.id, "owns_nothing", "other grids own all of the area that it reaches") for s in unused),
     ]
-    return Plan(config, area, screened.mask, access, tuple(planned), tuple(rejections), _uncovered(area, planned))
+    uncovered = areas.uncovered_km2(area, [g.grid.source for g in planned])
+    return Plan(config, area, screened.mask, access, tuple(planned), tuple(rejections), uncovered)
 
 
 def slab_depth(wanted: int) -> int:
-    """Slabs are whole time chunks."""
+    """Return the observations of a full slab: the wanted number, rounded up to whole time chunks above one of them."""
     return wanted if wanted < TIME_CHUNK else -(-wanted // TIME_CHUNK) * TIME_CHUNK
 
 
 def slabs(count: int, depth: int) -> list[Slab]:
-    """Observations [0, count) in slabs; the last may be short."""
+    """Cut ``count`` observations into slabs of ``depth``; the last one may be shorter."""
     return [Slab(i, start, min(start + depth, count), depth) for i, start in enumerate(range(0, count, depth))]
 
 
-def way(scene: Scene, band: str, grid: Grid, known: Headers, unread: Mapping[headers.HeaderKey, str]) -> str:
-    """How an asset is read, and why."""
-    asset, target = scene.assets[band], grid.band_frame(band)
-    named = headers.header_key(asset, scene)
-    if named in unread:
-        return f"unknown: its header cannot be read now ({unread[named]})"
-    header = known.get(named, NotByBlocks(f"{asset.driver}, not GeoTIFF"))
-    if isinstance(header, NotByBlocks):
-        return f"general: {header.why}"
-    if header.frame.overlap(target) is not None:
-        return FETCHED if is_url(asset.href) else ON_DISK
-    if header.frame.epsg != target.epsg:
-        return f"general: warped, EPSG:{header.frame.epsg} onto EPSG:{target.epsg}"
-    return "general: warped, another pixel size or phase"
-
-
-def _uncovered(area: BaseGeometry, planned: Sequence[GridPlan]) -> float:
-    """Square kilometres of the area outside all grids' sources."""
-    epsg = planned[0].grid.frame.epsg
-    here = areas.project(area, epsg)
-    left = here
-    for g in planned:
-        box = shapely.segmentize(shapely.box(*g.grid.source.bounds), 1000)
-        left = left.difference(
-            box if g.grid.frame.epsg == epsg else areas.project(geo.to_lonlat(box, g.grid.frame.epsg), epsg)
-        )
-    return float(left.area) / 1e6
-
-
 def to_json(planned: Plan) -> str:
-    """The plan's figures, ways and rejections as JSON, for programs."""
+    """Write the figures, ways and rejections of a plan as JSON, for programs."""
     return json.dumps(
         {
             "summary": planned.summary(),

@@ -1,1 +1,1 @@
-"""From layers to what is published: mosaics, sites, GeoParquet."""
+"""From layers to published products: mosaics, sites and GeoParquet."""

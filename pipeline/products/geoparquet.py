@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,30 +18,16 @@ from groundbreak.pipeline.products.sites import Site
 
 SITE_COLUMNS = pa.schema(
     [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("onset", pa.date32(), nullable=False),
-        pa.field("onset_earliest", pa.date32(), nullable=False),
-        pa.field("onset_latest", pa.date32(), nullable=False),
-        pa.field("halt", pa.date32()),
-        pa.field("halt_earliest", pa.date32()),
-        pa.field("halt_latest", pa.date32()),
-        pa.field("area_m2", pa.float64(), nullable=False),
-        pa.field("n_pixels", pa.int64(), nullable=False),
-        pa.field("confidence", pa.uint8(), nullable=False),
-        pa.field("n_changes", pa.uint8(), nullable=False),
-        pa.field("quality", pa.list_(pa.string()), nullable=False),
-        pa.field("growth", pa.list_(pa.struct([("date", pa.date32()), ("area_m2", pa.float64())])), nullable=False),
-        pa.field("epsg", pa.int32(), nullable=False),
-        pa.field("sample", pa.list_(pa.struct([("x", pa.float64()), ("y", pa.float64())])), nullable=False),
-        pa.field("geometry", pa.binary(), nullable=False),
+        pa.field(name, hint.__metadata__[0], nullable=NoneType in get_args(hint.__origin__))
+        for name, hint in get_type_hints(Site, include_extras=True).items()
     ]
 )
+"""The columns of `sites.parquet`, as the fields of `Site` declare them."""
 
 
 def write_sites(output: Output, sites: Sequence[Site]) -> None:
-    """Write `sites.parquet`, a row a site in their order; no site is a file of no rows."""
-    columns = {name: [_plain(name, getattr(site, name)) for site in sites] for name in SITE_COLUMNS.names}
+    """Write `sites.parquet`: a row for each site, in their order; where there is no site, a file without rows."""
+    columns = {f.name: [_plain(f.type, getattr(site, f.name)) for site in sites] for f in SITE_COLUMNS}
     table = pa.table(columns, schema=SITE_COLUMNS.with_metadata({"geo": json.dumps(_geo(sites))}))
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
@@ -49,7 +35,7 @@ def write_sites(output: Output, sites: Sequence[Site]) -> None:
 
 
 def read_sites(output: Output) -> list[Site]:
-    """The sites of `sites.parquet`.
+    """Read the sites of `sites.parquet`, in the order of its rows.
 
     Raises
     ------
@@ -60,30 +46,31 @@ def read_sites(output: Output) -> list[Site]:
     if data is None:
         raise FileNotFoundError(f"{output.path}/{places.SITES}")
     rows = pq.read_table(io.BytesIO(data)).to_pylist()
-    return [Site(**{f.name: _value(f.name, row[f.name]) for f in fields(Site)}) for row in rows]
+    return [Site(**{f.name: _value(f.type, row[f.name]) for f in SITE_COLUMNS}) for row in rows]
 
 
-def _plain(name: str, value: Any) -> Any:
-    if name == "geometry":
+def _plain(arrow: pa.DataType, value: Any) -> Any:
+    """Return the value of a site's field as a column of a type holds it."""
+    if pa.types.is_binary(arrow):
         # RFC 7946 winds shells counter-clockwise, and readers on a sphere depend on it.
         return shapely.to_wkb(shapely.orient_polygons(value), output_dimension=2)
-    if name == "growth":
-        return [{"date": date, "area_m2": area} for date, area in value]
-    if name == "sample":
-        return [{"x": x, "y": y} for x, y in value]
-    return list(value) if name == "quality" else value
+    if not pa.types.is_list(arrow):
+        return value
+    entry = arrow.value_type
+    return [dict(zip(entry.names, one, strict=True)) if pa.types.is_struct(entry) else one for one in value]
 
 
-def _value(name: str, value: Any) -> Any:
-    if name == "geometry":
+def _value(arrow: pa.DataType, value: Any) -> Any:
+    """Return the value of a site's field, from what a column of a type holds."""
+    if pa.types.is_binary(arrow):
         return shapely.from_wkb(value)
-    if name in ("growth", "sample"):
-        return tuple(tuple(entry.values()) for entry in value)
-    return tuple(value) if name == "quality" else value
+    if not pa.types.is_list(arrow):
+        return value
+    return tuple(tuple(one.values()) if pa.types.is_struct(arrow.value_type) else one for one in value)
 
 
 def _geo(sites: Sequence[Site]) -> dict[str, Any]:
-    """The file's "geo" metadata."""
+    """Return the metadata that the file keeps under "geo"."""
     column: dict[str, Any] = {
         "encoding": "WKB",
         "geometry_types": sorted({site.geometry.geom_type for site in sites}),

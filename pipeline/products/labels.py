@@ -1,8 +1,8 @@
-"""Connected components of a raster that is never in memory whole.
+"""Connected components of a raster that is never in memory as a whole.
 
-Each block is labelled on its own; blocks that touch say which of their labels are one component, and the connected
-components of that graph of labels are the raster's. Memory: one block, the border of one row of blocks, and a few
-numbers a component.
+Each block is labelled on its own. Where two blocks touch, their borders tell which of their labels belong to one
+component, and the connected components of this graph of labels are those of the raster. Memory holds one block, the
+border of one row of blocks, and a few numbers for each component.
 """
 
 from __future__ import annotations
@@ -11,39 +11,47 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
 EIGHT = np.ones((3, 3), bool)
-"""Pixels that touch at a corner are connected."""
+"""The neighbours of a pixel: pixels that touch at a corner are connected."""
 
 Block = tuple[int, int]
-"""(row, column) of a block on the lattice of blocks."""
+"""(row, column) of a block among the blocks of a raster."""
 
 
 @dataclass(frozen=True)
 class Components:
     """The components of a raster, numbered from 0 in the order in which a scan of the blocks meets them."""
 
-    pixels: np.ndarray
-    """(component,) int64."""
-    bounds: np.ndarray
-    """(component, 4) int64: first row, first column, last row + 1, last column + 1, in the whole raster."""
-    peak: np.ndarray
-    """(component,) uint8: the largest value of its pixels."""
+    pixels: NDArray[np.int64]
+    """(component,) pixels of each component."""
+    bounds: NDArray[np.int64]
+    """(component, 4) first row, first column, last row + 1 and last column + 1, in the whole raster."""
+    peak: NDArray[np.uint8]
+    """(component,) the largest value of each component's pixels."""
     _first: dict[Block, int]
     """Block -> how many labels the blocks before it have."""
-    _component: np.ndarray
-    """(label,) int64: the component of each block's label."""
+    _component: NDArray[np.int64]
+    """(label,) the component of each label, the labels of all blocks counted together."""
 
     def __len__(self) -> int:
+        """Return the number of components."""
         return len(self.pixels)
 
-    def labels(self, block: Block, values: np.ndarray) -> np.ndarray:
-        """(y, x) int64: the component of each pixel of a block, -1 on the background.
+    def labels(self, block: Block, values: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return the component of each pixel of a block.
 
         Parameters
         ----------
-        values : (y, x) uint8, what `read` gave for this block
+        block : tuple of int
+        values : (y, x) uint8
+            The block's values, as `label_blocks` read them.
+
+        Returns
+        -------
+        (y, x) int64, -1 on the background.
         """
         local, count = ndimage.label(values, EIGHT)
         first = self._first[block]
@@ -51,23 +59,29 @@ class Components:
         return np.asarray(numbers[local])
 
 
-def label_blocks(blocks: Iterable[Block], side: int, read: Callable[[Block], np.ndarray]) -> Components:
+def label_blocks(blocks: Iterable[Block], side: int, read: Callable[[Block], NDArray[np.uint8]]) -> Components:
     """Label a raster block by block (8-connectivity).
 
     Parameters
     ----------
-    blocks : the blocks that are read; what lies elsewhere is background
-    side : pixels of a block's side; the last row and column of blocks may be smaller
-    read : block -> (y, x) uint8, 0 on the background; other values are foreground, whatever they are
+    blocks : iterable of Block
+        The blocks that are read; the raster is background elsewhere.
+    side : int
+        Side of a block, pixels; the last row and column of blocks may be smaller.
+    read : callable
+        Takes a block and returns its values, (y, x) uint8: 0 on the background, anything else on the foreground.
 
     Returns
     -------
-    Components, the same as if the whole raster had been labelled at once.
+    Components, equal to those of the whole raster labelled at once.
     """
     first: dict[Block, int] = {}
-    bottoms: dict[Block, np.ndarray] = {}
-    right: tuple[Block, np.ndarray] | None = None
-    pairs, pixels, bounds, peaks = [np.empty((0, 2), np.int64)], [], [], []
+    bottoms: dict[Block, NDArray[np.int64]] = {}
+    right: tuple[Block, NDArray[np.int64]] | None = None
+    pairs: list[NDArray[np.int64]] = [np.empty((0, 2), np.int64)]
+    pixels: list[NDArray[np.int64]] = []
+    bounds: list[NDArray[np.int64]] = []
+    peaks: list[NDArray[np.uint8]] = []
     total = 0
     for row, col in sorted(blocks):
         values = read((row, col))
@@ -89,13 +103,14 @@ def label_blocks(blocks: Iterable[Block], side: int, read: Callable[[Block], np.
     return Components(*_gather(component, n, pixels, bounds, peaks), first, component)
 
 
-def _bounds(local: np.ndarray, count: int) -> np.ndarray:
+def _bounds(local: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """Return the bounds (label, 4) of the labels of a block, counted in the block."""
     boxes = [(r.start, c.start, r.stop, c.stop) for r, c in ndimage.find_objects(local)]
     return np.array(boxes, np.int64).reshape(count, 4)
 
 
-def _above(bottoms: dict[Block, np.ndarray], row: int, col: int, width: int) -> np.ndarray:
-    """(width + 2,) labels of the row of pixels above a block, one more at either end."""
+def _above(bottoms: dict[Block, NDArray[np.int64]], row: int, col: int, width: int) -> NDArray[np.int64]:
+    """Return the labels (width + 2,) of the row of pixels above a block, with one more pixel at either end."""
     line = np.zeros(width + 2, np.int64)
     for offset, into, out in (
         (-1, slice(0, 1), slice(-1, None)),
@@ -108,15 +123,15 @@ def _above(bottoms: dict[Block, np.ndarray], row: int, col: int, width: int) -> 
     return line
 
 
-def _touching(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """(pair, 2): labels on both sides of a border; `outer` is one pixel longer at either end."""
+def _touching(outer: NDArray[np.int64], inner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the pairs (pair, 2) of labels that touch across a border; ``outer`` is one pixel longer at either end."""
     n = len(inner)
     both = np.concatenate([np.column_stack([outer[shift : shift + n], inner]) for shift in range(3)])
     return np.unique(both[(both > 0).all(axis=1)], axis=0)
 
 
-def _join(pairs: np.ndarray, total: int) -> tuple[np.ndarray, int]:
-    """(label,) component numbers in order of first label, and how many components there are."""
+def _join(pairs: NDArray[np.int64], total: int) -> tuple[NDArray[np.int64], int]:
+    """Return the component (label,) of each label, in the order of their first labels, and how many there are."""
     graph = sparse.coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(total, total))
     _, found = sparse.csgraph.connected_components(graph, directed=False)
     _, earliest, inverse = np.unique(found, return_index=True, return_inverse=True)
@@ -126,9 +141,13 @@ def _join(pairs: np.ndarray, total: int) -> tuple[np.ndarray, int]:
 
 
 def _gather(
-    component: np.ndarray, n: int, pixels: list[np.ndarray], bounds: list[np.ndarray], peaks: list[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Figures of labels -> figures of components."""
+    component: NDArray[np.int64],
+    n: int,
+    pixels: list[NDArray[np.int64]],
+    bounds: list[NDArray[np.int64]],
+    peaks: list[NDArray[np.uint8]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Gather the pixels, bounds and peaks of labels into those of components."""
     total = np.zeros(n, np.int64)
     box = np.tile(np.array([np.iinfo(np.int64).max] * 2 + [0] * 2, np.int64), (n, 1))
     peak = np.zeros(n, np.uint8)

@@ -1,4 +1,4 @@
-"""Published layers: what each grid owns, put together on one lattice a zone."""
+"""The published layers: for each zone one mosaic of the pixels that its grids own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from groundbreak.kernels import LAYERS
 from groundbreak.kernels.layers import OUTSIDE
@@ -17,25 +18,30 @@ from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.stores.layout import LAYER_CHUNK, lay_out_layers
+from groundbreak.pipeline.stores.tiles import LayerPixels
 
 SNAP = 1e-6
-"""Pixels by which bounds may miss the lattice without growing it by a pixel."""
+"""Pixels by which bounds may lie beyond the lattice without growing it by a pixel."""
 
 
 def publish_mosaics(
     output: Output, grids: Sequence[Grid], regions: Mapping[str, Sequence[Region]], attrs: Mapping[str, Any]
 ) -> list[int]:
-    """Write `change/<epsg>.zarr` for every zone: the pixels that its grids own, on one lattice.
+    """Write `change/<epsg>.zarr` for every zone: the pixels that the zone's grids own, on one lattice.
 
-    The lattice has the pixels and the phase of the zone's finest grid (first by name among equals) and covers the
-    zone's regions. A grid that is coarser or out of phase is placed by the pixel that holds each pixel centre: dates
-    are never averaged, and at the seam with such a grid a pixel that neither owns stays outside. Chunks where nothing
-    is owned are not written. Memory: the layers of one chunk.
+    The lattice has the pixels and the phase of the zone's finest grid (the first by name among equals) and covers the
+    zone's regions. From a grid that is coarser or out of phase, each pixel of the lattice takes the one that holds its
+    centre, since dates must never be averaged; at the seam with such a grid a pixel that neither grid owns stays
+    outside. Chunks in which nothing is owned are not written. Memory holds the layers of one chunk.
 
     Parameters
     ----------
-    regions : grid name -> its regions; only their ground is read
-    attrs : kept on each store under "groundbreak"
+    output : Output
+    grids : sequence of Grid
+    regions : mapping
+        Name of a grid -> its regions; only their ground is read.
+    attrs : mapping
+        What the root of each store keeps under "groundbreak".
 
     Returns
     -------
@@ -64,12 +70,12 @@ def publish_mosaics(
 
 
 def _arrays(group: zarr.Group) -> dict[str, Any]:
-    """The layers of a store, opened once: metadata is then read once, not once a chunk."""
+    """Open the layers of a store, so that their metadata is read once and not for every chunk."""
     return {name: group[name] for name in LAYERS}
 
 
 def _union(lattice: Frame, frames: Sequence[Frame]) -> Frame:
-    """The least frame on a lattice that covers others."""
+    """Return the least frame on a lattice that covers some frames."""
     size = lattice.resolution
     left, bottom, right, top = zip(*(f.bounds for f in frames), strict=True)
     col0 = math.floor((min(left) - lattice.x0) / size + SNAP)
@@ -80,7 +86,7 @@ def _union(lattice: Frame, frames: Sequence[Frame]) -> Frame:
 
 
 def _chunks(frame: Frame, frames: Sequence[Frame]) -> set[tuple[int, int]]:
-    """(row, column) of the chunks of `frame` that the others touch."""
+    """Return (row, column) of the chunks of a frame that others touch."""
     side = LAYER_CHUNK * frame.resolution
     found: set[tuple[int, int]] = set()
     for other in frames:
@@ -91,10 +97,10 @@ def _chunks(frame: Frame, frames: Sequence[Frame]) -> set[tuple[int, int]]:
     return {(r, c) for r, c in found if 0 <= r * LAYER_CHUNK < frame.height and 0 <= c * LAYER_CHUNK < frame.width}
 
 
-def _assemble(window: Frame, sources: Sequence[tuple[Frame, Mapping[str, Any]]]) -> dict[str, np.ndarray] | None:
-    """The layers of a window, (y, x) each, or None where no source owns a pixel of it; the first owner wins."""
+def _assemble(window: Frame, sources: Sequence[tuple[Frame, Mapping[str, Any]]]) -> dict[str, LayerPixels] | None:
+    """Put the layers (y, x) of a window together; a pixel is that of its first owner. None where there is no owner."""
     shape = (window.height, window.width)
-    chunk: dict[str, np.ndarray] | None = None
+    chunk: dict[str, LayerPixels] | None = None
     free = np.ones(shape, bool)
     for frame, arrays in sources:
         rows, row_at, into_rows = _nearest(window.centres()[1], frame.y0, -frame.resolution, frame.height)
@@ -114,12 +120,16 @@ def _assemble(window: Frame, sources: Sequence[tuple[Frame, Mapping[str, Any]]])
     return chunk
 
 
-def _nearest(centres: np.ndarray, origin: float, step: float, size: int) -> tuple[slice, np.ndarray, slice]:
-    """Along one axis: the source pixels that hold the centres.
+def _nearest(
+    centres: NDArray[np.float64], origin: float, step: float, size: int
+) -> tuple[slice, NDArray[np.int64], slice]:
+    """Find the source pixels that hold pixel centres, along one axis.
 
     Returns
     -------
-    (slice of the source to read, (n,) int64 positions within it, slice of the n centres that the source reaches)
+    read : slice of the source to be read
+    positions : (n,) int64, where in that slice each of the n centres lies that the source reaches
+    reached : slice of these centres
     """
     index = np.floor((centres - origin) / step).astype(np.int64)
     inside = np.flatnonzero((index >= 0) & (index < size))

@@ -1,9 +1,9 @@
-"""Pieces: connected changed ground of one zone's mosaic, with what its pixels say.
+"""Patches: connected changed ground of one zone's mosaic, with what its pixels say.
 
-A changed pixel is active, halted or resumed; a provisional onset is not ground that changed yet, and is not counted.
-Gaps of one pixel are closed before changed pixels are connected (a closing by 2 x 2), so that a road or a compound
-broken by a missed pixel stays one piece; ground two or more pixels apart is never joined. What closing adds is the
-piece's ground, but gives no date.
+A changed pixel is active, halted or resumed. A pixel with a provisional onset has not surely changed yet, and is not
+counted. Gaps of one pixel are closed before changed pixels are connected (a closing by 2 x 2), so that a road or a
+compound in which a pixel was missed stays one patch; ground that is two or more pixels apart is never joined. The
+pixels that closing adds belong to the patch's ground, but give no date.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import rasterio.features
 import shapely
 import zarr
 from affine import Affine
+from numpy.typing import NDArray
 from scipy import ndimage
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
@@ -27,12 +28,14 @@ from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.products.labels import EIGHT, Block, Components, label_blocks
 from groundbreak.pipeline.stores.layout import LAYER_CHUNK, layers_frame
+from groundbreak.pipeline.stores.tiles import LayerPixels
 
 CHANGED = (Status.ACTIVE, Status.HALTED, Status.RESUMED)
-EDGE = 3
-"""Pixels from unowned ground within which a piece may go on in another zone."""
+"""The statuses of changed pixels."""
+EDGE_PIXELS = 3
+"""Distance from unowned ground, in pixels, within which a patch may go on in another zone."""
 SAMPLED_CENTRES = 200
-"""Pixel centres kept of a piece."""
+"""Pixel centres that are kept of a patch, at most."""
 COUNTED = (
     "status",
     "onset",
@@ -45,37 +48,49 @@ COUNTED = (
     "n_changes",
     "quality",
 )
+"""The layers whose values are counted over the pixels of a patch."""
 
 
 @dataclass
 class Patch:
-    """What is known of one piece; a site is one or more of them."""
+    """Connected changed ground of one zone; a site is one patch, or several in different zones."""
 
     epsg: int
+    """EPSG code of the zone."""
     resolution: float
+    """Side of a pixel, metres."""
     polygon: BaseGeometry
-    """In the zone's metres; holes below the least area are filled."""
+    """The outline in the zone's metres; holes smaller than the least area of a site are filled."""
     at_edge: bool
-    """It comes near ground that this zone does not own."""
+    """Whether the patch comes near ground that this zone does not own."""
     counts: dict[str, Counter[int]] = field(default_factory=lambda: {name: Counter() for name in COUNTED})
-    """Layer -> value -> changed pixels; fills are left out."""
-    sample: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
-    """(pixel, 3) float64: rank, x, y of at most `SAMPLED_CENTRES` changed pixels, of least rank: evenly spread."""
+    """Name of a layer -> value -> changed pixels with that value; fills are left out."""
+    sample: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    """(pixel, 3) rank, x and y of at most `SAMPLED_CENTRES` changed pixels: those of least rank, evenly spread."""
 
     @property
     def n_pixels(self) -> int:
+        """Changed pixels of the patch."""
         return self.counts["status"].total()
 
 
 def find_patches(output: Output, epsg: int, min_area_m2: float) -> list[Patch]:
-    """The pieces of a zone that may belong to a site: those large enough, and those at the edge of what it owns.
+    """Find the patches of a zone that may belong to a site: those large enough, and those at the edge of the zone.
 
-    Memory: a few blocks of the mosaic, some numbers a component, and the outlines and date counts of the pieces.
+    Memory holds a few blocks of the mosaic, some numbers for each component, and outlines and counts of the patches.
+
+    Parameters
+    ----------
+    output : Output
+    epsg : int
+        EPSG code of the zone.
+    min_area_m2 : float
+        Least area of a site, m2.
     """
     mosaic = _Mosaic(output, epsg)
     components = label_blocks(mosaic.blocks, LAYER_CHUNK, mosaic.ground)
     top, left, bottom, right = components.bounds.T
-    # Filling holes cannot take a piece beyond its bounding box.
+    # Filling holes cannot make a patch larger than its bounding box.
     large = (bottom - top) * (right - left) * mosaic.frame.resolution**2 >= min_area_m2
     wanted = np.concatenate([large | (components.peak > 1), [False]])
     outlines: dict[int, list[Polygon]] = {}
@@ -88,24 +103,32 @@ def find_patches(output: Output, epsg: int, min_area_m2: float) -> list[Patch]:
 
 
 def fill_holes(geometry: BaseGeometry, min_area_m2: float) -> BaseGeometry:
-    """Drop the holes smaller than an area, and the vertices in the middle of straight edges."""
+    """Remove the holes of polygons that are smaller than an area, and the vertices within straight edges.
+
+    Parameters
+    ----------
+    geometry : Polygon or MultiPolygon
+        Polygons in a projected CRS.
+    min_area_m2 : float
+        Holes of this area or more stay, m2.
+    """
     parts = [
         Polygon(p.exterior, [ring for ring in p.interiors if Polygon(ring).area >= min_area_m2])
         for p in shapely.get_parts(geometry)
     ]
-    # A filled hole may have held an island of the same piece.
+    # A filled hole may have held an island of the same patch.
     return shapely.union_all(parts).simplify(0)
 
 
 def _add_block(
     mosaic: _Mosaic,
     components: Components,
-    wanted: np.ndarray,
+    wanted: NDArray[np.bool_],
     block: Block,
     outlines: dict[int, list[Polygon]],
     patches: dict[int, Patch],
 ) -> None:
-    """Add one block's outlines, counts and sample to the pieces that reach into it."""
+    """Add the outlines, counts and samples of one block to the patches that reach into it."""
     ground = mosaic.ground(block)
     labels = components.labels(block, ground)
     labels[~wanted[labels]] = -1
@@ -113,7 +136,7 @@ def _add_block(
     if not inside.any():
         return
     transform = Affine(*mosaic.window(block).transform)
-    # Parts that touch at a corner are kept apart (connectivity 4): as one ring they would be invalid.
+    # Parts that touch at a corner only are kept apart (connectivity 4): as one ring they would be invalid.
     for shape, value in rasterio.features.shapes(labels.astype(np.int32), inside, connectivity=4, transform=transform):
         number = int(value)
         outlines.setdefault(number, []).append(shapely.geometry.shape(shape))
@@ -129,7 +152,7 @@ def _add_block(
     _tidy(values)
     for name, of_pixels in values.items():
         kept = of_pixels != LAYERS[name].fill
-        # One number for piece and value (of 16 bits, signed or not): sorting those is much faster than sorting pairs.
+        # One number stands for patch and value (16 bits, signed or not): sorting it is much faster than sorting pairs.
         keys, count = np.unique((owner[kept] << 17) + of_pixels[kept] + (1 << 15), return_counts=True)
         for key, n in zip(keys.tolist(), count.tolist(), strict=True):
             patches[key >> 17].counts[name][(key & 0x1FFFF) - (1 << 15)] += n
@@ -139,18 +162,28 @@ def _add_block(
         patches[number].sample = least_ranked(np.concatenate([patches[number].sample, ranked[owner == number]]))
 
 
-def least_ranked(sample: np.ndarray) -> np.ndarray:
-    """(n, 3) -> the `SAMPLED_CENTRES` rows of least rank."""
+def least_ranked(sample: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rows of a sample that have the least rank.
+
+    Parameters
+    ----------
+    sample : (pixel, 3) float64
+        Rank, x and y of each pixel.
+
+    Returns
+    -------
+    (pixel, 3) float64, at most `SAMPLED_CENTRES` rows, by increasing rank.
+    """
     return sample[np.lexsort((sample[:, 2], sample[:, 1], sample[:, 0]))[:SAMPLED_CENTRES]]
 
 
-def _rank(rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """(pixel,) float64 in [0, 1): a dither pattern (the R2 sequence), every threshold of which is evenly spread."""
+def _rank(rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the ranks of pixels, in [0, 1): the pixels below any threshold are evenly spread (the R2 sequence)."""
     return (0.7548776662466927 * cols + 0.5698402909980532 * rows) % 1.0
 
 
-def _tidy(values: dict[str, np.ndarray]) -> None:
-    """Dates that can be counted: a halt only where the pixel halted, an interval wherever there is a date."""
+def _tidy(values: dict[str, LayerPixels]) -> None:
+    """Make dates countable: keep a halt only where the pixel halted, and give every date an interval."""
     halted = values["status"] == Status.HALTED
     for event in ("onset", "halt"):
         date = values[event]
@@ -172,23 +205,25 @@ class _Mosaic:
         self.frame: Frame = layers_frame(store)
         group = zarr.open_group(store, mode="r")
         self._arrays: dict[str, Any] = {name: group[name] for name in COUNTED}
-        # Only what is owned was written, and nothing else can hold a change.
+        # Only chunks that hold owned ground were written, and no other can hold a change.
         keys = (key.split("/status/c/")[-1].split("/") for key in output.list(f"{path}/status/c"))
         self.blocks: list[Block] = sorted((int(row), int(col)) for row, col in keys)
 
     def window(self, block: Block) -> Frame:
+        """Return the frame of a block."""
         top, left = block[0] * LAYER_CHUNK, block[1] * LAYER_CHUNK
         height, width = min(LAYER_CHUNK, self.frame.height - top), min(LAYER_CHUNK, self.frame.width - left)
         return self.frame.window(top, left, height, width)
 
-    def layer(self, block: Block, name: str) -> np.ndarray:
+    def layer(self, block: Block, name: str) -> LayerPixels:
+        """Read a layer of a block, (y, x) as stored."""
         top, left = block[0] * LAYER_CHUNK, block[1] * LAYER_CHUNK
         return np.asarray(self._arrays[name][top : top + LAYER_CHUNK, left : left + LAYER_CHUNK])
 
-    def ground(self, block: Block) -> np.ndarray:
-        """(y, x) uint8 of a block: 1 on closed changed ground, 2 within `EDGE` pixels of unowned ground, else 0."""
-        top, left = block[0] * LAYER_CHUNK - EDGE, block[1] * LAYER_CHUNK - EDGE
-        side = LAYER_CHUNK + 2 * EDGE
+    def ground(self, block: Block) -> NDArray[np.uint8]:
+        """Return the changed ground of a block, (y, x): 1, or 2 within `EDGE_PIXELS` of unowned ground; 0 elsewhere."""
+        top, left = block[0] * LAYER_CHUNK - EDGE_PIXELS, block[1] * LAYER_CHUNK - EDGE_PIXELS
+        side = LAYER_CHUNK + 2 * EDGE_PIXELS
         status = np.full((side, side), OUTSIDE, np.uint8)
         part = self._arrays["status"][max(top, 0) : top + side, max(left, 0) : left + side]
         row, col = max(-top, 0), max(-left, 0)
@@ -197,6 +232,7 @@ class _Mosaic:
         closed = ndimage.binary_closing(np.isin(status, CHANGED), np.ones((2, 2), bool)) & ~outside
         ground = closed.astype(np.uint8)
         if outside.any():
-            ground[closed & ndimage.binary_dilation(outside, EIGHT, EDGE)] = 2
+            ground[closed & ndimage.binary_dilation(outside, EIGHT, EDGE_PIXELS)] = 2
         window = self.window(block)
-        return np.asarray(ground[EDGE : EDGE + window.height, EDGE : EDGE + window.width])
+        rows, cols = (slice(EDGE_PIXELS, EDGE_PIXELS + size) for size in (window.height, window.width))
+        return np.asarray(ground[rows, cols])

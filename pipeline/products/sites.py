@@ -1,8 +1,8 @@
 """Sites: connected changed ground, dated by quantiles of its pixels.
 
-Ground is built piece by piece, so no pixel's date is the site's. A site begins when a tenth of its changed pixels have
-begun (10 % quantile of the onsets) and has stopped when nine tenths of those that halted have (90 % quantile of the
-halts); a few stray pixels move neither. Its intervals are the same quantiles of the pixels' interval ends.
+A site is built piece by piece, so no single pixel dates it. A site begins when a tenth of its changed pixels have begun
+(10 % quantile of the onsets), and has stopped when nine tenths of those that halted have halted (90 % quantile of the
+halts); a few stray pixels move neither. The intervals of a site are the same quantiles of its pixels' interval ends.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import numpy as np
+import pyarrow as pa
 import shapely
 from scipy import sparse
 from shapely.geometry.base import BaseGeometry
@@ -23,67 +25,89 @@ from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.products.patches import Patch, find_patches, least_ranked
 
 ONSET_QUANTILE = 0.1
+"""Quantile of the pixels' onsets that is the onset of their site."""
 HALT_QUANTILE = 0.9
+"""Quantile of the pixels' halts that is the halt of their site."""
 ONGOING_SHARE = 1 / 3
 """A site is not halted while at least this share of its changed pixels is active or resumed.
 
-On simulated works of four land covers, "phases" left 1-9 % of the pixels open where works had halted, and 87-99 % where
-they went on: a third lies far from both, and lets a site count as ongoing while a sizeable part of it is.
+On simulated works on four land covers, the detector "phases" left 1-9 % of the pixels open where works had halted, and
+87-99 % where they went on. A third lies far from both, and lets a site count as ongoing while a sizeable part of it is.
 """
 JOIN_PIXELS = 1.5
-"""Pieces of different zones this close on the ground are one site: lattices of two zones leave such a seam."""
+"""Patches of different zones that are so few pixels apart are one site: two zones' lattices leave such a seam."""
 EPOCH = dt.date(1970, 1, 1)
+"""The date from which days are counted."""
+
+_GROWTH = pa.list_(pa.struct([("date", pa.date32()), ("area_m2", pa.float64())]))
+_POINTS = pa.list_(pa.struct([("x", pa.float64()), ("y", pa.float64())]))
 
 
 @dataclass(frozen=True)
 class Site:
-    """Connected changed ground."""
+    """Connected changed ground, with its dates: a row of `sites.parquet`.
 
-    id: str
+    The file's columns are these fields, in their order and of the Arrow type that stands beside each.
+    """
+
+    id: Annotated[str, pa.string()]
     """"site-0001" is the largest."""
-    geometry: BaseGeometry
-    """Polygon or MultiPolygon in lon/lat, valid, split at the antimeridian."""
-    epsg: int
-    """The zone that holds most of its pixels."""
-    status: str
+    status: Annotated[str, pa.string()]
     """halted, active, or resumed (active again after a halt)."""
-    onset: dt.date
-    onset_earliest: dt.date
-    onset_latest: dt.date
-    halt: dt.date | None
-    """None unless the site is halted."""
-    halt_earliest: dt.date | None
-    halt_latest: dt.date | None
-    area_m2: float
-    """Of the polygon in UTM metres: changed pixels, gaps closed between them, enclosed holes below the least area."""
-    n_pixels: int
+    onset: Annotated[dt.date, pa.date32()]
+    """When change began."""
+    onset_earliest: Annotated[dt.date, pa.date32()]
+    """Begin of the onset's interval."""
+    onset_latest: Annotated[dt.date, pa.date32()]
+    """End of the onset's interval."""
+    halt: Annotated[dt.date | None, pa.date32()]
+    """When change stopped; None unless the site is halted."""
+    halt_earliest: Annotated[dt.date | None, pa.date32()]
+    """Begin of the halt's interval."""
+    halt_latest: Annotated[dt.date | None, pa.date32()]
+    """End of the halt's interval."""
+    area_m2: Annotated[float, pa.float64()]
+    """Area of the polygon in UTM metres: changed pixels, the gaps that were closed between them, and enclosed holes
+    that are smaller than the least area of a site."""
+    n_pixels: Annotated[int, pa.int64()]
     """Changed pixels."""
-    confidence: int
-    """Median of its pixels', 0-100."""
-    n_changes: int
-    """Most separate activities of any pixel."""
-    growth: tuple[tuple[dt.date, float], ...]
-    """(last day of a month, m2 of pixels changed by then), each month from the first pixel onset to the last."""
-    quality: tuple[str, ...]
-    """Bits that more than half of its pixels carry; faults_in_region where any does."""
-    sample: tuple[tuple[float, float], ...] = field(repr=False)
-    """(x, y) of at most 200 changed pixel centres of its main zone, evenly spread over it."""
+    confidence: Annotated[int, pa.uint8()]
+    """Median of its pixels' confidence, 0-100."""
+    n_changes: Annotated[int, pa.uint8()]
+    """Number of separate activities of the pixel that has most of them."""
+    quality: Annotated[tuple[str, ...], pa.list_(pa.string())]
+    """Names of the quality bits that more than half of its pixels carry; faults_in_region where any does."""
+    growth: Annotated[tuple[tuple[dt.date, float], ...], _GROWTH]
+    """(last day of a month, m2 of pixels changed by then), month by month from the first pixel onset to the last."""
+    epsg: Annotated[int, pa.int32()]
+    """EPSG code of its main zone, which holds most of its pixels."""
+    sample: Annotated[tuple[tuple[float, float], ...], _POINTS] = field(repr=False)
+    """(x, y) of the centres of at most 200 changed pixels in its main zone, evenly spread over it, in metres."""
+    geometry: Annotated[BaseGeometry, pa.binary()]
+    """Polygon or MultiPolygon in lon/lat, valid, split at the antimeridian."""
 
 
 def find_sites(output: Output, epsgs: Sequence[int], *, min_area_m2: float) -> list[Site]:
-    """The sites of the published mosaics, largest first.
+    """Find the sites of the published mosaics.
 
     Connected ground is followed across blocks, regions, grids and zones. Ground that a site encloses in holes smaller
-    than `min_area_m2` belongs to it: it counts as area, though it has no date.
+    than ``min_area_m2`` belongs to the site: it counts as area, though it has no date.
 
-    Status: a site is ongoing while at least a third of its changed pixels are active or resumed (active where at least
-    as many are active), and halted otherwise. A smaller share does not keep it open: vegetation that settles late,
-    stockpiles and single misread pixels look active on halted sites.
+    A site is halted unless at least a third of its changed pixels are active or resumed; it is then active where at
+    least as many of these are active, and otherwise resumed. A smaller share does not keep a site open: vegetation that
+    settles late, stockpiles and single misread pixels look active on halted sites.
 
     Parameters
     ----------
-    epsgs : the zones, as `publish_mosaics` returned them
-    min_area_m2 : least area of a site, m2
+    output : Output
+    epsgs : sequence of int
+        EPSG codes of the zones, as `pipeline.products.mosaic.publish_mosaics` returned them.
+    min_area_m2 : float
+        Least area of a site, m2.
+
+    Returns
+    -------
+    list of Site, the largest first.
     """
     patches = [patch for epsg in sorted(epsgs) for patch in find_patches(output, epsg, min_area_m2)]
     groups = [group for group in _join(patches) if sum(p.polygon.area for p in group) >= min_area_m2]
@@ -92,19 +116,20 @@ def find_sites(output: Output, epsgs: Sequence[int], *, min_area_m2: float) -> l
 
 
 def _order(site: Site) -> tuple[float, int, float, float]:
+    """Return what sites are sorted by: area, then zone and place."""
     west, _, _, north = site.geometry.bounds
     return -site.area_m2, site.epsg, -north, west
 
 
 def _join(patches: Sequence[Patch]) -> list[list[Patch]]:
-    """Pieces as groups, each the pieces of one site: those that meet at the edge of what a zone owns."""
+    """Group the patches that are one site: those that meet where the ground of two zones meets."""
     edge = [i for i, patch in enumerate(patches) if patch.at_edge]
     reach = [JOIN_PIXELS * patch.resolution for patch in patches]
     outlines = {i: geo.to_lonlat(patches[i].polygon.buffer(2 * reach[i]), patches[i].epsg) for i in edge}
     tree = shapely.STRtree([outlines[i] for i in edge])
     pairs = []
     for i in edge:
-        # Halves of a split outline touch the antimeridian from both sides, so a query needs no second turn.
+        # The halves of a split outline touch the antimeridian from both sides, so one query finds all neighbours.
         for j in (edge[k] for k in tree.query(outlines[i], predicate="intersects").tolist()):
             if i < j:
                 a, b = patches[i], patches[j]
@@ -120,7 +145,7 @@ def _join(patches: Sequence[Patch]) -> list[list[Patch]]:
 
 
 def _site(patches: Sequence[Patch]) -> Site:
-    """One site, still without a number."""
+    """Make a site of the patches that belong to it; its id is still empty."""
     layers = {name: sum((p.counts[name] for p in patches), Counter[int]()) for name in patches[0].counts}
     status, n = layers["status"], layers["status"].total()
     by_zone = Counter[int]()
@@ -137,7 +162,9 @@ def _site(patches: Sequence[Patch]) -> Site:
     sample = least_ranked(np.concatenate([p.sample for p in patches if p.epsg == epsg]))
     onset = _quantile(layers["onset"], ONSET_QUANTILE)
     earliest, latest = (_quantile(layers[f"onset_{end}"], ONSET_QUANTILE) for end in ("earliest", "latest"))
-    assert onset is not None and earliest is not None and latest is not None
+    assert onset is not None
+    assert earliest is not None
+    assert latest is not None
     return Site(
         id="",
         geometry=shapely.orient_polygons(shapely.union_all([geo.to_lonlat(p.polygon, p.epsg) for p in patches])),
@@ -160,8 +187,8 @@ def _site(patches: Sequence[Patch]) -> Site:
 
 
 def _value_at(counts: Counter[int], quantile: float) -> int | None:
-    """The least value that at least this share of the counted pixels do not exceed; None where none is counted."""
-    # A hair less than the share, so that 0.1 x 30 pixels is three of them.
+    """Return the least value that a share of the counted pixels do not exceed; None where no pixel is counted."""
+    # A little less than the share, so that rounding leaves 0.1 x 30 pixels at three.
     needed, seen = quantile * counts.total() - 1e-6, 0
     for value in sorted(counts):
         seen += counts[value]
@@ -171,12 +198,13 @@ def _value_at(counts: Counter[int], quantile: float) -> int | None:
 
 
 def _quantile(counts: Counter[int], quantile: float) -> dt.date | None:
+    """Return a quantile of counted days as a date."""
     day = _value_at(counts, quantile)
     return None if day is None else EPOCH + dt.timedelta(days=day)
 
 
 def _growth(patches: Iterable[Patch]) -> tuple[tuple[dt.date, float], ...]:
-    """Cumulative m2 of changed pixels at the end of each month."""
+    """Return (last day of a month, m2 of pixels changed by then) for each month."""
     area: dict[np.datetime64, float] = {}
     for patch in patches:
         for day, count in patch.counts["onset"].items():

@@ -1,1 +1,1 @@
-"""From a file's bytes to pixels on a window: block by block, or through GDAL."""
+"""From the bytes of a file to the pixels of a window: block by block, or by GDAL."""

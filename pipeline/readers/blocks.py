@@ -1,8 +1,8 @@
-"""From a file's bytes to pixels: which blocks a window needs, and what undoes their coding.
+"""From a file's bytes to pixels: which blocks a window needs, and how their coding is undone.
 
-Inflating is nine tenths of it, so no block is decoded twice, nor inflated further than to the last row that is wanted,
-and everything after is one pass over the block's pixels: the predictor is undone, the number looked up in a table
-(nodata, scale and offset at once) and written where the window has nothing yet.
+Inflating takes nine tenths of the time. So no block is decoded twice, and none is inflated beyond the last row that is
+wanted. Everything else is one pass over the block's pixels: the predictor is undone, and the number is looked up in a
+table (which holds nodata, scale and offset at once) and written where the window has nothing yet.
 """
 
 from __future__ import annotations
@@ -13,20 +13,27 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 
 from groundbreak.kernels.lanes.jit import jit
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.readers.cog import Blocks, Cog
+from groundbreak.pipeline.stores.tiles import Pixels
 
-STORED = 1 << 16
-"""Bytes before the end of its room where inflating may stop for want of room: deflate's longest run of bytes that are
-stored as they are, which is refused where it does not fit."""
+STORED_RUN = 1 << 16
+"""Length of deflate's longest run of bytes that are stored uncompressed.
+
+Inflating refuses such a run where it does not fit, so it may stop by so many bytes before the end of its scratch.
+"""
+
+Numbers = NDArray[np.uint8 | np.uint16 | np.int16 | np.float32]
+"""Digital numbers, in native byte order, as a file's blocks hold them."""
 
 
 def _copy(data: memoryview, out: bytearray | memoryview) -> memoryview:
-    """What is not coded; the place of ``data`` may be needed for the next."""
+    """Copy bytes that are not coded: the memory of ``data`` may be needed for the next block."""
     if len(data) != len(out):
-        return data  # refused by who asked
+        return data  # the caller refuses it
     memoryview(out)[:] = data
     return memoryview(out)
 
@@ -37,7 +44,7 @@ UNDO: dict[str, Callable[[memoryview, bytearray | memoryview], Any]] = {
     "lzw": lambda data, out: imagecodecs.lzw_decode(data, out=out),
     "zstd": lambda data, out: imagecodecs.zstd_decode(data, out=out),
 }
-"""Coding -> (bytes, room for all of them undone) -> the undone bytes."""
+"""Name of a coding -> the function that undoes it: (coded bytes, scratch for all decoded ones) -> decoded bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +52,35 @@ class BlockPart:
     """The part of a window that one block fills."""
 
     block: int
+    """Number of the block."""
     rows: int
-    """Of the block: fewer than its shape in the last strip."""
+    """Rows that the block holds: in the last strip there are fewer than in `Blocks.shape`."""
     top: int
+    """First row of the block that the window takes."""
     left: int
-    """First row and column of the block that the window takes."""
+    """First column of the block that the window takes."""
     into: tuple[slice, slice]
-    """Rows and columns of the window."""
+    """(rows, columns) of the window that the block fills."""
 
     @property
     def bottom(self) -> int:
-        """The row of the block after the last that the window takes."""
+        """The row of the block after the last one that the window takes."""
         rows = self.into[0]
         return self.top + int(rows.stop - rows.start)
 
 
 def block_parts(blocks: Blocks, frame: Frame, rows: slice, cols: slice) -> list[BlockPart]:
-    """The blocks that meet a window of a raster on ``frame``; the window lies within it, and may be empty."""
+    """Find the blocks that meet a window of a raster, and what each fills of the window.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The blocks of the raster.
+    frame : Frame
+        The frame of the raster.
+    rows, cols : slice
+        The window, in pixels of the raster; it lies within the raster, and may be empty.
+    """
     if rows.start >= rows.stop or cols.start >= cols.stop:
         return []
     height, width = blocks.shape
@@ -77,18 +96,25 @@ def block_parts(blocks: Blocks, frame: Frame, rows: slice, cols: slice) -> list[
     return found
 
 
-def decode(
-    data: memoryview, blocks: Blocks, piece: BlockPart, scratch: bytearray | memoryview | None = None
-) -> np.ndarray:
-    """Undo a block's coding, but not its predictor, down to the last row of a piece of it.
+def decode(data: memoryview, blocks: Blocks, part: BlockPart, scratch: bytearray | memoryview | None = None) -> Numbers:
+    """Undo a block's coding, down to the last row that a window takes; differences between columns stay.
 
     Parameters
     ----------
-    room : where to put the bytes, if it is as long as the block: memory that is new has to be cleared first
+    data : memoryview
+        The block's bytes, as they lie in the file.
+    blocks : Blocks
+        How the block is coded.
+    part : BlockPart
+        The part of the window that the block fills.
+    scratch : bytearray or memoryview, optional
+        Memory for the decoded bytes; used if it is as long as the whole block. New memory, used otherwise, has to be
+        cleared first.
 
     Returns
     -------
-    (piece.bottom, columns) in native byte order; unsigned where the file holds int16, for the predictor to wrap.
+    (part.bottom, columns) uint8, uint16 or float32 in native byte order. Numbers that the file holds as int16 come as
+    uint16, so that sums of differences wrap.
 
     Raises
     ------
@@ -97,10 +123,10 @@ def decode(
     """
     cols = blocks.shape[1]
     if blocks.dtype == "bits":
-        raw = _inflate(data, blocks.coding, -(-cols // 8), piece, scratch)
+        raw = _inflate(data, blocks.coding, -(-cols // 8), part, scratch)
         return np.unpackbits(raw, axis=1)[:, :cols]
     dtype = np.dtype(blocks.dtype)
-    raw = _inflate(data, blocks.coding, cols * dtype.itemsize, piece, scratch)
+    raw = _inflate(data, blocks.coding, cols * dtype.itemsize, part, scratch)
     if blocks.predictor == 3:
         values = raw.view(dtype.newbyteorder("="))
         return np.asarray(imagecodecs.floatpred_decode(values.view(dtype), axis=-1)).astype("f4", copy=False)
@@ -109,54 +135,64 @@ def decode(
 
 
 def _inflate(
-    data: memoryview, coding: str, line: int, piece: BlockPart, scratch: bytearray | memoryview | None
-) -> np.ndarray:
-    """(piece.bottom, line) uint8 of a block whose rows are ``line`` bytes."""
-    size, wanted = piece.rows * line, piece.bottom * line
+    data: memoryview, coding: str, line: int, part: BlockPart, scratch: bytearray | memoryview | None
+) -> NDArray[np.uint8]:
+    """Return the bytes, (part.bottom, line), of a block whose rows are ``line`` bytes long."""
+    size, wanted = part.rows * line, part.bottom * line
     scratch = scratch if scratch is not None and len(scratch) == size else bytearray(size)
-    part = coding == "deflate" and wanted + STORED < size
+    stops_early = coding == "deflate" and wanted + STORED_RUN < size
     try:
-        got = np.frombuffer(UNDO[coding](data, memoryview(scratch)[: wanted + STORED] if part else scratch), np.uint8)
+        out = memoryview(scratch)[: wanted + STORED_RUN] if stops_early else scratch
+        got = np.frombuffer(UNDO[coding](data, out), np.uint8)
     except RuntimeError as error:
-        # libdeflate writes as much as has room, and says then that there was more. The checksum lies at the end of the
-        # block, and is not reached.
-        if not part or "INSUFFICIENT_SPACE" not in str(error):
+        # libdeflate fills the memory that it is given, and then says that there was more. The checksum lies at the end
+        # of the block, and is not reached.
+        if not stops_early or "INSUFFICIENT_SPACE" not in str(error):
             raise ValueError(f"a block cannot be decoded ({error})") from None
         got = np.frombuffer(scratch, np.uint8)
     if got.size != size:
         raise ValueError(f"a block holds {got.size} bytes instead of {size}")
-    return got[:wanted].reshape(piece.bottom, line)
+    return got[:wanted].reshape(part.bottom, line)
 
 
 @jit
 def place(
-    block: np.ndarray,
+    block: Numbers,
     predicted: bool,
-    piece: tuple[int, int, int, int, int, int],
-    table: np.ndarray,
+    position: tuple[int, int, int, int, int, int],
+    table: Pixels,
     fill: Any,
     blank: bool,
-    tiles: np.ndarray,
+    tiles: Pixels,
     t: int,
 ) -> None:
-    """Write a block's numbers, looked up in a table, where an observation holds ``fill``; everywhere, if it is
-    ``blank``.
+    """Look a block's numbers up in a table, and write what is found there where an observation has no pixel yet.
 
     Parameters
     ----------
-    block : (rows, columns) uint8 or uint16, of `decode`
-    predicted : whether it holds horizontal differences
-    piece : first row and column of the block, first row and column of the observation, rows and columns
-    table : (256,) or (65536,), what each number becomes; ``fill`` for nodata
-    tiles : (row, column, time, y, x), contiguous, in, out
-    t : the observation
+    block : (rows, columns) uint8 or uint16
+        Numbers that `decode` returned.
+    predicted : bool
+        Whether the numbers are horizontal differences.
+    position : tuple of six int
+        First row and column in the block, first row and column in the observation, rows and columns.
+    table : (256,) or (65536,) int16 or uint8
+        What each number becomes; ``fill`` for nodata.
+    fill : np.int16 or np.uint8
+        The value of pixels that the observation does not have yet.
+    blank : bool
+        Whether all pixels are written: the observation has none, and its memory may hold anything.
+    tiles : (row, column, time, y, x) int16 or uint8, in, out
+        Values of `pipeline.stores.tiles.Tiles`, contiguous.
+    t : int
+        The observation's place along time.
     """
-    top, left, row, col, height, width = piece
+    top, left, row, col, height, width = position
     _, across, depth, side_y, side_x = tiles.shape
-    # Unsigned, since a signed index is looked at for its sign at every pixel; and one long array, since a view of some
-    # hundred pixels takes as long as placing them.
+    # Indices are unsigned, since a signed one has its sign checked at every pixel. The array is one long row, since
+    # making a view of some hundred pixels takes as long as placing them.
     flat, one = tiles.reshape(-1), np.uint64(1)
-    last = np.uint64(table.size - 1)  # differences wrap: the sum is cut where it is looked up
+    last = np.uint64(table.size - 1)  # sums of differences wrap: they are cut where they are looked up
     for r in range(height):
         line = block[top + r]
         number = np.uint64(0)
@@ -177,8 +213,20 @@ def place(
             begin = end
 
 
-def numbers(block: np.ndarray, blocks: Blocks) -> np.ndarray:
-    """A block's digital numbers, (rows, columns), its predictor undone: the slow way, for what has no table."""
+def undo_predictor(block: Numbers, blocks: Blocks) -> Numbers:
+    """Undo the differences between the columns of a block: the slow way, for numbers that have no table.
+
+    Parameters
+    ----------
+    block : (rows, columns) uint8, uint16 or float32
+        What `decode` returned.
+    blocks : Blocks
+        How the block is coded.
+
+    Returns
+    -------
+    (rows, columns) in the type that the file holds.
+    """
     if blocks.predictor == 2:
         whole = block.view(f"u{block.dtype.itemsize}").cumsum(axis=1, dtype=f"u{block.dtype.itemsize}")
         block = whole.view(block.dtype)
@@ -186,5 +234,5 @@ def numbers(block: np.ndarray, blocks: Blocks) -> np.ndarray:
 
 
 def has_table(cog: Cog) -> bool:
-    """Whether `place` can be used: a number of one or two bytes, and no mask beside it."""
+    """Tell whether `place` can be used: numbers are of one or two bytes, and there is no internal mask beside them."""
     return cog.mask is None and np.dtype(cog.blocks.dtype).itemsize <= 2

@@ -1,4 +1,4 @@
-"""Blocks as they lie in a file: fetched, or on this machine's disks and read when they are due."""
+"""Coded blocks, as they lie in a file: fetched, or read from this machine's disks when they are decoded."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from groundbreak.pipeline.readers.blocks import BlockPart
 from groundbreak.pipeline.readers.cog import Blocks
 
 GAP = 64
-"""Bytes between two blocks that are fetched along: GDAL's COGs write 8 around each."""
+"""Two blocks with at most so many bytes between them are fetched at once: GDAL's COGs write 8 bytes around each."""
 
 
 class _Thread(local):
-    """What a thread keeps."""
+    """The memory that a thread keeps."""
 
     def __init__(self) -> None:
         self.scratches: dict[Hashable, bytearray] = {}
@@ -30,7 +30,19 @@ _THREAD = _Thread()
 
 
 def thread_scratch(use: Hashable, size: int) -> memoryview:
-    """Memory of this thread, the same for the same use: what is new would have to be cleared by the system."""
+    """Return memory that this thread keeps for a use; the system would have to clear new memory.
+
+    Parameters
+    ----------
+    use : hashable
+        What the memory is used for: the thread gets the same memory whenever it asks with the same value.
+    size : int
+        Bytes that are wanted.
+
+    Returns
+    -------
+    memoryview of ``size`` bytes, which may hold anything.
+    """
     scratch = _THREAD.scratches.get(use, bytearray())
     if len(scratch) < size:
         scratch = _THREAD.scratches[use] = bytearray(size)
@@ -39,22 +51,40 @@ def thread_scratch(use: Hashable, size: int) -> memoryview:
 
 @dataclass(frozen=True)
 class OnDisk:
-    """Blocks of a local file."""
+    """The blocks of a local file, which are read one by one."""
 
     path: str
-    whole: Blocks
+    """Absolute path of the file."""
+    blocks: Blocks
 
     def announce(self, wanted: Sequence[BlockPart]) -> None:
-        """Have the system read what will be wanted, where it takes such advice."""
-        # What is wrong with the file is met, and told, when it is read.
+        """Advise the system to read the blocks that will be wanted, where it takes such advice."""
+        # What is wrong with the file is met, and reported, when it is read.
         if hasattr(os, "posix_fadvise"):
             with suppress(OSError), self._open() as file:
-                for start, length, _ in _spans(self.whole, wanted):
+                for start, length, _ in _spans(self.blocks, wanted):
                     os.posix_fadvise(file, start, length, os.POSIX_FADV_WILLNEED)
 
     def get(self, block: int) -> memoryview | None:
-        """The bytes of a block, until this thread reads the next; None where it was never written."""
-        start, length = self.whole.span(block)
+        """Read the bytes of a block.
+
+        Parameters
+        ----------
+        block : int
+            Number of a block that is listed.
+
+        Returns
+        -------
+        memoryview, which holds the bytes until this thread reads another block; None where the block was never written.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            The file ends within the block.
+        """
+        start, length = self.blocks.span(block)
         if not length:
             return None
         scratch = thread_scratch("coded", length)
@@ -73,24 +103,48 @@ class OnDisk:
             os.close(file)
 
 
-def _spans(whole: Blocks, wanted: Sequence[BlockPart]) -> Iterator[tuple[int, int, int]]:
-    """(first byte, bytes, block) of those that were written."""
-    spans = ((*whole.span(piece.block), piece.block) for piece in wanted)
+def _spans(blocks: Blocks, wanted: Sequence[BlockPart]) -> Iterator[tuple[int, int, int]]:
+    """Yield (first byte, bytes, number) of the wanted blocks that were written."""
+    spans = ((*blocks.span(part.block), part.block) for part in wanted)
     return (span for span in spans if span[1])
 
 
 def get_blocks(
-    store: ObjectStore, path: str, whole: Blocks, wanted: Sequence[BlockPart]
+    store: ObjectStore, path: str, blocks: Blocks, wanted: Sequence[BlockPart]
 ) -> dict[int, memoryview] | OnDisk:
-    """The blocks' bytes, each fetched once; block -> bytes, none where it was never written."""
+    """Fetch the bytes of the blocks that a window needs, each once; those of a local file are only announced.
+
+    Parameters
+    ----------
+    store : ObjectStore
+        The store of the file's host or bucket.
+    path : str
+        The file's path in the store.
+    blocks : Blocks
+        Where the blocks lie.
+    wanted : sequence of BlockPart
+        The parts of the window that the wanted blocks fill.
+
+    Returns
+    -------
+    dict or OnDisk: number of a block -> its bytes. A block that was never written is missing in the dict, and None in
+    `OnDisk.get`.
+
+    Raises
+    ------
+    ValueError
+        The file is shorter than its header says.
+    Exception
+        An error of obstore: the file cannot be reached.
+    """
     if isinstance(store, LocalStore):
-        there = OnDisk(f"/{path}", whole)
-        there.announce(wanted)
-        return there
-    found = {}
-    for start, end, parts in requests(_spans(whole, wanted), GAP):
-        got = memoryview(obstore.get_range(store, path, start=start, end=end))
-        if len(got) != end - start:
-            raise ValueError(f"{len(got)} of {end - start} bytes came")
-        found.update({block: got[part] for block, part in parts.items()})
+        on_disk = OnDisk(f"/{path}", blocks)
+        on_disk.announce(wanted)
+        return on_disk
+    found: dict[int, memoryview] = {}
+    for request in requests(_spans(blocks, wanted), GAP):
+        got = memoryview(obstore.get_range(store, path, start=request.start, end=request.end))
+        if len(got) != request.end - request.start:
+            raise ValueError(f"{len(got)} of {request.end - request.start} bytes came")
+        found |= request.split(got)
     return found

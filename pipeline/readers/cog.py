@@ -1,7 +1,8 @@
-"""What the header of a cloud-optimised GeoTIFF says of its blocks: where each lies, and how it is coded.
+"""What the header of a cloud-optimised GeoTIFF says about its blocks: where each lies, and how it is coded.
 
-Read once per file, in one small request. A file whose blocks can be read as they are (one band, a coding and a type
-that `pipeline.readers.blocks` knows) gives a `Cog`; any other gives the reason why it goes the general way.
+A header is read once per file, in one small request. A file whose blocks can be read as they are (one band, a coding
+and a type that `pipeline.readers.blocks` knows) gives a `Cog`; any other file gives the reason why it goes the general
+way, which is GDAL's.
 """
 
 from __future__ import annotations
@@ -13,60 +14,68 @@ from typing import Any
 import numpy as np
 from async_tiff import TIFF, ImageFileDirectory
 from async_tiff.enums import Endianness
+from numpy.typing import NDArray
 from obstore.store import ObjectStore
 
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
 
 HEADER_BYTES = 16_384
-"""What one request brings: the header of a tile of 10 980 pixels in blocks of 1024, its overviews' included."""
+"""Bytes that one request fetches: the header of a tile of 10 980 pixels in blocks of 1024, its overviews included."""
 
 MAX_PIXELS = 200_000 * 200_000
-"""A header that claims more is not believed."""
+"""A header that claims more pixels is not believed."""
 
 MAX_BLOCK_BYTES = 256 * 2**20
-"""Nor one whose blocks would be larger, coded or not."""
+"""A header that claims larger blocks, coded or decoded, is not believed."""
 
 MAX_OFFSET = 2**62
-"""Nor one that says that they lie beyond what a file can be."""
+"""A header that claims that a block lies beyond this byte is not believed: no file is so long."""
 
 CODINGS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
-"""TIFF's compression tag -> what undoes it."""
+"""Value of TIFF's compression tag -> name of the coding."""
 
 DTYPES = {(1, 8): "u1", (1, 16): "u2", (2, 16): "i2", (3, 32): "f4"}
-"""(sample format, bits) -> type."""
+"""(sample format, bits) -> NumPy's type, without a byte order."""
 
-_NORTH_UP = 1e-9
+SQUARE = 1e-9
 """Pixels whose height differs from their width by a greater share are not square."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blocks:
-    """The blocks of one raster of a file, row by row."""
+    """The blocks of one raster of a file. They are numbered from 0, row by row."""
 
     shape: tuple[int, int]
-    """(rows, columns) of a block; those at the right edge are padded to it, and at the lower edge too where tiled."""
+    """(rows, columns) of a block; blocks at the right edge are padded to it, and so are tiles at the lower edge."""
     padded: bool
-    """Whether the last row of blocks holds whole ones (tiles), or what is left (strips)."""
+    """Whether the blocks of the last row are whole (tiles), or hold only the rows that are left (strips)."""
     dtype: str
-    """NumPy's, with the byte order ("<u2"); "bits" for a mask of one bit a pixel."""
+    """NumPy's type with the byte order ("<u2"); "bits" for a mask of one bit a pixel."""
     coding: str
+    """A value of `CODINGS`."""
     predictor: int
-    """1 none, 2 horizontal differences, 3 of floating point."""
-    offsets: np.ndarray
-    """(block,) uint64, first byte; 0 where the block was never written."""
-    lengths: np.ndarray
-    """(block,) uint32 bytes."""
-    numbers: np.ndarray | None = None
-    """(block,) uint32, increasing: which blocks are listed; None for all."""
+    """TIFF's predictor: 1 none, 2 horizontal differences, 3 floating point."""
+    offsets: NDArray[np.uint64]
+    """(block,) the first byte of each block that is listed; 0 where the block was never written."""
+    lengths: NDArray[np.uint32]
+    """(block,) the bytes of each block that is listed; 0 where the block was never written."""
+    numbers: NDArray[np.uint32] | None = None
+    """(block,) increasing: the numbers of the blocks that are listed; None where all are."""
 
     def span(self, block: int) -> tuple[int, int]:
-        """(first byte, bytes) of a block, which is listed."""
+        """Return (first byte, bytes) of a block; ``block`` is the number of one that is listed."""
         at = block if self.numbers is None else int(np.searchsorted(self.numbers, block))
         return int(self.offsets[at]), int(self.lengths[at])
 
-    def only(self, numbers: np.ndarray) -> Blocks:
-        """These blocks alone, (block,) uint32, increasing and listed."""
+    def only(self, numbers: NDArray[np.uint32]) -> Blocks:
+        """Return the blocks with fewer of them listed.
+
+        Parameters
+        ----------
+        numbers : (block,) uint32
+            The numbers of the blocks to keep, increasing; all of them are listed.
+        """
         at = numbers if self.numbers is None else np.searchsorted(self.numbers, numbers)
         return replace(self, offsets=self.offsets[at], lengths=self.lengths[at], numbers=numbers)
 
@@ -77,40 +86,68 @@ class Cog:
 
     frame: Frame
     blocks: Blocks
+    """The blocks of its pixels."""
     nodata: float | None
+    """The number that means no pixel, as GDAL writes it into the header."""
     mask: Blocks | None
-    """Its internal mask: 0 where there is no pixel."""
+    """The blocks of its internal mask, which is 0 where there is no pixel; None where the file has no such mask."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotByBlocks:
-    """A raster that goes the general way."""
+    """A raster that goes the general way, which is GDAL's."""
 
     why: str
+    """The reason, as a plan shows it."""
 
 
 BlockLayout = Cog | NotByBlocks
+"""What a header says about the blocks of its raster."""
 
 
 def read_cog(store: ObjectStore, path: str) -> BlockLayout:
-    """Read a file's header.
+    """Read the header of one GeoTIFF, and wait for it.
+
+    Parameters
+    ----------
+    store : ObjectStore
+        The store of the file's host or bucket.
+    path : str
+        The file's path in the store.
 
     Raises
     ------
+    ValueError
+        The header claims what is not believed.
     Exception
-        Of obstore or async-tiff: the file cannot be reached, or is no TIFF.
+        An error of obstore or async-tiff: the file cannot be reached, or is no TIFF.
     """
     return run_coroutine(read_header(store, path))
 
 
 def check_size(height: int, width: int) -> None:
-    """Raise ValueError where a header claims more pixels than is believed."""
+    """Raise ValueError where a header claims more pixels than are believed."""
     if height * width > MAX_PIXELS:
         raise ValueError(f"its header claims {height} x {width} pixels")
 
 
 async def read_header(store: ObjectStore, path: str) -> BlockLayout:
-    """The same, of many files at once."""
+    """Read the header of one GeoTIFF, in a coroutine, so that many are read at once.
+
+    Parameters
+    ----------
+    store : ObjectStore
+        The store of the file's host or bucket.
+    path : str
+        The file's path in the store.
+
+    Raises
+    ------
+    ValueError
+        The header claims what is not believed.
+    Exception
+        An error of obstore or async-tiff: the file cannot be reached, or is no TIFF.
+    """
     tiff = await TIFF.open(path, store=store, prefetch=HEADER_BYTES)
     order = "<" if tiff.endianness == Endianness.LittleEndian else ">"
     first, *others = tiff.ifds
@@ -119,7 +156,7 @@ async def read_header(store: ObjectStore, path: str) -> BlockLayout:
         return frame
     if isinstance(blocks, NotByBlocks):
         return blocks
-    masks = [ifd for ifd in others if (ifd.new_subfile_type or 0) & 5 == 4]  # a mask, and not of an overview
+    masks = [ifd for ifd in others if (ifd.new_subfile_type or 0) & 5 == 4]  # a mask, but not that of an overview
     mask = _blocks(masks[0], order) if masks else None
     if isinstance(mask, NotByBlocks):
         return NotByBlocks(f"its mask: {mask.why}")
@@ -127,13 +164,14 @@ async def read_header(store: ObjectStore, path: str) -> BlockLayout:
 
 
 def _frame(ifd: ImageFileDirectory) -> Frame | NotByBlocks:
+    """Return where a raster's pixels lie, or why its blocks cannot be used."""
     height, width = ifd.image_height, ifd.image_width
     check_size(height, width)
     keys, size, tie = ifd.geo_key_directory, ifd.model_pixel_scale, ifd.model_tiepoint
     epsg = (keys.projected_type or keys.geographic_type) if keys is not None else None
     if epsg is None or epsg == 32767:
         return NotByBlocks("its CRS has no EPSG code")
-    if size is None or tie is None or len(tie) != 6 or abs(size[0] - size[1]) > _NORTH_UP * size[0]:
+    if size is None or tie is None or len(tie) != 6 or abs(size[0] - size[1]) > SQUARE * size[0]:
         return NotByBlocks("its pixels are not square and north up")
     half = 0.5 if keys is not None and keys.raster_type == 2 else 0.0  # the tie point is a pixel's centre
     x0, y0 = tie[3] - (tie[0] + half) * size[0], tie[4] + (tie[1] + half) * size[1]
@@ -141,6 +179,7 @@ def _frame(ifd: ImageFileDirectory) -> Frame | NotByBlocks:
 
 
 def _blocks(ifd: ImageFileDirectory, order: str) -> Blocks | NotByBlocks:
+    """Return the blocks of a raster or mask, or why they cannot be used; ``order`` is the file's byte order."""
     bits, formats = ifd.bits_per_sample, ifd.sample_format
     if ifd.samples_per_pixel != 1:
         return NotByBlocks(f"{ifd.samples_per_pixel} samples a pixel")
@@ -175,7 +214,7 @@ def _blocks(ifd: ImageFileDirectory, order: str) -> Blocks | NotByBlocks:
 
 
 def _nodata(text: Any) -> float | None:
-    """GDAL's nodata, which it keeps as text."""
+    """Return GDAL's nodata value, which is kept as text, or None where it is no number."""
     try:
         return None if text is None else float(str(text).strip().strip("\0"))
     except ValueError:

@@ -22,15 +22,12 @@ from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import with_retries
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Asset
-from groundbreak.pipeline.readers.cog import check_size
-
-SQUARE = 1e-9
-"""Pixels whose height differs from their width by a greater share are not square."""
+from groundbreak.pipeline.readers.cog import SQUARE, check_size
 
 
 @dataclass(frozen=True, slots=True)
 class RasterInfo:
-    """What the start of a raster says of it."""
+    """What the start of a raster says about it."""
 
     frame: Frame
     block: tuple[int, int]
@@ -115,7 +112,7 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh:
     Raises
     ------
     Exception
-        Of many kinds: of GDAL, rasterio or stackstac.
+        An error of GDAL, rasterio or stackstac, which raise many kinds.
     """
     out = np.full((target.height, target.width), np.nan, np.float32)
     met = asset.frame.overlap(target) if asset.frame is not None else None

@@ -1,7 +1,7 @@
 """The headers of a plan's files: read once, cut to the area, and kept beside the output as Parquet.
 
-What is kept is what a task needs: where the blocks of the area lie. A later run of the same output reads the headers of
-new files only. What cannot be read now is tried again by the task that needs it, and is a fault there.
+What is kept is what a task needs: where the blocks of the area lie. A later run with the same output reads the headers
+of new files only. A header that cannot be read now is tried again by the task that needs it, and is a fault there.
 """
 
 from __future__ import annotations
@@ -57,25 +57,37 @@ HEADER_COLUMNS = pa.schema(
 )
 
 HeaderKey = tuple[str, str]
-"""(redacted href, version of the scene)."""
+"""(href without signatures, version of the scene)."""
 
 Headers = Mapping[HeaderKey, BlockLayout]
-"""Headers."""
+"""`header_key` of an asset -> what the asset's header says."""
 
 
 def header_key(asset: Asset, scene: Scene) -> HeaderKey:
-    """What a header is kept under: a file that was processed again is another."""
+    """Return the key under which an asset's header is kept; a file that was processed again has another key."""
     return redact(asset.href), scene.version
 
 
 def read_headers(
     scenes: Sequence[Scene], bands: Sequence[str], access: Access, known: Headers
 ) -> tuple[dict[HeaderKey, BlockLayout], dict[HeaderKey, str]]:
-    """Headers of all GeoTIFFs that are not known yet.
+    """Read the headers of all GeoTIFFs of some scenes that are not known yet.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+    bands : sequence of str
+        The bands whose assets are looked at.
+    access : Access
+    known : Headers
+        Headers that need not be read again.
 
     Returns
     -------
-    (headers, of those known too; why others could not be read)
+    headers : dict
+        `header_key` -> what the header says, of all these assets.
+    failed : dict
+        `header_key` -> why the header could not be read.
     """
     wanted = {header_key(s.assets[b], s): s.assets[b] for s in scenes for b in bands if s.assets[b].driver == "GTiff"}
     found = {k: known[k] for k in wanted if k in known}
@@ -91,7 +103,8 @@ def read_headers(
             return last
 
     todo = [k for k in wanted if k not in found]
-    # One event loop for the first attempts, which are nearly all: a loop a file takes longer than its header.
+    # One event loop makes all first attempts, of which nearly all succeed: a loop for each file would take longer than
+    # reading the file's header does.
     answers = run_coroutine(_read_all([wanted[k] for k in todo], access))
     trouble = [(k, answer) for k, answer in zip(todo, answers, strict=True) if isinstance(answer, Exception)]
     found |= {k: answer for k, answer in zip(todo, answers, strict=True) if not isinstance(answer, Exception)}
@@ -106,39 +119,42 @@ def read_headers(
 
 
 async def _read_all(assets: Sequence[Asset], access: Access) -> list[BlockLayout | Exception]:
-    """The header of each, or what went wrong with it."""
+    """Read the header of each asset in one attempt; return it, or the error."""
     free = asyncio.Semaphore(REQUESTS)
 
     async def read(asset: Asset) -> BlockLayout | Exception:
         async with free:
             try:
-                # A signature is a request of its own.
+                # Signing takes a request, which would block the event loop.
                 signed = access.token_url is not None
                 at = await asyncio.to_thread(access.locate, asset.href) if signed else access.locate(asset.href)
                 return await read_header(*at)
-            except Exception as error:  # of many kinds; it is tried again
+            except Exception as error:  # there are many kinds, and it is tried again
                 return error
 
     return await asyncio.gather(*(read(asset) for asset in assets))
 
 
 def cut(header: BlockLayout, frame: Frame) -> BlockLayout:
-    """A header without the blocks outside a frame."""
+    """Return a header that lists only the blocks that meet a frame.
+
+    A header stays as it is where its raster lies on another lattice, or is not read by blocks.
+    """
     if isinstance(header, NotByBlocks):
         return header
     met = header.frame.overlap(frame)
     if met is None:
         return header
 
-    def part(whole: Blocks) -> Blocks:
-        wanted = blocks.block_parts(whole, header.frame, met.source_rows, met.source_cols)
-        return whole.only(np.array(sorted(p.block for p in wanted), np.uint32))
+    def keep(own: Blocks) -> Blocks:
+        parts = blocks.block_parts(own, header.frame, met.source_rows, met.source_cols)
+        return own.only(np.array(sorted(part.block for part in parts), np.uint32))
 
-    return dataclasses.replace(header, blocks=part(header.blocks), mask=header.mask and part(header.mask))
+    return dataclasses.replace(header, blocks=keep(header.blocks), mask=header.mask and keep(header.mask))
 
 
 def load(output: Output) -> Headers:
-    """The headers that an output keeps."""
+    """Load the headers that are kept beside an output; there are none before its first run."""
     data = output.get(places.HEADERS) if output.local is None or output.local.exists() else None
     if data is None:
         return {}
@@ -154,7 +170,7 @@ def load(output: Output) -> Headers:
 
 
 def save(known: Headers, output: Output) -> None:
-    """Keep headers beside an output, in place of those it kept."""
+    """Write headers beside an output, in place of those that were kept there."""
     rows = []
     for (href, version), header in sorted(known.items()):
         row: dict[str, Any] = {"href": href, "version": version}
@@ -169,13 +185,15 @@ def save(known: Headers, output: Output) -> None:
     output.put(places.HEADERS, buffer.getvalue())
 
 
-def _from_blocks(part: Blocks) -> dict[str, Any]:
-    rows, cols = part.shape
-    value = {f.name: getattr(part, f.name) for f in dataclasses.fields(Blocks) if f.name != "shape"}
+def _from_blocks(own: Blocks) -> dict[str, Any]:
+    """Return blocks as a value of the Parquet file."""
+    rows, cols = own.shape
+    value = {f.name: getattr(own, f.name) for f in dataclasses.fields(Blocks) if f.name != "shape"}
     return value | {"rows": rows, "cols": cols}
 
 
 def _to_blocks(value: dict[str, Any]) -> Blocks:
+    """Return the blocks that a value of the Parquet file stands for."""
     return Blocks(
         (value["rows"], value["cols"]),
         value["padded"],

@@ -11,6 +11,7 @@ import numpy as np
 import rasterio.features
 import zarr
 from affine import Affine
+from numpy.typing import NDArray
 
 from groundbreak.kernels import NO_DATE, OUTSIDE, Status
 from groundbreak.pipeline.core import geo, places
@@ -20,9 +21,10 @@ from groundbreak.pipeline.products.patches import CHANGED
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.stores.layout import layers_frame
 
-OVERVIEW = 1400
-"""Pixels of the longer side of an overview, at most."""
-CLOSE_UP = 160
+OVERVIEW_PIXELS = 1400
+"""Longer side of a zone's map, in pixels, at most."""
+CLOSE_UP_PIXELS = 160
+"""Longer side of a site's own map, in pixels, at most."""
 
 RAMP = np.array(
     [
@@ -39,46 +41,58 @@ RAMP = np.array(
     ],
     np.float64,
 )
-"""Viridis (CC0) at ten even steps: equal steps in time look equal, in grey print and to the colour-blind too."""
+"""Red, green and blue of Viridis (CC0) at ten even steps: equal steps in time look equal, in grey print and to
+colour-blind people too."""
 CLASSES = {
     "stable": (Status.STABLE, "#e3e3df"),
     "onset not yet confirmed": (Status.PROVISIONAL, "#c6b9a6"),
     "too few observations": (Status.TOO_FEW_OBSERVATIONS, "#b4b9c2"),
     "failed": (Status.FAILED, "#6f747c"),
 }
-ONGOING = "#f0288c"
-"""Ground still being changed, on the map of halts."""
+"""Name of a class of pixels without a date -> its status and its colour."""
+ONGOING_COLOUR = "#f0288c"
+"""Colour of ground that is still changing, on the map of halts."""
 FIRST_DATE = 16
-"""Palette entries from here to 255 are the ramp."""
+"""The palette's entries from here to 255 are the ramp of dates."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Layers of a window, thinned to what a map shows."""
+    """Layers of a window of a mosaic, thinned to the pixels that a map shows."""
 
     frame: Frame
-    """In the map's pixels, each of which shows the mosaic pixel at its middle."""
-    status: np.ndarray
-    onset: np.ndarray
-    halt: np.ndarray
+    """Frame of the map's pixels, each of which shows the mosaic pixel at its middle."""
+    status: NDArray[np.uint8]
+    """(y, x) the layer status."""
+    onset: NDArray[np.int16]
+    """(y, x) the layer onset, days since 1970-01-01."""
+    halt: NDArray[np.int16]
+    """(y, x) the layer halt, days since 1970-01-01."""
 
-    def dated(self, event: str) -> np.ndarray:
-        """(y, x) bool: pixels on which a map of an event (onset or halt) shows a date."""
+    def dated(self, event: str) -> NDArray[np.bool_]:
+        """Tell the pixels, (y, x) bool, for which the map of an event (onset or halt) shows a date."""
         shown = np.isin(self.status, CHANGED) if event == "onset" else self.status == Status.HALTED
-        found: np.ndarray = shown & (getattr(self, event) != NO_DATE)
+        found: NDArray[np.bool_] = shown & (getattr(self, event) != NO_DATE)
         return found
 
-    def inside(self, site: Site) -> np.ndarray:
-        """(y, x) bool: pixels of a site."""
+    def inside(self, site: Site) -> NDArray[np.bool_]:
+        """Tell the pixels, (y, x) bool, that have their centres in a site."""
         outline = geo.from_lonlat(site.geometry, self.frame.epsg)
         transform = Affine(*self.frame.transform)
         return np.asarray(rasterio.features.geometry_mask([outline], self.status.shape, transform, invert=True))
 
 
 def overview(output: Output, epsg: int) -> View | None:
-    """A zone's mosaic, cropped to what is owned; None where nothing is."""
+    """Read a zone's mosaic for a map, cropped to owned ground; return None where no pixel is owned.
+
+    Parameters
+    ----------
+    output : Output
+    epsg : int
+        EPSG code of the zone.
+    """
     frame = layers_frame(output.zarr(places.mosaic(epsg)))
-    view = _read(output, epsg, slice(0, frame.height), slice(0, frame.width), OVERVIEW)
+    view = _read(output, epsg, slice(0, frame.height), slice(0, frame.width), OVERVIEW_PIXELS)
     owned = view.status != OUTSIDE
     if not owned.any():
         return None
@@ -89,7 +103,7 @@ def overview(output: Output, epsg: int) -> View | None:
 
 
 def close_up(output: Output, site: Site) -> View:
-    """A site and its surroundings, in its main zone."""
+    """Read a site and its surroundings for a map, from the mosaic of the site's main zone."""
     frame = layers_frame(output.zarr(places.mosaic(site.epsg)))
     left, bottom, right, top = geo.from_lonlat(site.geometry, site.epsg).bounds
     pad = max(5 * frame.resolution, 0.15 * max(right - left, top - bottom))
@@ -98,14 +112,15 @@ def close_up(output: Output, site: Site) -> View:
         slice(max(0, round((centre - half) / frame.resolution)), min(size, round((centre + half) / frame.resolution)))
         for centre, size in ((frame.y0 - middle[1], frame.height), (middle[0] - frame.x0, frame.width))
     )
-    return _read(output, site.epsg, rows, cols, CLOSE_UP)
+    return _read(output, site.epsg, rows, cols, CLOSE_UP_PIXELS)
 
 
 def _read(output: Output, epsg: int, rows: slice, cols: slice, limit: int) -> View:
+    """Read a window of a mosaic, thinned so that neither side has more than ``limit`` pixels."""
     store = output.zarr(places.mosaic(epsg))
     frame, group = layers_frame(store), zarr.open_group(store, mode="r")
     step = max(1, -(-max(rows.stop - rows.start, cols.stop - cols.start) // limit))
-    # Nearest: the pixel in the middle of each step, as dates and codes cannot be averaged.
+    # The pixel in the middle of each step is taken, as dates and codes cannot be averaged.
     thin = tuple(slice(s.start + min(step // 2, s.stop - s.start - 1), s.stop, step) for s in (rows, cols))
     status, onset, halt = (np.asarray(group[name][thin]) for name in ("status", "onset", "halt"))  # type: ignore[index]
     corner = frame.window(rows.start, cols.start, 1, 1)
@@ -113,11 +128,22 @@ def _read(output: Output, epsg: int, rows: slice, cols: slice, limit: int) -> Vi
 
 
 def date_range(views: Sequence[View], event: str, site: Site | None = None) -> tuple[int, int] | None:
-    """First and last day that the colours span, without the outermost hundredth; None where there is no date.
+    """Choose the first and the last day that the colours of some maps span.
+
+    The outermost hundredth of the dates at either end is left out, and the days are at least two weeks apart.
 
     Parameters
     ----------
-    site : the one whose pixels count; left out, all do
+    views : sequence of View
+        The maps.
+    event : str
+        onset or halt.
+    site : Site, optional
+        The site whose pixels count; where it is left out, all pixels count.
+
+    Returns
+    -------
+    (first, last) days since 1970-01-01, or None where there is no date.
     """
     dates = np.concatenate(
         [
@@ -134,8 +160,21 @@ def date_range(views: Sequence[View], event: str, site: Site | None = None) -> t
     return (first, last) if last - first >= 14 else (first - 7, last + 7)
 
 
-def paint(view: View, event: str, span: tuple[int, int] | None) -> np.ndarray:
-    """(y, x) uint8 palette entries: dates on the ramp, everything else by its class, 0 outside."""
+def paint(view: View, event: str, span: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """Paint the map of an event with entries of the `palette`.
+
+    Parameters
+    ----------
+    view : View
+    event : str
+        onset or halt.
+    span : tuple of int, optional
+        First and last day of the ramp, days since 1970-01-01; None where there is no date.
+
+    Returns
+    -------
+    (y, x) uint8: an entry of the ramp for a date, otherwise that of the pixel's class; 0 outside.
+    """
     out = np.zeros(view.status.shape, np.uint8)
     for entry, (status, _) in enumerate(CLASSES.values(), 1):
         out[view.status == status] = entry
@@ -147,10 +186,10 @@ def paint(view: View, event: str, span: tuple[int, int] | None) -> np.ndarray:
     return out
 
 
-def palette() -> np.ndarray:
-    """(256, 4) uint8, red, green, blue, alpha; entry 0 is transparent."""
+def palette() -> NDArray[np.uint8]:
+    """Make the palette of maps, (256, 4): red, green, blue and alpha of each entry; entry 0 is transparent."""
     table = np.zeros((256, 4), np.uint8)
-    for entry, colour in enumerate([*(c for _, c in CLASSES.values()), ONGOING], 1):
+    for entry, colour in enumerate([*(c for _, c in CLASSES.values()), ONGOING_COLOUR], 1):
         table[entry] = [*bytes.fromhex(colour[1:]), 255]
     steps = np.linspace(0, len(RAMP) - 1, 256 - FIRST_DATE)
     for channel in range(3):
@@ -160,16 +199,16 @@ def palette() -> np.ndarray:
 
 
 def classes(views: Sequence[View], event: str) -> list[tuple[str, str]]:
-    """(name, colour) of what maps of an event show beside dates."""
+    """Return (name, colour) of the classes that maps of an event (onset or halt) show beside dates."""
     shown = {int(status) for view in views for status in np.unique(view.status)}
     found = [(name, colour) for name, (status, colour) in CLASSES.items() if status in shown]
     if event == "halt" and {Status.ACTIVE, Status.RESUMED} & shown:
-        found.insert(0, ("still changing", ONGOING))
+        found.insert(0, ("still changing", ONGOING_COLOUR))
     return found
 
 
-def png(entries: np.ndarray) -> bytes:
-    """A PNG image of palette entries, (y, x) uint8."""
+def png(entries: NDArray[np.uint8]) -> bytes:
+    """Encode entries of the `palette`, (y, x), as a PNG image."""
     height, width = entries.shape
     table = palette()
     rows = np.pad(np.ascontiguousarray(entries), ((0, 0), (1, 0)))

@@ -1,7 +1,7 @@
-"""The report: one HTML file that a person reads without anything beside it, and that asks nothing of the network.
+"""The report: one HTML file that needs no other file and no network.
 
-Ids, names and errors come from catalogues that anyone may write, so every text goes through redact() and is escaped,
-and the page's own policy lets nothing run or load but what stands in it.
+Ids, names and errors come from catalogues that anyone may write. So every text goes through redact() and is escaped,
+and the page's own policy lets it run and load only what stands in it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from groundbreak.pipeline.report.figures import View, classes, close_up, date_ra
 from groundbreak.pipeline.report.maps import colour_bar, draw_map, format_lonlat
 
 CARDS = 50
-"""Sites shown one by one: the largest."""
-ROWS = 1000
-"""Sites of the table and outlines of the maps, at most."""
-FAULTS = 200
-"""Faults listed, at most."""
+"""Sites that are shown one by one, at most: the largest."""
+TABLE_ROWS = 1000
+"""Sites in the table, and outlines on the maps, at most."""
+LISTED_FAULTS = 200
+"""Faults that are listed, at most."""
 
-FLAGS = {
+QUALITY_WORDS = {
     "gap_at_onset": "few clear observations around the onset",
     "gap_at_halt": "few clear observations around the halt",
     "snow_season": "a date falls in the snow season",
@@ -43,17 +43,19 @@ FLAGS = {
     "weak_baseline": "little is known of the ground before the change",
     "faults_in_region": "some images could not be read here",
 }
-"""Quality bits in words."""
+"""Name of a quality bit -> what it means."""
 
 
 @dataclass(frozen=True)
 class _Card:
-    """A site, drawn."""
+    """What the report shows of one site."""
 
     number: int
     site: Site
     place: str
+    """Where the site lies, in words."""
     flags: list[str]
+    """The site's quality bits, in words."""
     chart: Markup
     maps: list[tuple[str, Markup, Markup | None]]
     """(event, map, colour bar)."""
@@ -74,11 +76,21 @@ def write_report(
 
     Parameters
     ----------
-    area : Polygon or MultiPolygon in lon/lat
-    sites : largest first, as `find_sites` gives them
-    epsgs : the zones that were published
-    series : site id -> its series; a site without one is shown without
-    summary : headline figures beyond the report's own (area, sites, changed ground, faults): label -> value, as shown
+    output : Output
+        The output, whose mosaics the maps show.
+    title : str
+    area : Polygon or MultiPolygon
+        The area of interest, lon/lat.
+    sites : sequence of Site
+        All sites, the largest first, as `pipeline.products.sites.find_sites` returns them.
+    epsgs : sequence of int
+        EPSG codes of the zones that were published.
+    series : mapping
+        Id of a site -> its index series; a site that is missing is shown without them.
+    summary : mapping
+        Label -> value of the figures that are shown beside the report's own (area, sites, changed ground, faults).
+    faults : sequence of Fault
+        All faults of the run.
     """
     folder = resources.files("groundbreak.pipeline.report") / "templates"
     css, script = ((folder / name).read_text("utf-8") for name in ("report.css", "report.js"))
@@ -100,13 +112,13 @@ def write_report(
         tiles=_tiles(area, sites, summary, faults),
         verdict=_verdict(sites),
         maps=_overviews(output, epsgs, sites),
-        rows=[(n, site, _place(site), _flags(site)) for n, site in enumerate(sites[:ROWS], 1)],
+        rows=[(n, site, _place(site), _flags(site)) for n, site in enumerate(sites[:TABLE_ROWS], 1)],
         cards=[_card(output, n, site, series.get(site.id)) for n, site in enumerate(sites[:CARDS], 1)],
         n_sites=len(sites),
         onset_share=round(100 * ONSET_QUANTILE),
         halt_share=round(100 * HALT_QUANTILE),
         ongoing_share=round(100 * ONGOING_SHARE),
-        faults=faults[:FAULTS],
+        faults=faults[:LISTED_FAULTS],
         n_faults=len(faults),
         errors=Counter(f.error for f in faults).most_common(10),
     )
@@ -114,21 +126,22 @@ def write_report(
 
 
 def _shown(value: Any) -> Any:
-    """What a template prints of a value: texts without signatures."""
+    """Return what a template prints of a value: texts are printed without signatures."""
     return redact(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _hash(inline: str) -> Markup:
-    """The source by which the page's policy allows one inline text."""
+    """Return the hash by which the page's policy allows an inline text."""
     return _trusted(f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'")
 
 
 def _trusted(text: str) -> Markup:
-    """A text of our own, shown unescaped."""
+    """Mark a text of this package as one that needs no escaping."""
     return Markup(text)  # noqa: S704 - only what ships in the package comes here
 
 
 def _number(value: str | int | float) -> str:
+    """Write a figure for people; texts stay as they are."""
     if isinstance(value, str):
         return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
@@ -137,7 +150,7 @@ def _number(value: str | int | float) -> str:
 def _tiles(
     area: BaseGeometry, sites: Sequence[Site], summary: Mapping[str, str | int | float], faults: Sequence[Fault]
 ) -> list[tuple[str, str]]:
-    """(label, figure) of the headline."""
+    """Return (label, figure) of the figures at the top of the page."""
     changed = sum(site.area_m2 for site in sites)
     return [
         ("Area looked at", format_area(geo.ground_area(area))),
@@ -149,7 +162,7 @@ def _tiles(
 
 
 def _verdict(sites: Sequence[Site]) -> str:
-    """The result in a sentence or two."""
+    """Write the result in a sentence or two."""
     if not sites:
         return "No site of changed ground was found."
     count = Counter(site.status for site in sites)
@@ -165,17 +178,19 @@ def _verdict(sites: Sequence[Site]) -> str:
 
 
 def _place(site: Site) -> str:
+    """Write where a site lies."""
     return format_lonlat(*geo.label_point(site.geometry))
 
 
 def _flags(site: Site) -> list[str]:
-    return [FLAGS.get(name, name) for name in site.quality]
+    """Return a site's quality bits in words."""
+    return [QUALITY_WORDS.get(name, name) for name in site.quality]
 
 
 def _overviews(output: Output, epsgs: Sequence[int], sites: Sequence[Site]) -> list[dict[str, Any]]:
-    """Maps of onset and of halt: one each a zone, in the same colours."""
+    """Draw the maps of onset and of halt: one for each zone, all in the same colours."""
     views = [(epsg, view) for epsg in epsgs if (view := overview(output, epsg)) is not None]
-    outlines = [(site, str(n) if n <= CARDS else "") for n, site in enumerate(sites[:ROWS], 1)]
+    outlines = [(site, str(n) if n <= CARDS else "") for n, site in enumerate(sites[:TABLE_ROWS], 1)]
     every = [view for _, view in views]
     found = []
     for event in ("onset", "halt"):
@@ -197,19 +212,21 @@ def _overviews(output: Output, epsgs: Sequence[int], sites: Sequence[Site]) -> l
 
 
 def _swatch(colour: str) -> Markup:
+    """Draw a small square of a colour, for the legend."""
     return Markup(
         '<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill="{}"/></svg>'
     ).format(colour)
 
 
 def _card(output: Output, number: int, site: Site, series: SiteSeries | None) -> _Card:
+    """Draw what the report shows of one site."""
     view = close_up(output, site)
     maps = [(event, *_close_map(view, event, site)) for event in ("onset", "halt")]
     return _Card(number, site, _place(site), _flags(site), site_chart(site, series), maps)
 
 
 def _close_map(view: View, event: str, site: Site) -> tuple[Markup, Markup | None]:
-    """A site's own map, in colours that span its own dates, and their bar."""
+    """Draw a site's own map, in colours that span the site's own dates, and the bar of these colours."""
     span = date_range([view], event, site)
     picture = draw_map(view, event, span, [(site, "")], 300, f"{event} dates of {site.id}")
     return picture, colour_bar(span, 300) if span else None

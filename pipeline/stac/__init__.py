@@ -1,1 +1,1 @@
-"""From wherever items are listed to scenes, each rejected item with its reason."""
+"""From the places where items are listed to scenes; every item that is rejected has a reason."""

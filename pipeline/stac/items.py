@@ -1,7 +1,7 @@
-"""What an item says of itself, whichever provider and STAC version wrote it.
+"""What a STAC item says about itself, whichever provider and STAC version wrote it.
 
-Items of STAC 1.0 and 1.1 are read as they are; nothing is migrated first, because what an item
-leaves out matters as much as what it says.
+Items of STAC 1.0 and 1.1 are read as they are. Nothing is migrated first, because what an item leaves out matters as
+much as what it says.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.access.providers import Unusable
+from groundbreak.pipeline.access.offset_rules import Unusable
 from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.types import BadInput, Rejection
 
 Json = Mapping[str, Any]
+"""A JSON object."""
 
 UNREADABLE = (
     Unusable, TypeError, ValueError, AttributeError, LookupError, ArithmeticError
 )  # fmt: skip
-"""What reading an item may raise: its writer may have put anything anywhere."""
+"""The exceptions that reading an item may raise: its writer may have put anything anywhere."""
 
 TIMED = "time-"
-"""Start of a key that only the time gave: items seconds apart may yet be of one overpass."""
+"""Start of the key of a datatake that only the time tells: items seconds apart may still be of one overpass."""
 
 _PRODUCT = re.compile(r"\b(S2[A-Z])_MSIL\d[A-Z]_(\d{8}T\d{6})(?:_N(\d\d)(\d\d))?_")
 _TILE = re.compile(r"(\d{1,2})([C-HJ-NP-X][A-HJ-NP-Z]{2})")
@@ -42,22 +43,23 @@ _PATH_TILE = re.compile(r"[._]T(\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})[._]")
 
 @dataclass(frozen=True)
 class RawItem:
-    """An item as its source wrote it, and where that was."""
+    """An item as its source wrote it, and where it was read from."""
 
     item: Json
+    """The item's document."""
     base: str
     """URL or absolute path that relative hrefs start from."""
     root: str | None
-    """Folder of the local catalogue, under which local paths must lie; None for a remote one."""
+    """Folder of the local catalogue, under which local paths must lie; None for a remote catalogue."""
 
     @cached_property
     def ground(self) -> BaseGeometry:
-        """Its footprint, as `footprint` has it; worked out once."""
+        """The item's `footprint`, which is worked out once."""
         return footprint(self.item)
 
 
 def demand_item(item: Json) -> None:
-    """Raise Unusable unless the parts that every item has are there."""
+    """Raise Unusable unless an item has an id, properties and assets."""
     good = isinstance(item.get("id"), str) and bool(item["id"])
     for part in ("properties", "assets"):
         good = good and isinstance(item.get(part), Mapping)
@@ -66,15 +68,28 @@ def demand_item(item: Json) -> None:
 
 
 def rejection(item: Json, error: Exception) -> Rejection:
-    """Why an item is not used, from one of `UNREADABLE`."""
+    """Return why an item is not used.
+
+    Parameters
+    ----------
+    item : mapping
+    error : Exception
+        What reading the item has raised: one of `UNREADABLE`.
+    """
     reason, detail = "malformed", f"{type(error).__name__}: {error}"
     if isinstance(error, Unusable):
         reason, detail = error.reason, error.detail
     return Rejection(str(item.get("id")), reason, redact(detail))
 
 
-def when(item: Json) -> np.datetime64:
-    """The time of an item, UTC, ms: its start where it has no instant."""
+def acquired(item: Json) -> np.datetime64:
+    """Return when an item was acquired, datetime64[ms] in UTC; where it tells an interval, the start of it.
+
+    Raises
+    ------
+    Unusable
+        The item tells no time.
+    """
     properties = item["properties"]
     text = properties.get("datetime") or properties.get("start_datetime")
     time = _instant(text)
@@ -84,20 +99,27 @@ def when(item: Json) -> np.datetime64:
 
 
 def _instant(text: Any) -> np.datetime64 | None:
+    """Return the time that a text means, datetime64[ms] in UTC, or None where it is no time."""
     try:
         time = datetime.fromisoformat(str(text).strip())
     except ValueError:
         return None
-    # STAC says that times carry a zone; those that do not are meant in UTC.
+    # STAC demands a time zone; a time without one is taken as UTC.
     utc = time.astimezone(UTC) if time.tzinfo else time
     return np.datetime64(utc.replace(tzinfo=None), "ms")
 
 
 def footprint(item: Json) -> BaseGeometry:
-    """The ground of an item, lon/lat, split at the antimeridian."""
+    """Return the ground that an item covers, a lon/lat geometry that is split at the antimeridian.
+
+    Raises
+    ------
+    Unusable
+        The item has neither a geometry nor a box, or one that cannot be used.
+    """
     box = item.get("bbox")
     try:
-        # What is not a number, or too large for one, is refused below by its bounds.
+        # Coordinates that are not numbers, or are too large, are refused below by the bounds.
         with np.errstate(invalid="ignore", over="ignore"):
             if item.get("geometry"):
                 shape = geo.fix_antimeridian(_in_degrees(shapely.geometry.shape(item["geometry"])))
@@ -113,6 +135,7 @@ def footprint(item: Json) -> BaseGeometry:
 
 
 def _in_degrees(shape: BaseGeometry) -> BaseGeometry:
+    """Return a geometry as it is, or raise ValueError where its coordinates cannot be degrees."""
     west, south, east, north = shape.bounds if not shape.is_empty else (0, 0, 0, 0)
     if not (west >= -360 and east <= 360 and south >= -90 and north <= 90):
         raise ValueError("its coordinates are not degrees")
@@ -120,10 +143,10 @@ def _in_degrees(shape: BaseGeometry) -> BaseGeometry:
 
 
 def datatake(item: Json) -> str:
-    """Key of the overpass, alike for all its tiles, parts and processings: "S2A_20240711T173911".
+    """Return the key of an item's overpass, equal for all its tiles, parts and processings: "S2A_20240711T173911".
 
-    From the datatake's id or the product's name; else from the satellite's absolute orbit, of which
-    a place sees one pass; else from platform and time (`TIMED`).
+    It is taken from the datatake's id or the product's name; else from the satellite's absolute orbit, of which a place
+    sees one pass; else from platform and time, and begins with `TIMED`.
     """
     properties = item["properties"]
     take = _text(item, "s2:datatake_id", "eopf:datatake_id")
@@ -135,25 +158,25 @@ def datatake(item: Json) -> str:
     if match := re.search(r"\b(S2[A-Z])_.*?_A(\d{6})_", granule):
         return f"{match[1]}_A{match[2]}"
     platform = re.sub(r"[^a-z0-9]+", "", str(properties.get("platform") or "").lower())
-    stamp = re.sub(r"[-:]", "", str(when(item).astype("datetime64[s]")))
+    stamp = re.sub(r"[-:]", "", str(acquired(item).astype("datetime64[s]")))
     return f"{TIMED}{platform or 'any'}-{stamp}"
 
 
 def datastrip(item: Json) -> str:
-    """Sensing start of the strip that an item was cut from, or "": it tells split datatakes."""
+    """Return the sensing start of the strip that an item was cut from, or ""; it tells parts of a datatake apart."""
     match = re.search(r"_S(\d{8}T\d{6})", _text(item, "s2:datastrip_id", "eopf:datastrip_id"))
     return match[1] if match else ""
 
 
 def tile(item: Json) -> str:
-    """The source's tile, as STAC's grid extension writes it ("MGRS-13SDD"), or ""."""
+    """Return the tile of an item, as STAC's grid extension writes it ("MGRS-13SDD"), or ""."""
     p = item["properties"]
     code = _text(item, "grid:code")
     square = f"{p.get('mgrs:utm_zone')}{p.get('mgrs:latitude_band')}{p.get('mgrs:grid_square')}"
     for text in (code.removeprefix("MGRS-"), _text(item, "s2:mgrs_tile"), square):
         if match := _TILE.fullmatch(text.upper()):
             return f"MGRS-{int(match[1]):02d}{match[2]}"
-    # Tiles become folder names: only what is surely one is believed.
+    # Tiles become names of folders, so only a code of the expected form is believed.
     if re.fullmatch(r"[A-Z0-9]+-[A-Za-z0-9_-]+", code):
         return code
     match = _PATH_TILE.search(f"_{item.get('id')}_")
@@ -161,7 +184,7 @@ def tile(item: Json) -> str:
 
 
 def baseline(item: Json) -> str:
-    """The processing baseline ("05.10"), or ""."""
+    """Return the processing baseline of an item ("05.10"), or ""."""
     for text in (_text(item, "s2:processing_baseline"), _text(item, "processing:version")):
         if re.fullmatch(r"\d\d\.\d\d", text):
             return text
@@ -170,34 +193,36 @@ def baseline(item: Json) -> str:
 
 
 def version(item: Json) -> str:
-    """When this processing was made, else when its item was last written; "" if nothing tells."""
+    """Return when an item was processed, else when it was last written, as UTC; "" where it tells neither."""
     keys = ("s2:generation_time", "processing:datetime", "updated", "created")
     times = (_instant(item["properties"].get(key)) for key in keys)
     return next((str(time) for time in times if time is not None), "")
 
 
 def nodata_share(item: Json) -> float:
-    """Share of the tile without data, 0-1, as the item says; 0 where it does not."""
+    """Return the share of the tile without data that an item declares, 0-1; 0 where it declares none."""
     properties = item["properties"]
     statistics = properties.get("statistics")
-    told = properties.get("s2:nodata_pixel_percentage")
-    if told is None and isinstance(statistics, Mapping):
-        told = statistics.get("nodata")
-    share = number(told)
-    return 0.0 if share is None or math.isnan(share) else share / 100
+    declared = properties.get("s2:nodata_pixel_percentage")
+    if declared is None and isinstance(statistics, Mapping):
+        declared = statistics.get("nodata")
+    percentage = number(declared)
+    return 0.0 if percentage is None or math.isnan(percentage) else percentage / 100
 
 
 def _product(item: Json) -> re.Match[str] | None:
+    """Find the name of the Sentinel-2 product that an item stands for."""
     texts = (_text(item, "s2:product_uri"), str(item.get("id")))
     return next((m for m in map(_PRODUCT.search, texts) if m), None)
 
 
 def _text(item: Json, *keys: str) -> str:
+    """Return the first of some properties that is there, as text, or ""."""
     return next((str(v) for k in keys if (v := item["properties"].get(k))), "")
 
 
 def number(value: Any) -> float | None:
-    """A number, also where JSON had to write it as text ("nan")."""
+    """Return a value as a number, also where JSON had to write it as text ("nan"); None where it is no number."""
     try:
         return None if value is None or isinstance(value, bool) else float(value)
     except (TypeError, ValueError):

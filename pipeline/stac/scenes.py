@@ -1,7 +1,7 @@
-"""From one STAC item to one scene: the many ways of saying the same thing, made one.
+"""From one STAC item to one scene: providers say the same things in many ways, and a scene says them in one.
 
-Here its assets: which one is which band, what its numbers mean, where they lie. What the item says
-of itself is in `pipeline.stac.items`.
+Here are the assets: which of them holds which band, what its numbers mean, and where they lie. What the item says about
+itself is in `pipeline.stac.items`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from groundbreak.pipeline.access import hrefs
-from groundbreak.pipeline.access.providers import Provider, Unusable
+from groundbreak.pipeline.access.offset_rules import Unusable
+from groundbreak.pipeline.access.providers import Provider
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import Asset, Rejection, Scene
@@ -30,21 +31,26 @@ _DRIVERS = {
     ".tiff": "GTiff",
     ".jp2": "JP2OpenJPEG",
 }
+"""Media type or suffix -> GDAL driver."""
 
 
 def normalise(raw: RawItem, provider: Provider, bands: Sequence[str], source: SourceConfig) -> Scene | Rejection:
-    """The scene that an item is, with the assets of the named bands.
+    """Make a scene of an item, with the assets of some bands.
 
     Parameters
     ----------
     raw : RawItem
-        With id, properties, assets and a footprint.
+        An item with id, properties, assets and a footprint.
     provider : Provider
-        Its own (`pipeline.access.providers.recognise`).
+        The item's provider (`pipeline.access.providers.recognise`).
     bands : sequence of str
-        Canonical names, the mask's band included; an item that lacks one is rejected.
-    source : Source
-        For the hosts that it allows.
+        Canonical names, the mask's band included; an item that lacks one of them is rejected.
+    source : SourceConfig
+        The hosts that assets may be read from.
+
+    Returns
+    -------
+    Scene, or Rejection where the item cannot be used.
     """
     item = raw.item
     try:
@@ -52,7 +58,7 @@ def normalise(raw: RawItem, provider: Provider, bands: Sequence[str], source: So
             id=str(item["id"]),
             collection=str(item.get("collection") or ""),
             provider=provider.name,
-            time=items.when(item),
+            time=items.acquired(item),
             datatake=items.datatake(item),
             tile=items.tile(item),
             baseline=items.baseline(item),
@@ -65,6 +71,7 @@ def normalise(raw: RawItem, provider: Provider, bands: Sequence[str], source: So
 
 
 def _assets(raw: RawItem, provider: Provider, bands: Sequence[str], source: SourceConfig) -> Iterator[Asset]:
+    """Yield an item's asset of each band, or raise Unusable."""
     found: dict[str, Json] = {}
     for band in bands:
         keys = [k for k in provider.bands.get(band, ()) if k in raw.item["assets"]]
@@ -79,47 +86,49 @@ def _assets(raw: RawItem, provider: Provider, bands: Sequence[str], source: Sour
 
 
 def _asset(raw: RawItem, provider: Provider, band: str, asset: Json, source: SourceConfig) -> Asset:
+    """Return the asset of a band, its numbers' meaning worked out, or raise Unusable."""
     href = hrefs.resolve(str(asset.get("href") or ""), raw.base)
     refused = hrefs.check(href, root=raw.root, allow_hosts=source.allow_hosts)
     if refused:
         raise Unusable("href_refused", f"{band}: {href} {refused}")
-    says = _Says(raw.item, asset, band)
+    metadata = _AssetMetadata(raw.item, asset, band)
     if band == provider.mask.band:
         scale, offset = 1.0, 0.0
         nodata: float | None = float(provider.mask.nodata)
     else:
-        declared = says.number("scale"), says.number("offset")
+        declared = metadata.number("scale"), metadata.number("offset")
         scale = next((s for s in (provider.fixed_scale, declared[0], provider.scale) if s is not None), 0.0)
         offset = provider.offset(raw.item["properties"], declared[1], items.baseline(raw.item))
         if not (scale > 0 and math.isfinite(scale) and math.isfinite(offset)):
             detail = f"{band} declares scale {declared[0]} and offset {declared[1]}"
             raise Unusable("scale_unknown", f"{detail}; {provider.name} has no other")
-        fills = (provider.fixed_nodata, says.number("nodata"), provider.nodata)
+        fills = (provider.fixed_nodata, metadata.number("nodata"), provider.nodata)
         nodata = next((n for n in fills if n is not None), None)
-    return Asset(band, href, _driver(asset, href, band), scale, offset, nodata, says.frame())
+    return Asset(band, href, _driver(asset, href, band), scale, offset, nodata, metadata.frame())
 
 
-class _Says:
-    """What an item says of one asset, whichever way its STAC version says it."""
+class _AssetMetadata:
+    """What an item declares about one of its assets, whichever way its STAC version does so."""
 
     def __init__(self, item: Json, asset: Json, band: str) -> None:
         lists = [asset.get(key) or [{}] for key in ("raster:bands", "bands", "eo:bands")]
         count = max(len(parts) for parts in lists)
         if count > 1:
             raise Unusable("several_bands", f"{band}: its asset holds {count} bands in one file")
-        # STAC 1.1: what a band leaves out its asset says, and what that leaves out the item says.
+        # STAC 1.1: what a band leaves out its asset may declare, and what the asset leaves out the item may.
         self.levels: tuple[Json, ...] = (*(p[0] for p in lists), asset, item["properties"])
 
     def get(self, *keys: str) -> Any:
+        """Return the value of the first of some keys that is there, or None."""
         return next((v for level in self.levels for k in keys if (v := level.get(k)) is not None), None)
 
     def number(self, name: str) -> float | None:
-        """scale, offset or nodata; raster:bands writes them bare."""
+        """Return the declared scale, offset or nodata, or None; in raster:bands their names have no prefix."""
         keys = (name,) if name == "nodata" else (f"raster:{name}", name)
         return number(self.get(*keys))
 
     def frame(self) -> Frame | None:
-        """The asset's lattice, if the item says it, north up and square; else its header will."""
+        """Return the frame that the item declares; None where it declares none that is north up with square pixels."""
         code = str(self.get("proj:code") or f"EPSG:{self.get('proj:epsg')}")
         match = re.fullmatch(r"EPSG:(\d+)", code)
         numbers = [number(n) for n in self.get("proj:transform") or ()][:6]
@@ -134,6 +143,7 @@ class _Says:
 
 
 def _driver(asset: Json, href: str, band: str) -> str:
+    """Return the driver that a media type names, or else the suffix of the href."""
     kind = str(asset.get("type") or "").partition(";")[0].strip().lower()
     if kind in _DRIVERS:
         return _DRIVERS[kind]

@@ -38,7 +38,7 @@ REASONS: dict[str, str] = {
     "several_bands": "a band's asset holds several bands in one file",
     "unknown_format": "an asset is neither GeoTIFF nor JPEG 2000",
 }
-"""Why an item is not used: code -> meaning."""
+"""Code of a reason why an item is not used -> what it means."""
 
 _REMEDIES = {
     "href_refused": "Name the hosts that you trust in [source] allow_hosts",
@@ -53,30 +53,33 @@ _REMEDIES = {
     "several_bands": "Give each band an asset of its own",
 }
 
-PASS = np.timedelta64(60, "s")
-"""Items of one platform that only time groups are of one overpass when no gap is longer."""
+SAME_PASS = np.timedelta64(60, "s")
+"""Items of one platform whose overpass only the time tells are of one overpass where no gap is longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScreenedItems:
-    """The outcome."""
+    """What screening makes of a list of items."""
 
     scenes: tuple[Scene, ...]
-    """By time of the overpass; within one, in fusing order: least nodata first."""
+    """The scenes that are used, ordered by overpass; within one, in the order of fusing: least nodata first."""
     rejections: tuple[Rejection, ...]
-    """Items by themselves, in their order, then those that another replaces."""
+    """First the items that are rejected for themselves, in their order, then those that another item replaces."""
     mask: Mask
+    """The mask of every scene."""
     provider: Provider
-    """How every scene is read; of several that are read alike, the first."""
+    """The provider of every scene; where there are several that are read alike, the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A scene, and what ordering it needs besides."""
+    """A scene, and what else it is ordered and chosen by."""
 
     scene: Scene
     strip: str
+    """Sensing start of the strip that it was cut from, or ""."""
     nodata: float
+    """Share of the tile without data, 0-1."""
     provider: Provider
 
 
@@ -93,18 +96,19 @@ def screen_items(
     Parameters
     ----------
     raws : iterable of RawItem
-    area : Polygon or MultiPolygon, lon/lat, split at the antimeridian
-    span : (first, last) datetime64[ms], UTC, both inclusive
+    area : Polygon or MultiPolygon
+        The area of interest, lon/lat, split at the antimeridian.
+    span : tuple of datetime64[ms]
+        First and last instant, UTC, both inclusive.
     bands : sequence of str
-        Canonical reflectance bands; the mask's band is added.
-    source : Source
+        Canonical names of the reflectance bands; the mask's band is added.
+    source : SourceConfig
         Collection, provider and allowed hosts.
 
     Raises
     ------
     BadInput
-        Nothing is left, an item is of no known provider, or providers are mixed that are read
-        differently.
+        Nothing is left, an item is of no known provider, or items come from providers that are read in different ways.
     """
     shapely.prepare(area)
     found: list[_Candidate] = []
@@ -139,7 +143,7 @@ def _consider(
     bands: Sequence[str],
     source: SourceConfig,
 ) -> _Candidate | Rejection:
-    """One item by itself; area and dates come first: what is not wanted need not be known."""
+    """Look at one item by itself; area and dates come first, since an item that is not wanted need not be known."""
     item = raw.item
     try:
         items.demand_item(item)
@@ -148,7 +152,7 @@ def _consider(
             return Rejection(item["id"], "other_collection", f"of {collection!r}")
         if not area.intersects(raw.ground):
             return Rejection(item["id"], "outside_area", f"bbox {item.get('bbox')}")
-        time = items.when(item)
+        time = items.acquired(item)
         if not span[0] <= time <= span[1]:
             return Rejection(item["id"], "outside_dates", str(time))
         provider = recognise(item, source.provider)
@@ -161,14 +165,14 @@ def _consider(
 
 
 def _join_passes(found: Sequence[_Candidate]) -> list[_Candidate]:
-    """Where only time tells overpasses apart, one key for all items of a pass."""
+    """Give all items of an overpass one datatake, where only the time tells overpasses apart."""
     timed = [c for c in found if c.scene.datatake.startswith(items.TIMED)]
     timed.sort(key=lambda c: (c.scene.datatake.rpartition("-")[0], c.scene.time))
     joined = [c for c in found if not c.scene.datatake.startswith(items.TIMED)]
     last: Scene | None = None
     for candidate in timed:
         scene = candidate.scene
-        if last is not None and scene.time - last.time <= PASS:
+        if last is not None and scene.time - last.time <= SAME_PASS:
             platform = scene.datatake.rpartition("-")[0]
             if last.datatake.rpartition("-")[0] == platform:
                 scene = dataclasses.replace(scene, datatake=last.datatake)
@@ -178,7 +182,7 @@ def _join_passes(found: Sequence[_Candidate]) -> list[_Candidate]:
 
 
 def _place(scene: Scene) -> str:
-    """The tile, or where there is none the lattice, or the footprint to about a kilometre."""
+    """Return what tells scenes of one place: the tile, else the lattice, else the footprint to about a kilometre."""
     if scene.tile:
         return scene.tile
     frame = next((a.frame for a in scene.assets.values() if a.frame is not None), None)
@@ -188,10 +192,10 @@ def _place(scene: Scene) -> str:
 
 
 def _newest(group: list[_Candidate], rejections: list[Rejection]) -> list[_Candidate]:
-    """Of one datatake and tile: the newest baseline, and of each strip of it the newest version.
+    """Choose among the scenes of one datatake and tile: the newest baseline, and of each strip the newest version.
 
-    Strips of one baseline are parts of a datatake that was cut on its way down: they are merged
-    later, not chosen from.
+    Strips of one baseline are the parts of a datatake that was cut on its way to the ground: they are merged later, so
+    none of them is dropped here.
     """
     newest = max(c.scene.baseline for c in group)
     strips: dict[str, list[_Candidate]] = defaultdict(list)
@@ -213,7 +217,7 @@ def _newest(group: list[_Candidate], rejections: list[Rejection]) -> list[_Candi
 
 
 def _one_access(kept: Sequence[_Candidate]) -> Provider:
-    """The provider of all scenes, or the first of several that are read in the same way."""
+    """Return the provider of all scenes, or the first of several that are read in the same way."""
     ways: dict[tuple[object, ...], Provider] = {}
     for p in (c.provider for c in kept):
         ways.setdefault((p.mask, p.lattice, p.token_url, p.s3_endpoint), p)
@@ -225,17 +229,14 @@ def _one_access(kept: Sequence[_Candidate]) -> Provider:
 
 
 def _nothing_left(source: SourceConfig, rejections: Sequence[Rejection]) -> BadInput:
+    """Return the error that says why no item is left: the reasons, and what to do about the commonest."""
     counts = Counter(r.reason for r in rejections).most_common()
-    told = ", ".join(f"{n} {reason} ({REASONS[reason]})" for reason, n in counts)
+    reasons = ", ".join(f"{n} {reason} ({REASONS[reason]})" for reason, n in counts)
     first = next(r for r in rejections if r.reason == counts[0][0])
     times = sorted(r.detail for r in rejections if r.reason == "outside_dates")
     dates = f"; the items' dates go from {times[0]} to {times[-1]}" if times else ""
-    rule = f"leaves none of {len(rejections)} items: {told}{dates}"
+    rule = f"leaves none of {len(rejections)} items: {reasons}{dates}"
     remedy = _REMEDIES.get(first.reason, "Check the items")
     example = f"For instance {first.item}: {first.detail}"
-    return BadInput(f"[source] {_name(source)}", rule, f"{remedy}. {example}")
-
-
-def _name(source: SourceConfig) -> str:
-    text = f"items = {source.items!r}" if source.items else f"catalog = {source.catalog!r}"
-    return redact(text)
+    key = f"items = {source.items!r}" if source.items else f"catalog = {source.catalog!r}"
+    return BadInput(f"[source] {redact(key)}", rule, f"{remedy}. {example}")

@@ -1,1 +1,1 @@
-"""The Zarr stores: how they are laid out, and what lies in them."""
+"""The Zarr stores: how they are laid out, and what they hold."""

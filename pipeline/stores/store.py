@@ -1,4 +1,4 @@
-"""What lies in the Zarr stores: slabs of cubes, and layers. How stores are laid out is in `pipeline.stores.layout`."""
+"""The contents of the Zarr stores: slabs of cubes, and layers. `pipeline.stores.layout` makes the stores."""
 
 from __future__ import annotations
 
@@ -14,26 +14,52 @@ from groundbreak.pipeline.core.types import Grid, Mask, Region, Slab
 from groundbreak.pipeline.stores import shards
 from groundbreak.pipeline.stores.layout import band_path
 from groundbreak.pipeline.stores.shards import Encoder, Shard, shard_of
-from groundbreak.pipeline.stores.tiles import Tiles
+from groundbreak.pipeline.stores.tiles import LayerPixels, Pixels, Tiles
 
 
 def slices(grid: Grid, part: Frame) -> tuple[slice, slice]:
-    """(rows, columns) of a part of a grid's frame, a region or its window, in the grid's finest pixels."""
+    """Return where a part of a grid lies in the grid's frame.
+
+    Parameters
+    ----------
+    grid : Grid
+    part : Frame
+        The frame of a region, or a region's window, in the finest pixels.
+
+    Returns
+    -------
+    (rows, columns), slices of the grid's finest pixels.
+    """
     size = grid.frame.resolution
     top, left = round((grid.frame.y0 - part.y0) / size), round((part.x0 - grid.frame.x0) / size)
     return slice(top, top + part.height), slice(left, left + part.width)
 
 
 def slab_key(grid: Grid, region: Region, slab: Slab, band: str) -> str:
-    """Where a cube keeps a band's slab of a region: one object."""
+    """Return the key of the object in which a cube keeps one band of a slab of a region."""
     return shards.shard_key(band_path(grid, band), (slab.index, region.row, region.col))
 
 
 def encode_slab(
     grid: Grid, mask: Mask, region: Region, slab: Slab, band: str, parts: Iterable[Tiles], encoder: Encoder
 ) -> tuple[str, memoryview | None]:
-    """(key, object) of one band of a region's window, in parts as `Encoder.encode` takes them; nothing else is
-    touched or read back.
+    """Encode one band of a slab of a region as the object that the cube keeps.
+
+    Parameters
+    ----------
+    grid : Grid
+    mask : Mask
+    region : Region
+    slab : Slab
+    band : str
+    parts : iterable of Tiles
+        The pixels of the region's window, one time chunk deep each.
+    encoder : Encoder
+
+    Returns
+    -------
+    key : str
+    data : memoryview, valid until the encoder encodes again, or None where there is nothing but fill, and so no object
     """
     resolution = grid.bands[band]
     whole, part = region.frame.at(resolution), region.window.at(resolution)
@@ -41,8 +67,27 @@ def encode_slab(
     return slab_key(grid, region, slab, band), encoder.encode(shard_of(grid, mask, slab.depth, band), parts, corner)
 
 
-def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> np.ndarray:
-    """(time, y, x) of one band, as stored, in that band's own pixels."""
+def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> Pixels:
+    """Read a window of a band from a cube.
+
+    Parameters
+    ----------
+    store : zarr Store
+        The cube.
+    grid : Grid
+    band : str
+    rows, cols : slice
+        The window, in the band's own pixels.
+
+    Returns
+    -------
+    (time, y, x) int16 reflectance x 10000, or the mask's uint8, as stored.
+
+    Raises
+    ------
+    ValueError
+        An object of the cube is damaged.
+    """
     path = band_path(grid, band)
     array = zarr.open_array(store, path=path, mode="r")
     shard = Shard(array.shards or (), array.chunks, array.dtype.name, int(array.fill_value))
@@ -50,7 +95,17 @@ def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> 
 
 
 def write_layers(store: Store, grid: Grid, region: Region, layers: Layers) -> None:
-    """Write a region's layers, (height, width) of its window each; the rest of it is outside."""
+    """Write the layers of a region; the part of the region beside its window becomes outside.
+
+    Parameters
+    ----------
+    store : zarr Store
+        The grid's layers.
+    grid : Grid
+    region : Region
+    layers : Layers
+        (height, width) of the region's window each.
+    """
     root = zarr.open_group(store, mode="r+")
     (whole_rows, whole_cols), (rows, cols) = slices(grid, region.frame), slices(grid, region.window)
     inside = (
@@ -65,7 +120,21 @@ def write_layers(store: Store, grid: Grid, region: Region, layers: Layers) -> No
         array[whole_rows, whole_cols] = whole
 
 
-def read_layers(store: Store, rows: slice, cols: slice, names: Sequence[str] = tuple(LAYERS)) -> dict[str, np.ndarray]:
-    """Chosen layers of a window, (y, x) each, as stored."""
+def read_layers(store: Store, rows: slice, cols: slice, names: Sequence[str] = tuple(LAYERS)) -> dict[str, LayerPixels]:
+    """Read layers of a window.
+
+    Parameters
+    ----------
+    store : zarr Store
+        The layers of a grid or a zone.
+    rows, cols : slice
+        The window, pixels.
+    names : sequence of str
+        The layers that are read; all of them, if left out.
+
+    Returns
+    -------
+    dict: name of a layer -> (y, x) in the layer's type, as stored.
+    """
     root = zarr.open_group(store, mode="r")
     return {name: np.asarray(root[name][rows, cols]) for name in names}  # type: ignore[index]

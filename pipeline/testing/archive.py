@@ -88,7 +88,7 @@ def write_archive(
     Returns
     -------
     Truth
-        The same as `Truth.load(folder)`.
+        What `Truth.load(folder)` returns.
     """
     folder, layout = Path(folder), LAYOUTS[scale]
     recipe = _Recipe(seed, scale, start or layout.start.isoformat(), end or layout.end.isoformat())

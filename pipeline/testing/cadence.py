@@ -49,18 +49,18 @@ class Overpass:
 
     @property
     def key(self) -> int:
-        """Number that names this overpass's random streams; the same in every record."""
+        """Number that names this overpass's random streams; it is the same in every record."""
         return self.time.toordinal() * 2 + self.side
 
     def seen(self, layout: Layout) -> NDArray[np.bool_]:
-        """(row, col) bool at 20 m: pixels inside the swath."""
+        """Tell which pixels, (row, col) bool at 20 m, lie inside the swath."""
         rows, cols = np.mgrid[: layout.height // 2, : layout.width // 2]
         first, slope = self.edge
         return np.asarray(2 * cols + 1 >= first + slope * (2 * rows + 1)) | (not self.side)
 
 
 def overpasses(layout: Layout, seed: int, start: date, end: date) -> list[Overpass]:
-    """All passes of a record, in order of time.
+    """List all passes of a record, in the order of time.
 
     Parameters
     ----------

@@ -83,7 +83,21 @@ def wander(rng: Rng, days: Floats, n: int, memory: float) -> Floats:
 
 
 def bump(time: Floats, rise: Floats, fall: Floats, up: Floats | float, down: Floats | float) -> Floats:
-    """Rise and fall between 0 and 1; ``time`` (time,) days, the others (pixel,) days -> (time, pixel) float32."""
+    """Compute curves that rise and fall between 0 and 1.
+
+    Parameters
+    ----------
+    time : (time,) float32
+        Days.
+    rise, fall : (pixel,) float32
+        Days of the middle of each rise and fall.
+    up, down : (pixel,) float32 or float
+        How many days a rise and a fall take: the scale of a logistic curve.
+
+    Returns
+    -------
+    (time, pixel) float32
+    """
     t = time[:, None]
     grown = 1 + np.tanh((t - rise) / (2 * np.asarray(up, np.float32)))
     cut = 1 - np.tanh((t - fall) / (2 * np.asarray(down, np.float32)))
@@ -91,12 +105,12 @@ def bump(time: Floats, rise: Floats, fall: Floats, up: Floats | float, down: Flo
 
 
 def midwinter(days: Floats) -> Floats:
-    """(time,) days since 1970 -> (time, 1) float32, 1 in mid January to -1 in mid July."""
+    """Return 1 in mid January to -1 in mid July, (time, 1) float32, for (time,) days since 1970-01-01."""
     return np.asarray(np.cos(2 * np.pi * (days - 15) / YEAR), np.float32)[:, None]
 
 
 def darkening(wet: Floats) -> Floats:
-    """(time, pixel) wetness -> (band, time, pixel) factor on the reflectance of bare ground."""
+    """Return by which factor (band, time, pixel) wetness (time, pixel) darkens the reflectance of bare ground."""
     return np.asarray(np.exp(-_THIRST[:, :, None] * wet), np.float32)
 
 
@@ -124,7 +138,7 @@ def undisturbed(cover: str, rng: Rng, days: Floats, n: int) -> Surface:
 
 
 def _tint(rng: Rng, n: int, common: float, own: float) -> Floats:
-    """(band, pixel) factors around 1: brightness of a place and its colour."""
+    """Draw factors (band, pixel) around 1: the brightness of a place, and its colour."""
     return np.asarray(np.exp(rng.normal(0, common, (1, n)) + rng.normal(0, own, (6, n))), np.float32)
 
 
@@ -137,7 +151,7 @@ def _normal(rng: Rng, mean: float, spread: float, n: int) -> Floats:
 
 
 def _years(days: Floats) -> list[tuple[slice, Floats]]:
-    """The time steps each year's growth may touch, and their days since that year's 1 January."""
+    """Return the time steps that each year's growth may touch, and their days since 1 January of that year."""
     out = []
     for year in range(int(days[0] // YEAR), int(days[-1] // YEAR) + 2):
         day = days - np.float32(year * YEAR)
@@ -149,7 +163,7 @@ def _years(days: Floats) -> list[tuple[slice, Floats]]:
 
 
 def _drought(rng: Rng, n: int) -> Floats:
-    """(pixel,) factor on a year's growth: one year in eight is dry."""
+    """Draw the factor (pixel,) on a year's growth: one year in eight is dry."""
     dry = rng.random(n) < 0.125
     return np.asarray(np.where(dry, _uniform(rng, *DROUGHT, n), 1), np.float32)
 
@@ -161,7 +175,7 @@ def _mix(green: Floats, leaf: Floats, below: Floats) -> Floats:
 
 
 def _season(rng: Rng, days: Floats, n: int, rise: float, fall: float, shift: float, vary: float, slow: float) -> Floats:
-    """(time, pixel) growth 0-1: one season a year, whose dates shift and whose height varies from year to year."""
+    """Draw growth 0-1, (time, pixel): one season a year, whose dates and height vary from year to year."""
     green = np.zeros((days.size, n), np.float32)
     first, last = _normal(rng, rise, 9, n), _normal(rng, fall, 9, n)
     for span, day in _years(days):

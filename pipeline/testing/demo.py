@@ -65,7 +65,7 @@ def run_demo(folder: Path, seed: int, log: str = "auto") -> int:
 
 
 def over_http(config: Config, url: str) -> Config:
-    """The same configuration, with the archive reached as a user reaches one: over HTTP."""
+    """Return a configuration that reaches its archive over HTTP, as users do; ``url`` is the address of the archive."""
     source = dataclasses.replace(config.source, items=f"{url}/items.json", allow_hosts=("127.0.0.1",))
     return dataclasses.replace(config, source=source)
 

@@ -10,7 +10,7 @@ Floats = NDArray[np.float32]
 
 
 def stream(seed: int, *key: int) -> np.random.Generator:
-    """Independent generator for one named part of the world.
+    """Make an independent random generator for one named part of the world.
 
     Parts draw from their own streams, so that neither the number of workers nor the order of the
     dates changes a pixel.
@@ -19,7 +19,7 @@ def stream(seed: int, *key: int) -> np.random.Generator:
 
 
 def smooth(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> Floats:
-    """Gaussian random field, mean 0 and variance 1 at every pixel.
+    """Draw a Gaussian random field with mean 0 and variance 1 at every pixel.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def _kernel(rng: np.random.Generator, n: int, cell: float) -> Floats:
 
 
 def wander(rng: np.random.Generator, days: int, series: int, memory: float) -> NDArray[np.float64]:
-    """Daily series of mean 0 and variance 1 whose correlation falls to 1/e in `memory` days.
+    """Draw daily series of mean 0 and variance 1 whose correlation falls to 1/e in `memory` days.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def wander(rng: np.random.Generator, days: int, series: int, memory: float) -> N
 
 
 def halve(values: Floats) -> Floats:
-    """Mean of 2 x 2 pixels over the last two axes: 10 m to 20 m."""
+    """Average 2 x 2 pixels over the last two axes: 10 m to 20 m."""
     a = values[..., ::2, :] + values[..., 1::2, :]
     return np.asarray((a[..., ::2] + a[..., 1::2]) * np.float32(0.25))
 
@@ -81,7 +81,7 @@ def double[T: np.generic](values: NDArray[T]) -> NDArray[T]:
 
 
 def blur(values: Floats, shift_row: float, shift_col: float) -> Floats:
-    """Point spread of the sensor over (band, row, col), with a sub-pixel misregistration.
+    """Blur (band, row, col) by the point spread of the sensor, and shift it by less than a pixel.
 
     Three taps an axis, reflecting at the border; a shift of s pixels moves s / 2 of the weight from
     one side to the other, which is linear interpolation for small s.

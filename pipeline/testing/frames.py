@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from pyproj import Transformer
 
 EPSG = 32638
@@ -42,20 +43,21 @@ class Frame:
     """Northing of the upper left corner, metres."""
 
     def __post_init__(self) -> None:
+        """Raise ValueError where the frame cuts a 20 m pixel in two."""
         if any(n % 2 for n in (self.col, self.row, self.width, self.height)):
             raise ValueError(f"frame {self.code} does not nest 20 m pixels")
 
     def transform(self, resolution: int) -> Affine:
-        """Pixel-to-UTM affine at `resolution` metres."""
+        """Return the affine transform from pixels of `resolution` metres to UTM."""
         return Affine(resolution, 0, self.left, 0, -resolution, self.top)
 
     def shape(self, resolution: int) -> tuple[int, int]:
-        """(rows, columns) at `resolution` metres."""
+        """Return (rows, columns) in pixels of `resolution` metres."""
         step = resolution // PIXEL_M
         return self.height // step, self.width // step
 
     def window(self, resolution: int) -> tuple[slice, slice]:
-        """Slices that cut this frame out of a scene array at `resolution` metres."""
+        """Return the slices that cut this frame out of an array of the scene in pixels of `resolution` metres."""
         step = resolution // PIXEL_M
         rows, cols = self.shape(resolution)
         row, col = self.row // step, self.col // step
@@ -96,16 +98,16 @@ class Layout:
         return self.height // 2, self.width // 2
 
     def utm(self, col: float, row: float) -> tuple[float, float]:
-        """Easting and northing of a scene pixel coordinate (corner-based)."""
+        """Return easting and northing of a pixel coordinate of the scene, counted from the corner."""
         return self.left + PIXEL_M * col, self.top - PIXEL_M * row
 
     def lonlat(self, col: float, row: float) -> tuple[float, float]:
-        """Longitude and latitude of a scene pixel coordinate (corner-based)."""
+        """Return longitude and latitude of a pixel coordinate of the scene, counted from the corner."""
         x, y = to_lonlat().transform(*self.utm(col, row))
         return float(x), float(y)
 
-    def aoi_mask(self, margin: int = 0) -> np.ndarray:
-        """(row, col) bool: pixel centres inside the area of interest, `margin` pixels within."""
+    def aoi_mask(self, margin: int = 0) -> NDArray[np.bool_]:
+        """Tell which pixels, (row, col) bool, have their centres `margin` pixels within the area of interest."""
         rows, cols = np.mgrid[: self.height, : self.width] + 0.5
         lon, lat = to_lonlat().transform(*self.utm(cols, rows))
         west, south, east, north = self.bbox
@@ -116,12 +118,12 @@ class Layout:
 
 
 def to_lonlat() -> Transformer:
-    """Transformer from the scene's UTM zone to lon/lat."""
+    """Make the transformer from the scene's UTM zone to lon/lat."""
     return Transformer.from_crs(EPSG, 4326, always_xy=True)
 
 
 def to_utm() -> Transformer:
-    """Transformer from lon/lat to the scene's UTM zone."""
+    """Make the transformer from lon/lat to the scene's UTM zone."""
     return Transformer.from_crs(4326, EPSG, always_xy=True)
 
 

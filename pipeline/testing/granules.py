@@ -78,7 +78,7 @@ class Granule:
         return -0.1 if self.shifted or self.boa_offset_applied else 0.0
 
     def mask(self) -> NDArray[np.bool_]:
-        """(row, col) bool at 20 m within the frame: pixels of this part."""
+        """Tell which pixels of the frame, (row, col) bool at 20 m, belong to this part."""
         rows, cols = np.mgrid[: self.frame.height // 2, : self.frame.width // 2]
         if self.part == "whole":
             return np.ones(rows.shape, dtype=bool)
@@ -113,7 +113,7 @@ def _clear(weather: Weather, overpass: Overpass) -> bool:
 
 
 def granules(layout: Layout, overpass: Overpass, traps: Traps) -> list[Granule]:
-    """Items that one overpass becomes: none for a tile that its swath misses."""
+    """List the items that one overpass becomes: none for a tile that its swath misses."""
     found = []
     for frame in layout.frames:
         corner = box(frame.col, frame.row, frame.col + frame.width, frame.row + frame.height)
@@ -146,7 +146,7 @@ def granules(layout: Layout, overpass: Overpass, traps: Traps) -> list[Granule]:
 
 
 def digital_numbers(scene: Scene, view: View, granule: Granule) -> dict[str, NDArray[np.uint16] | NDArray[np.uint8]]:
-    """Pixels of one item, band by band, 0 where it has no data.
+    """Compute the pixels of one item, band by band, 0 where it has no data.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def digital_numbers(scene: Scene, view: View, granule: Granule) -> dict[str, NDA
 def _older(
     scene: Scene, granule: Granule, visible: Floats, swir: Floats, scl: NDArray[np.uint8]
 ) -> tuple[Floats, Floats, NDArray[np.uint8]]:
-    """The same acquisition in its first processing: misplaced, noisy, clouds half found."""
+    """Turn an acquisition into its first processing: misplaced, noisy, with half of its clouds missed."""
     rng = stream(scene.seed, 10, granule.overpass.key, granule.frame.col)
     worse = [
         np.roll(a, (2 // step, -2 // step), axis=(-2, -1))
@@ -183,7 +183,7 @@ def _older(
 
 
 def _quantise(reflectance: Floats, valid: NDArray[np.bool_], shifted: bool) -> NDArray[np.uint16]:
-    """DN = reflectance x 10000, + 1000 from baseline 04.00; never 0 where there is data."""
+    """Return reflectance x 10000 as digital numbers, + 1000 from baseline 04.00; never 0 where there is data."""
     number = np.rint(reflectance * np.float32(SCALE / _DN_STEP)).astype(np.int32) * _DN_STEP
     bright = number > _BRIGHT_DN
     number[bright] &= -_BRIGHT_STEP

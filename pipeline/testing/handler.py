@@ -32,7 +32,7 @@ class Answer:
     """Bytes of the whole body."""
 
     def resolve(self, range_header: str | None) -> int:
-        """Apply a Range header (RFC 9110, one range); returns the status to send.
+        """Apply a Range header (RFC 9110, one range), and return the status to send.
 
         A malformed header, or one with several ranges, is ignored, as the RFC allows.
         """
@@ -61,7 +61,7 @@ class Closing(Protocol):
     """Event that ends waits."""
 
     def wait(self, timeout: float) -> bool:
-        """True once the server stops."""
+        """Wait for the server to stop, up to ``timeout`` seconds; return whether it did."""
         ...
 
 

@@ -37,11 +37,11 @@ BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
 _BARE = 5
 """The material after those of BUILT: the pixel's own soil."""
 
-EDGE_SHARE, EDGE = 0.5, (0.12, 0.75)
+EDGE_SHARE, EDGE_EXTENT = 0.5, (0.12, 0.75)
 """Share of the changed pixels that the works cover only in part, and how much of such a pixel they cover."""
 ROUGH = (0.03, 0.15)
 """Least and greatest roughness of a stage (log-uniform): share of other material, twice the spread of brightness."""
-PLATEAU, STEP = 0.6, (0.15, 0.8)
+PLATEAU, STAGE_STEP = 0.6, (0.15, 0.8)
 """Share of stages in which next to nothing changes; how far the others go from one material to the next."""
 STRIPPED = (0.12, 0.35)
 """How much lighter or darker the first stage is than the ground it was, log scale."""
@@ -75,7 +75,7 @@ class Ground:
     clean: Floats
 
     def indices(self, names: Sequence[str]) -> Floats:
-        """(index, time, pixel) float32 of the indices ``names``, as the kernels compute them."""
+        """Compute the indices ``names``, (index, time, pixel) float32, as the kernels do."""
         bands = dict(zip(BANDS, self.bands, strict=True))
         return np.stack([compute_index(name, bands) for name in names])
 
@@ -175,7 +175,7 @@ def _schedule(rng: Rng, n: int, first: float, stop: float, ongoing: float, short
 
 
 def _construct(rng: Rng, days: Floats, before: Surface, works: _Works) -> Floats:
-    """(band, time, pixel) reflectance: ``before`` the works, of their stages, and of what they leave behind."""
+    """Put works into the reflectance ``before`` them, (band, time, pixel): their stages, and what they leave behind."""
     t = days.astype(np.float64)[:, None]
     n = works.onset.size
     # The pixel is cleared in one to four pieces within 90 days.
@@ -185,7 +185,7 @@ def _construct(rng: Rng, days: Floats, before: Surface, works: _Works) -> Floats
     pieces = np.where(gradual, 30, pieces)
     spell = np.where(gradual, rng.uniform(0.2, 0.67, n) * np.minimum(works.visible - works.onset, 900), spell)
     cleared = np.clip(np.floor((t - works.onset) / spell * pieces) + 1, 0, pieces) / pieces
-    extent = np.where(rng.random(n) < EDGE_SHARE, rng.uniform(*EDGE, n), 1)
+    extent = np.where(rng.random(n) < EDGE_SHARE, rng.uniform(*EDGE_EXTENT, n), 1)
     finish = np.minimum(rng.uniform(0, 30, n), 0.3 * (works.visible - works.onset))
     finish = np.where(np.isfinite(works.halt), np.maximum(finish, 1), 1)
     done = np.clip((t - works.visible + finish) / finish, 0, 1).astype(np.float32)
@@ -196,7 +196,7 @@ def _construct(rng: Rng, days: Floats, before: Surface, works: _Works) -> Floats
 
 
 def _stages(rng: Rng, days: Floats, before: Surface, works: _Works) -> Floats:
-    """(band, time, pixel) reflectance of building sites, from stage to stage."""
+    """Draw the reflectance of building sites, (band, time, pixel), from stage to stage."""
     n = works.onset.size
     t = days.astype(np.float64)[:, None]
     brief = np.minimum(1, (works.visible - works.onset) / 200)
@@ -221,7 +221,7 @@ def _stages(rng: Rng, days: Floats, before: Surface, works: _Works) -> Floats:
         if k:
             # On a plateau next to nothing changes for months.
             plateau = rng.random(n) < PLATEAU
-            step = np.where(plateau, rng.uniform(0, 0.1, n), rng.uniform(*STEP, n))
+            step = np.where(plateau, rng.uniform(0, 0.1, n), rng.uniform(*STAGE_STEP, n))
             look = spectra[k - 1] + step * (look - spectra[k - 1])
             rough[k] = np.where(plateau, 0.6 * rough[k], rough[k])
         spectra[k] = look
@@ -243,7 +243,7 @@ def _stages(rng: Rng, days: Floats, before: Surface, works: _Works) -> Floats:
 
 
 def _finished(rng: Rng, days: Floats, before: Surface, works: _Works) -> Floats:
-    """(band, time, pixel) reflectance of finished ground: built, in part with a lawn that takes a year or two."""
+    """Draw the look of finished ground, (band, time, pixel): built, in part with a lawn that takes a year or two."""
     n = works.onset.size
     built = (BUILT @ rng.dirichlet(np.full(BUILT.shape[1], 0.5), n).T) * np.exp(rng.normal(0, 0.08, n))
     lawn = np.where(rng.random(n) < LAWN, rng.uniform(0.1, 0.7, n), 0)

@@ -36,7 +36,7 @@ _BANDS: dict[str, tuple[str, float, float, int]] = {
 
 
 def make_item(layout: Layout, granule: Granule, folder: str, scl: NDArray[np.uint8]) -> dict[str, Any]:
-    """One STAC 1.0.0 item.
+    """Make one STAC 1.0.0 item.
 
     Parameters
     ----------

@@ -72,11 +72,11 @@ class Landscape:
     """(day,) share of the bed's depth under water."""
 
     def cover(self, day: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Green and dry cover (0-1) per parcel on a day of the record."""
+        """Return the green and the dry cover (0-1) of each parcel on a day of the record."""
         return self.cycles.cover(day, self.green.shape[1])
 
     def render(self, day: int, moisture: float) -> tuple[Floats, Floats]:
-        """Noise-free surface on one day.
+        """Render the surface on one day, without noise.
 
         Parameters
         ----------

@@ -18,14 +18,14 @@ _HAZE = (1.0, 0.85, 0.7, 0.4, 0.15, 0.08)
 
 
 def acquisitions(rng: Rng, first: float, stop: float) -> Floats:
-    """(time,) float32 days since 1970-01-01."""
+    """Draw the days of acquisitions, (time,) float32, days since 1970-01-01."""
     steps = rng.choice(STEPS, int((stop - first) / min(STEPS)) + 1)
     days = first + np.concatenate([[0], np.cumsum(steps)])
     return np.asarray(days[days < stop], np.float32)
 
 
 def snowfall(rng: Rng, days: Floats, n: int) -> NDArray[np.bool_]:
-    """(time, pixel) where snow lies: in the winters of four pixels in ten."""
+    """Draw where snow lies, (time, pixel): in the winters of four pixels in ten."""
     day = np.asarray((days + 180) % 365.25, np.float32)
     falls, melts = (rng.normal(mean, 11, n).astype(np.float32) for mean in (160, 235))
     winter = bump(day, falls, melts, 4.0, 4.0)
@@ -34,7 +34,7 @@ def snowfall(rng: Rng, days: Floats, n: int) -> NDArray[np.bool_]:
 
 
 def clouds(rng: Rng, days: Floats, missing: float, white: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(time, pixel) where cloud masks: in spells, more in winter; with snow, ``missing`` of all on average."""
+    """Draw where clouds mask pixels, (time, pixel): in spells, more in winter; with snow, ``missing`` of all."""
     lying = white.mean(axis=0)
     swing = 0.36 * min(missing, 1 - missing) * midwinter(days)
     share = np.clip(np.maximum(missing - lying, 0) / (1 - lying) + swing, 0, 1)
@@ -45,7 +45,7 @@ def clouds(rng: Rng, days: Floats, missing: float, white: NDArray[np.bool_]) -> 
 
 
 def observe(rng: Rng, truth: Floats, white: NDArray[np.bool_], outliers: float) -> Floats:
-    """(band, time, pixel) reflectance as a sensor has it, with clouds, shadows and snow (``white``) nobody masked."""
+    """Turn reflectance into what a sensor sees: with clouds, shadows and snow (``white``) that no mask knows."""
     shape = truth.shape[1:]
     seen = truth.copy()
     seen[:, white] += rng.uniform(0.2, 0.9, int(white.sum())).astype(np.float32) * (_SNOW - seen[:, white])

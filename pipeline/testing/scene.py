@@ -45,7 +45,7 @@ class View:
 
     @property
     def seen(self) -> NDArray[np.bool_]:
-        """(row, col) at 20 m: inside the swath."""
+        """Tell which pixels, (row, col) bool at 20 m, lie inside the swath."""
         return np.asarray(self.scl > 0)
 
 
@@ -81,7 +81,7 @@ class Scene:
         self._shapes = np.stack([smooth(rng, layout.shape, layout.width / 4) for _ in range(6)])
 
     def pixel_truth(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """True onset and halt of every pixel.
+        """Return the true onset and halt of every pixel.
 
         Returns
         -------
@@ -99,7 +99,7 @@ class Scene:
         return onset, halt
 
     def ground(self, day: int) -> tuple[Floats, Floats]:
-        """Surface on one day without sky or noise.
+        """Render the surface on one day, without sky or noise.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class Scene:
         return out, green
 
     def observe(self, overpass: Overpass) -> View:
-        """What one overpass sees."""
+        """Render what one overpass sees."""
         rng = stream(self.seed, 8, overpass.key)
         ground, green = self.ground(overpass.day)
         if overpass.side:

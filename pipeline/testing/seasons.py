@@ -34,7 +34,7 @@ class Cycles:
     """(parcel,) green cover that is always there."""
 
     def cover(self, day: int, parcels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Green and dry cover per parcel, 0-1, on one day."""
+        """Return the green and the dry cover of each parcel, 0-1, on one day."""
         up = _logistic((day - self.rise) / self.rise_width)
         down = _logistic((day - self.fall) / self.fall_width)
         gone = _logistic((day - self.bare) / self.bare_width)
@@ -91,7 +91,7 @@ def grow(kinds: list[str], start: date, days: int, rng: np.random.Generator) -> 
 
 
 def _year(kind: str, rotation: str, rain: float, rng: np.random.Generator) -> list[tuple[float, ...]]:
-    """One parcel's cycles of one year, fields as in `_FIELDS`, days of the year."""
+    """Draw the cycles of one parcel in one year: the fields that `_FIELDS` names, in days of the year."""
     if kind == "crops":
         return _crop_year(rotation, rain, rng)
     own = rng.normal(0, 4)

@@ -86,6 +86,7 @@ class ArchiveServer:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
+        """Start to serve, on a free port of loopback."""
         outer = self
 
         class Bound(Handler):
@@ -106,6 +107,7 @@ class ArchiveServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Stop the server, and wait for its thread."""
         self._closing.set()
         if self._server is not None and self._thread is not None:
             self._server.shutdown()
@@ -115,7 +117,7 @@ class ArchiveServer:
 
     @property
     def url(self) -> str:
-        """Base URL, without a slash at its end."""
+        """The server's URL, without a slash at its end."""
         if self._server is None:
             raise RuntimeError("the server runs inside its with block only")
         return f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -127,7 +129,7 @@ class ArchiveServer:
 
     @property
     def requests(self) -> list[Request]:
-        """Copy of the request log, oldest first."""
+        """Return a copy of the request log, the oldest request first."""
         with self._lock:
             return list(self._log)
 

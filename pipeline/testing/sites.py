@@ -148,7 +148,7 @@ def _place(
 def _rectangle(
     plan: _Plan, col: float, row: float, angle: float, shape: tuple[int, int]
 ) -> tuple[NDArray[np.bool_] | None, tuple[tuple[float, float], ...]]:
-    """Pixels and corners of a rotated rectangle, exactly length x breadth pixels in number."""
+    """Return the pixels of a rotated rectangle, length x breadth in number, and its corners."""
     half = np.array([plan.length, plan.breadth]) / 2
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     signs = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
@@ -172,7 +172,7 @@ def _along(
     rows: NDArray[np.int64],
     cols: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coordinates of pixels along and across the site, pixels from its first corner."""
+    """Return coordinates of pixels along and across the site, in pixels from its first corner."""
     first, second = np.array(corners[0]), np.array(corners[1])
     axis = (second - first) / plan.length
     offset = np.stack([cols, rows], -1) + 0.5 - first

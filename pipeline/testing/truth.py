@@ -219,7 +219,7 @@ def _compound(row: ScoreRow) -> list[str]:
 
 
 def render(rows: list[ScoreRow]) -> str:
-    """Rows as a plain text table."""
+    """Write rows as a plain text table."""
     head = ("site", "kind", "found", "onset", "true", "days", "halt", "true", "days", "area", "status")
     lines = [head] + [
         (

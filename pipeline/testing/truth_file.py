@@ -62,7 +62,7 @@ class Truth:
 
     @classmethod
     def of(cls, scene: Scene) -> Truth:
-        """Truth of a scene."""
+        """Return the truth of a scene."""
         sites = tuple(
             TrueSite(s.kind, s.kind, _outline(scene.layout, s.corners), s.onset, s.halt, s.area_m2) for s in scene.sites
         )
@@ -135,7 +135,7 @@ def _outline(layout: Layout, corners: tuple[tuple[float, float], ...]) -> Polygo
 
 
 def _negatives(scene: Scene) -> tuple[NegativeZone, ...]:
-    """Land covers as polygons in the area of interest, sites and their surroundings left out."""
+    """Return land covers as polygons in the area of interest, without sites and their surroundings."""
     layout, zone = scene.layout, scene.landscape.zone
     built = np.zeros(layout.shape, dtype=bool)
     for site in scene.sites:

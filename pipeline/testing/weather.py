@@ -39,7 +39,7 @@ class Sky:
     """SCL classes that the sky decides (3, 8, 9, 10, 11); 0 leaves the ground's class."""
 
     def veil(self, ground: Floats, at_10m: bool) -> Floats:
-        """Reflectance seen through this sky; (band, row, col), bands in the order of BANDS.
+        """Return the reflectance that is seen through this sky, (band, row, col), with bands in the order of BANDS.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class Weather:
 def _ground_water(
     wet: NDArray[np.bool_], warmth: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(day,) soil moisture and snow depth, both 0-1, from rain days and temperature in C."""
+    """Compute soil moisture and snow depth, (day,) each, 0-1, from rain days and temperature in C."""
     moisture, snow = np.zeros(len(wet)), np.zeros(len(wet))
     m = s = 0.0
     for day, (rain, t) in enumerate(zip(wet, warmth, strict=True)):

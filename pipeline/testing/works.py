@@ -40,7 +40,7 @@ class History:
         return self.days[:, 0]
 
     def surface(self, day: int, season: float) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-        """Which pixels have changed, and what they look like on one day.
+        """Return which pixels have changed, and what they look like on one day.
 
         Parameters
         ----------
@@ -68,7 +68,7 @@ def work(
     halt: int,
     days: int,
 ) -> History:
-    """History of a building site: cleared piece by piece, restless to the end, then quiet.
+    """Draw the history of a building site: cleared piece by piece, restless to the end, then quiet.
 
     Parameters
     ----------
@@ -126,9 +126,23 @@ def pave(
     halt: int,
     days: int,
 ) -> History:
-    """History of a road built at once: a crew crosses it, lays gravel, then asphalt.
+    """Draw the history of a road that is built at once: a crew crosses it, lays gravel, then asphalt.
 
-    Parameters and return value as in `work`; `days` bounds the settled day alone.
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    u, v
+        (pixel,) coordinates along and across the road, pixels.
+    onset, halt
+        First and last day of activity, from the start of the record; halt may lie after it.
+    days
+        Length of the record: pixels that are finished after it are not settled.
+
+    Returns
+    -------
+    History
+        Each pixel has two events: gravel, and four days later asphalt.
     """
     span = halt - onset
     front = np.floor(u / max(float(u.max()), 1.0) * (span - 4))
@@ -150,25 +164,25 @@ def _spec(name: str) -> NDArray[np.float64]:
 
 
 def _patches(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(pixel,) number of the patch of about 2 x 2 pixels that is disturbed together."""
+    """Return the number (pixel,) of the patch of about 2 x 2 pixels that is disturbed together."""
     return (np.floor(u / 2) * 1000 + np.floor(v / 2)).astype(np.int64)
 
 
 def _blocks(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(pixel,) number of the equal block that will stand there, in building order; -1 for lanes."""
+    """Return the number (pixel,) of the block that will stand there, in the order of building; -1 for lanes."""
     row, column = np.floor(v / 3), np.floor(u / 7)
     stands = (np.mod(v, 3) < 2) & (np.mod(u, 7) < 5.5)
     return np.where(stands, row * (column.max() + 1) + column, -1).astype(np.int64)
 
 
 def _raise_days(block: NDArray[np.int64], first: int, last: int) -> NDArray[np.float64]:
-    """(pixel,) day when its block stands; blocks follow each other to the very end."""
+    """Return the day (pixel,) when each pixel's block stands; blocks follow each other to the very end."""
     order = block / max(int(block.max()), 1)
     return np.where(block >= 0, first + order * max(last - first, 1), np.inf)
 
 
 def _standing(block: int, raised: float, day: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Surface without disturbance on some days, (day, band): bare, foundations, slab, then roof."""
+    """Return the surface without disturbance on some days, (day, band): bare, foundations, slab, then roof."""
     if block < 0:
         return np.broadcast_to(0.6 * _spec("gravel") + 0.4 * _spec("loam"), (len(day), 4))
     stages = np.stack(
@@ -183,7 +197,7 @@ def _standing(block: int, raised: float, day: NDArray[np.float64]) -> NDArray[np
 
 
 def _disturbances(rng: np.random.Generator, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(event,) share of a patch that each disturbance covers, and its (event, band) surface."""
+    """Draw the share of a patch that each disturbance covers, (event,), and its surface, (event, band)."""
     names = ("subsoil", "machines", "gravel", "concrete", "sand", "metal")
     pick = rng.choice(len(names), count, p=[0.25, 0.20, 0.15, 0.15, 0.15, 0.10])
     surface = np.stack([_spec(n) for n in names])[pick] * rng.normal(1, 0.08, (count, 1))

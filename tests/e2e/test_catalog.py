@@ -117,7 +117,7 @@ def test_a_served_api_page_by_page(
     client: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(catalog, "PAGE", 7)
+    monkeypatch.setattr(catalog, "ITEMS_PER_PAGE", 7)
     write_items(tmp_path, absolute(listed, archive.url))
     with stac_api(tmp_path / "items.json") as url:
         source = SourceConfig(SPAN, catalog=url, collection="sentinel-2-l2a", allow_hosts=("127.0.0.1",))

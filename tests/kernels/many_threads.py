@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numba.core import event
+from numpy.typing import NDArray
 
 from groundbreak.kernels import DETECTORS, detect
 
@@ -48,7 +49,7 @@ def compiled() -> dict[tuple[str, str], int]:
     return dict(COMPILED)
 
 
-def scene(task: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def scene(task: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """(index, time, pixel) values of one task, steps and noise, and their dates."""
     rng = np.random.default_rng(task)
     dates = np.datetime64("2019-01-01") + 8 * np.arange(150)

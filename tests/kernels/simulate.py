@@ -64,7 +64,7 @@ def indices_of(bands: Floats) -> NDArray[np.float32]:
 
 
 def autoregressive(rng: np.random.Generator, days: Floats, memory: float) -> Floats:
-    """A unit-variance AR(1) series at ``days`` whose correlation decays over ``memory`` days."""
+    """Draw a unit-variance AR(1) series at ``days`` whose correlation decays over ``memory`` days."""
     out = np.empty(days.size)
     out[0] = rng.normal()
     for i in range(1, days.size):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from groundbreak.kernels import LAYERS, OUTSIDE, Layers, Quality, Status, detect, empty_layers
+from groundbreak.kernels import LAYERS, OUTSIDE, Layers, LayerSpec, Quality, Status, detect, empty_layers
 from groundbreak.kernels.phases import detector
 from tests.kernels.simulate import Scene
 
@@ -20,7 +22,8 @@ def same(a: Layers, b: Layers) -> None:
 def test_layer_table_is_the_contract() -> None:
     assert tuple(LAYERS) == Layers._fields
     empty = empty_layers((2, 3))
-    for spec, layer in zip(LAYERS.values(), empty, strict=True):
+    pairs: list[tuple[LayerSpec, NDArray[Any]]] = list(zip(LAYERS.values(), empty, strict=True))
+    for spec, layer in pairs:
         assert layer.dtype == spec.dtype
         assert (layer == spec.fill).all()
         assert spec.meaning
@@ -35,7 +38,8 @@ def test_axes(built: dict[str, Scene]) -> None:
     whole = detect(values, scene.dates)
     square = detect(values.reshape(3, -1, 2, 3), scene.dates)
     assert square.status.shape == (2, 3)
-    same(whole, Layers(*[layer.ravel() for layer in square]))
+    flat: list[Any] = [layer.ravel() for layer in square]
+    same(whole, Layers(*flat))
     same(detect(values[:1], scene.dates), detect(values[0], scene.dates))
     assert detect(values[:, :, 0], scene.dates).onset.shape == ()
     assert detect(values[:, :, :0], scene.dates).onset.shape == (0,)
@@ -52,7 +56,7 @@ def test_axes(built: dict[str, Scene]) -> None:
         (np.array(["2020-01-01", "2020-01-02", "2070-01-03"], "M8[D]"), "2059"),
     ],
 )
-def test_dates_refused(dates: np.ndarray, rule: str) -> None:
+def test_dates_refused(dates: NDArray[Any], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         detect(np.zeros((3, 2), np.float32), dates)
 
@@ -95,11 +99,12 @@ def test_blocks_and_order_do_not_matter(built: dict[str, Scene], monkeypatch: py
     scene = built["grass"]
     whole = detect(scene.values, scene.dates, snow=scene.snow)
     for size in (1, 7):
-        monkeypatch.setattr(detector, "SEARCHED_TOGETHER", size)
+        monkeypatch.setattr(detector, "PIXELS_TOGETHER", size)
         same(whole, detect(scene.values, scene.dates, snow=scene.snow))
     order = np.random.default_rng(0).permutation(scene.cover.size)
     shuffled = detect(scene.values[:, :, order], scene.dates, snow=scene.snow[:, order])
-    same(Layers(*[layer[order] for layer in whole]), shuffled)
+    ordered: list[Any] = [layer[order] for layer in whole]
+    same(Layers(*ordered), shuffled)
 
 
 def test_threads_agree(built: dict[str, Scene]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from groundbreak.kernels import DEFAULT_INDICES, INDICES, bands_of, compute_index
 from groundbreak.kernels.indices import BANDS
 
 
-def reflectance() -> dict[str, np.ndarray]:
+def reflectance() -> dict[str, NDArray[np.float32]]:
     rng = np.random.default_rng(0)
     return {band: rng.uniform(0.01, 0.6, (4, 5)).astype(np.float32) for band in BANDS}
 

@@ -16,19 +16,21 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 from numba.core.dispatcher import Dispatcher
+from numpy.typing import NDArray
 
 from groundbreak import kernels
 from groundbreak.kernels.lanes.design import make_design
 from groundbreak.kernels.lanes.words import LANES
 from groundbreak.kernels.monitoring.alarms import make_rule
-from groundbreak.kernels.monitoring.monitor import monitor_scan, nothing_watched
+from groundbreak.kernels.monitoring.model import nothing_watched
+from groundbreak.kernels.monitoring.monitor import monitor_scan
 from groundbreak.kernels.phases.screen import ScreenedPixels, cusum_scan
 from tests.kernels import many_threads
 
 
 @pytest.fixture(scope="module")
 def alone() -> list[dict[str, tuple[int, str]]]:
-    """What one thread of this process finds."""
+    """Return what one thread of this process finds."""
     found = [many_threads.job(task) for task in range(many_threads.THREADS)]
     assert all(changed > 100 for task in found for changed, _ in task.values())
     return found
@@ -48,7 +50,8 @@ def test_threads_that_start_before_anything_is_compiled(alone: list[dict[str, tu
     said = json.loads(done.stdout)
     found = [{name: tuple(pair) for name, pair in task.items()} for task in said["found"]]
     assert found == alone * (many_threads.TASKS // many_threads.THREADS)
-    assert said["kinds"] > 20 and said["most"] == 1  # nothing was compiled twice
+    assert said["kinds"] > 20
+    assert said["most"] == 1
 
 
 # distributed starts its event loop with calls that the standard library has deprecated.
@@ -69,9 +72,11 @@ def test_workers_of_two_threads_compile_once_and_agree(alone: list[dict[str, tup
             ]
             assert client.gather(futures) == [{"phases": task["phases"]} for task in alone] * 2
             counts.append(client.run(many_threads.compiled))
-    assert len(counts[0]) == 2 and counts[0] == counts[1]  # nothing was left to compile after the first tasks
+    assert len(counts[0]) == 2
+    assert counts[0] == counts[1]
     for compiled in counts[0].values():
-        assert compiled and set(compiled.values()) == {1}
+        assert compiled
+        assert set(compiled.values()) == {1}
 
 
 def test_every_kernel_is_compiled_to_run_without_the_lock() -> None:
@@ -85,12 +90,14 @@ def test_every_kernel_is_compiled_to_run_without_the_lock() -> None:
     assert len(found) > 20
     for kernel in found:
         options = kernel.targetoptions
-        assert options["nogil"] and not options.get("parallel") and not options.get("cache"), kernel
+        assert options["nogil"], kernel
+        assert not options.get("parallel"), kernel
+        assert not options.get("cache"), kernel
         # not True, nor "nnan", "ninf" or "reassoc": NaN is data, and the order of a sum is the result
         assert set(options.get("fastmath", ())) <= {"contract", "nsz", "arcp"}, kernel
 
 
-def partly_done(run: Callable[[], None], written: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
+def partly_done(run: Callable[[], None], written: NDArray[np.int64]) -> int:
     """How many states between nothing and all of ``written`` this thread sees while another is inside ``run``."""
     thread = threading.Thread(target=run)
     thread.start()
@@ -113,7 +120,7 @@ def test_python_runs_while_a_kernel_does(name: str) -> None:
         if name == "screen":
             design = make_design(days, 2, False, np.float32)
             out = ScreenedPixels(np.empty((1, n_pixel), np.float32), *np.zeros((3, n_pixel), np.int64))
-            return partly_done(lambda: cusum_scan(values, design, np.float32(0.01), out), out.clear)
+            return partly_done(lambda: cusum_scan(values, design, np.float32(0.01), out), out.n_clear)
         design = make_design(days, 2, True, np.float64, 100)
         rule, watched = make_rule(days, int(days[99]), 1, params), nothing_watched(n_pixel)
         return partly_done(lambda: monitor_scan(values, design, rule, watched), watched.history)

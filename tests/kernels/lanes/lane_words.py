@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-from groundbreak.kernels.lanes import logarithm, words
-from groundbreak.kernels.lanes.design import TOGETHER, Design
+from groundbreak.kernels.lanes import cholesky, logarithm, words
+from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design
 from groundbreak.kernels.lanes.jit import jit
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 
 
 @jit
@@ -30,41 +30,41 @@ def drop(weight: Array, out: Array) -> None:
 
 @jit
 def gram(factors: Array, x: Array, sums: Array) -> None:
-    for t in range(0, x.shape[0], TOGETHER):
-        words.gram(factors[t : t + TOGETHER], x[t : t + TOGETHER], sums)
+    for t in range(0, x.shape[0], DATES_TOGETHER):
+        words.gram(factors[t : t + DATES_TOGETHER], x[t : t + DATES_TOGETHER], sums)
 
 
 @jit
 def normal(design: Design, sums: Array, matrix: Array) -> None:
-    words.normal(design, sums, matrix)
+    cholesky.normal(design, sums, matrix)
 
 
 @jit
 def factor(matrix: Array, n_terms: int, least: float) -> None:
-    words.factor(matrix, n_terms, least)
+    cholesky.factor(matrix, n_terms, least)
 
 
 @jit
 def solve(matrix: Array, right: Array) -> None:
-    words.solve(matrix, right)
+    cholesky.solve(matrix, right)
 
 
 @jit
 def residual(terms: Array, coefficients: Array, weight: Array, x: Array) -> None:
-    for t in range(0, x.shape[0], TOGETHER):
-        stop = t + TOGETHER
+    for t in range(0, x.shape[0], DATES_TOGETHER):
+        stop = t + DATES_TOGETHER
         words.residual(terms[t:stop], coefficients, weight[t:stop], x[t:stop])
 
 
 @jit
 def update(x: Array, total: Array, squares: Array, low: Array, high: Array) -> None:
-    for t in range(0, x.shape[0], TOGETHER):
+    for t in range(0, x.shape[0], DATES_TOGETHER):
         words.update(x[t], x[t + 1], x[t + 2], x[t + 3], total, squares, low, high)
 
 
 @jit
-def first(row: Array, weight: Array, out: Array) -> None:
-    words.first(row, weight, out)
+def load_first(row: Array, weight: Array, out: Array) -> None:
+    words.load_first(row, weight, out)
 
 
 @jit
@@ -74,7 +74,7 @@ def load_dates(values: Array, t: int, start: int, weight: Array, x: Array) -> No
 
 @jit
 def scale(factor: Array, out: Array) -> None:
-    words.scale(factor, out)
+    cholesky.scale(factor, out)
 
 
 @jit
@@ -84,8 +84,8 @@ def log(x: Array, out: Array) -> None:
 
 
 @jit
-def clear(values: Array, t: int, pixel: int) -> bool:
-    return words.clear(values, t, pixel)
+def is_clear(values: Array, t: int, pixel: int) -> bool:
+    return words.is_clear(values, t, pixel)
 
 
 @jit

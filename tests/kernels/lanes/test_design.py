@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from groundbreak.kernels.lanes.design import TOGETHER, make_design
+from groundbreak.kernels.lanes.design import DATES_TOGETHER, make_design
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 
 DAYS = np.sort(np.random.default_rng(9).choice(1500, 101, replace=False)) + 18000
 """(time,) irregular days of about four years; not a whole number of groups."""
@@ -44,7 +45,7 @@ def test_products_hold_every_product_of_two_terms(harmonics: int, trend: bool, n
     pairs = design.a * design.products[:n, design.first] + design.b * design.products[:n, design.second]
     np.testing.assert_allclose(pairs, x[:, i] * x[:, j], rtol=0, atol=1e-10)
     for weight in (np.random.default_rng(2).random(n), np.arange(n) % 3 == 0, np.zeros(n)):
-        sums = np.append(weight, np.zeros(-n % TOGETHER)) @ design.products
+        sums = np.append(weight, np.zeros(-n % DATES_TOGETHER)) @ design.products
         truth = (x.T * weight) @ x
         got = design.a * sums[design.first] + design.b * sums[design.second]
         np.testing.assert_allclose(got, truth[i, j], rtol=0, atol=1e-9)
@@ -60,10 +61,13 @@ def test_sums_are_fewer_than_pairs() -> None:
 def test_tables_are_whole_groups_of_their_type(dtype: type[np.floating[Any]], n_time: int) -> None:
     design = make_design(DAYS[:n_time], 2, True, dtype)
     for table in (design.terms, design.products):
-        assert table.dtype == dtype and table.shape[0] == -(-n_time // TOGETHER) * TOGETHER
-        assert not table[n_time:].any() and np.isfinite(table).all()
+        assert table.dtype == dtype
+        assert table.shape[0] == -(-n_time // DATES_TOGETHER) * DATES_TOGETHER
+        assert not table[n_time:].any()
+        assert np.isfinite(table).all()
     assert design.a.dtype == design.b.dtype == dtype
-    assert (design.terms[:n_time, 0] == 1).all() and (design.products[:n_time, 0] == 1).all()
+    assert (design.terms[:n_time, 0] == 1).all()
+    assert (design.products[:n_time, 0] == 1).all()
 
 
 def test_one_date_of_history_has_no_slope_to_scale() -> None:

@@ -6,19 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from groundbreak.kernels.lanes.design import TOGETHER, Design, make_design
+from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design, make_design
 from groundbreak.kernels.lanes.words import LANES, whole_blocks
 from tests.kernels.lanes.lane_words import (
-    clear,
     drop,
     factor,
     fill,
     find_clear,
-    first,
     gram,
+    is_clear,
     load,
     load_dates,
+    load_first,
     log,
     normal,
     residual,
@@ -27,7 +28,7 @@ from tests.kernels.lanes.lane_words import (
     update,
 )
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 Float = type[np.floating[Any]]
 
 FLOATS = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -35,29 +36,29 @@ ODD = (np.nan, np.inf, -np.inf)
 
 
 def rows(n: int, dtype: Float, seed: int = 0) -> Array:
-    """(n, LANES) of unit noise."""
+    """Return (n, LANES) of unit noise."""
     return np.random.default_rng(seed).normal(size=(n, LANES)).astype(dtype)
 
 
 def odd_rows(n: int, dtype: Float) -> Array:
-    """The same, every seventh value NaN or infinite."""
+    """Return (n, LANES) of unit noise, every seventh value NaN or infinite."""
     out = rows(n, dtype)
     out.flat[::7] = np.resize(ODD, out.flat[::7].size)
     return out
 
 
 def tolerance(dtype: Float) -> float:
-    """What sums of a few hundred terms may lose."""
+    """Return what sums of a few hundred terms may lose."""
     return 1e-5 if dtype is np.float32 else 1e-12
 
 
 def days(n: int) -> Array:
-    """(n,) irregular days of about four years."""
+    """Return (n,) irregular days of about four years."""
     return np.sort(np.random.default_rng(9).choice(1500, n, replace=False)) + 18000
 
 
 def symmetric(matrix: Array, n_terms: int) -> Array:
-    """(LANES, term, term) of the packed lower halves (pair, LANES)."""
+    """Return (LANES, term, term) of the packed lower halves (pair, LANES)."""
     out = np.zeros((matrix.shape[1], n_terms, n_terms), matrix.dtype)
     i, j = np.tril_indices(n_terms)
     out[:, i, j] = out[:, j, i] = matrix.T
@@ -65,7 +66,7 @@ def symmetric(matrix: Array, n_terms: int) -> Array:
 
 
 def fit(dtype: Float, harmonics: int, trend: bool, n: int = 150) -> tuple[Design, Array, Array, Array]:
-    """A design, (time, LANES) weights and weighted values, and the packed normal equations of every lane."""
+    """Return a design, (time, LANES) weights and weighted values, and the packed normal equations of every lane."""
     design = make_design(days(n), harmonics, trend, dtype)
     weight = (np.random.default_rng(1).random((design.terms.shape[0], LANES)) < 0.6).astype(dtype)
     weight[n:] = 0
@@ -86,7 +87,7 @@ def test_fill_load_and_drop(dtype: Float) -> None:
     load(row, weight, x)
     np.testing.assert_array_equal(weight, np.isfinite(row))
     np.testing.assert_array_equal(x, np.where(np.isfinite(row), row, 0))
-    first(row, again, y)
+    load_first(row, again, y)
     np.testing.assert_array_equal([again, y], [weight, x])
     load(second, weight, y)
     both = np.isfinite(row) & np.isfinite(second)
@@ -106,14 +107,17 @@ def test_fill_load_and_drop(dtype: Float) -> None:
 @FLOATS
 @pytest.mark.parametrize("n_index", [1, 2, 3])
 def test_dates_are_loaded_together(dtype: Float, n_index: int) -> None:
-    n_time = TOGETHER + 2
+    n_time = DATES_TOGETHER + 2
     values = odd_rows(n_index * n_time, dtype).reshape(n_index, n_time, LANES)
     both = np.isfinite(values).all(axis=0)
-    beyond = [(0, 0), (0, 2 * TOGETHER - n_time), (0, 0)]  # dates that there are not: without weight
-    for t in (0, TOGETHER):
-        weight, x = np.full((TOGETHER, LANES), np.nan, dtype), np.full((n_index, TOGETHER, LANES), np.nan, dtype)
+    beyond = [(0, 0), (0, 2 * DATES_TOGETHER - n_time), (0, 0)]  # dates that there are not: without weight
+    for t in (0, DATES_TOGETHER):
+        weight, x = (
+            np.full((DATES_TOGETHER, LANES), np.nan, dtype),
+            np.full((n_index, DATES_TOGETHER, LANES), np.nan, dtype),
+        )
         load_dates(values, t, 0, weight, x)
-        part = slice(t, t + TOGETHER)
+        part = slice(t, t + DATES_TOGETHER)
         np.testing.assert_array_equal(weight, np.pad(both, beyond[1:])[part])
         np.testing.assert_array_equal(x, np.pad(np.where(both, values, 0), beyond)[:, part])
 
@@ -130,7 +134,7 @@ def test_log_is_the_logarithm() -> None:
 @FLOATS
 @pytest.mark.parametrize("n_sums", range(1, 10))
 def test_gram_adds_products(dtype: Float, n_sums: int) -> None:
-    x, factors = rows(4 * TOGETHER, dtype), rows(4 * TOGETHER, dtype, seed=1)[:, :n_sums].copy()
+    x, factors = rows(4 * DATES_TOGETHER, dtype), rows(4 * DATES_TOGETHER, dtype, seed=1)[:, :n_sums].copy()
     before = rows(n_sums, dtype, seed=2)
     sums = before.copy()
     gram(factors, x, sums)
@@ -218,10 +222,11 @@ def test_clear_observations_are_found_from_either_side(dtype: Float) -> None:
     for pixel in range(3):
         at = np.flatnonzero(truth[:, pixel])
         for t in range(9):
-            assert clear(values, t, pixel) == truth[t, pixel]
+            assert is_clear(values, t, pixel) == truth[t, pixel]
             assert find_clear(values, pixel, t, 1) == min(at[at >= t], default=9)
             assert find_clear(values, pixel, t, -1) == max(at[at <= t], default=-1)
-        assert find_clear(values, pixel, 9, 1) == 9 and find_clear(values, pixel, -1, -1) == -1
+        assert find_clear(values, pixel, 9, 1) == 9
+        assert find_clear(values, pixel, -1, -1) == -1
 
 
 @FLOATS
@@ -233,6 +238,8 @@ def test_whole_blocks_cover_every_pixel_once(dtype: Float, n_pixel: int) -> None
     for part, block in parts:
         size = part.stop - part.start
         np.testing.assert_array_equal(block[..., :size], values[..., part])
-        assert block.dtype == dtype and block.shape[-1] >= LANES
+        assert block.dtype == dtype
+        assert block.shape[-1] >= LANES
         if block.shape[-1] != n_pixel:
-            assert block.shape[-1] == LANES and np.isnan(block[..., size:]).all()
+            assert block.shape[-1] == LANES
+            assert np.isnan(block[..., size:]).all()

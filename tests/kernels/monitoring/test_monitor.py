@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from groundbreak.kernels import DETECTORS, NO_DATE, Layers, Quality, Status, detect
 from groundbreak.kernels.lanes.processes import find_near, outside, window_sum
@@ -16,8 +17,9 @@ from groundbreak.kernels.monitoring.alarms import make_rule, scan_lanes
 from groundbreak.kernels.monitoring.critical import calibrated_limits
 from groundbreak.kernels.twins.monitoring import process_and_bound, regressors
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 NAMES = ("cusum", "mosum")
+OUTSIDE, FIND_NEAR, WINDOW_SUM = (cast(Any, word).py_func for word in (outside, find_near, window_sum))
 PUBLISHED = {"cusum": 2.7955, "mosum": 1.3418}
 """At 5 %: of the OLS-CUSUM, and of the OLS-MOSUM with h = 0.25 over ten times the history (Zeileis et al. 2005)."""
 
@@ -29,7 +31,8 @@ def same(name: str, values: Array, dates: Array, history_end: int | None = None,
     fast = detect(values, dates, name, snow=snow, history_end=end, **params)
     days = dates.astype("datetime64[D]").astype(np.int64)
     slow = DETECTORS[name].twin(values, days, snow, history_end, {**DETECTORS[name].defaults, **params})
-    for layer, a, b in zip(fast._fields, fast, slow, strict=True):
+    pairs: list[tuple[str, Array, Array]] = list(zip(fast._fields, fast, slow, strict=True))
+    for layer, a, b in pairs:
         if layer == "magnitude":  # rounded: the last digit may differ
             assert (np.abs(a.astype(int) - b) <= 1).all()
         else:
@@ -56,7 +59,7 @@ def test_twin_on_noise_and_steps(name: str, n_index: int) -> None:
     values, dates = noise(60, n_index=n_index, every=9)
     values[-1, 120:, 30:] += np.linspace(-0.2, 0.2, 30, dtype=np.float32)
     for params in ({}, {"critical_value": PUBLISHED[name]}, {"harmonics": 1.0, "trend": 0.0, "level": 0.2}):
-        found = same(name, values, dates, **params)
+        found = same(name, values, dates, None, **params)
         assert (found.status[30:] == Status.ACTIVE).sum() > 10
     same(name, values, dates, history_end=int(dates[70].astype(int)))
 
@@ -86,7 +89,9 @@ def test_twin_on_any_record(record: tuple[Array, Array], name: str, harmonics: f
         return  # both readings fit: refused, see test_detect
     found = same(name, values, dates, critical_value=critical, harmonics=harmonics)
     quiet = np.isin(found.status, (Status.STABLE, Status.TOO_FEW_OBSERVATIONS))
-    assert (found.onset[quiet] == NO_DATE).all() and (found.halt == NO_DATE).all() and (found.confidence == 255).all()
+    assert (found.onset[quiet] == NO_DATE).all()
+    assert (found.halt == NO_DATE).all()
+    assert (found.confidence == 255).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -97,7 +102,8 @@ def test_a_pixel_depends_on_itself_alone(name: str) -> None:
     order = np.random.default_rng(1).permutation(700)
     for part in (order, slice(690, 700), slice(3, 4)):
         again = detect(values[..., part], dates, name)
-        for a, b in zip(whole, again, strict=True):
+        pairs: list[tuple[Array, Array]] = list(zip(whole, again, strict=True))
+        for a, b in pairs:
             np.testing.assert_array_equal(a[part], b)
 
 
@@ -119,7 +125,8 @@ def test_the_published_bounds() -> None:
     density = math.exp(-c * c / 2) / math.sqrt(2 * math.pi)
     assert math.erfc(c / math.sqrt(2)) + 2 * c * density == pytest.approx(0.05, abs=1e-4)  # 2 (1 - Phi(c) + c phi(c))
     process, bound = process_and_bound(e, n, 1.0, c**2, 0.0)
-    assert process.size == 900 and process[-1] == 0
+    assert process.size == 900
+    assert process[-1] == 0
     np.testing.assert_allclose(bound[99], np.sqrt(2 * (c**2 + np.log(2))))
     _, bound = process_and_bound(e, n, 1.0, 1.3418**2, 0.25)
     np.testing.assert_allclose(bound[[0, 170]], 1.3418 * np.sqrt(2))  # up to t = e n
@@ -154,9 +161,11 @@ def test_a_step_is_dated_inside_its_interval(name: str) -> None:
     true = dates[150].astype(int)
     late = found.onset[changed] - true
     held = (found.onset_earliest[changed] <= true) & (found.onset_latest[changed] >= true)
-    assert 0 <= np.median(late) <= 150 and held.mean() > 0.9
+    assert 0 <= np.median(late) <= 150
+    assert held.mean() > 0.9
     assert abs(np.median(found.magnitude[changed]) - 1500) < 300
-    assert (found.n_changes[changed] == 1).all() and (found.n_evidence[changed] > 6).all()
+    assert (found.n_changes[changed] == 1).all()
+    assert (found.n_evidence[changed] > 6).all()
 
 
 def test_too_few_weak_and_provisional() -> None:
@@ -167,7 +176,8 @@ def test_too_few_weak_and_provisional() -> None:
     end = dates[90]
     found = detect(values, dates, "cusum", history_end=dates[81])
     assert found.status.tolist() == [Status.TOO_FEW_OBSERVATIONS, Status.TOO_FEW_OBSERVATIONS, Status.ACTIVE]
-    assert found.n_valid.tolist() == [dates.size - 75, 0, dates.size] and found.last_observation[1] == NO_DATE
+    assert found.n_valid.tolist() == [dates.size - 75, 0, dates.size]
+    assert found.last_observation[1] == NO_DATE
     values[:, :75, 0] = values[:, :75, 2] * np.where(np.arange(75) % 6 == 0, 1, np.nan).astype(np.float32)[:, None].T
     short = detect(values[:, dates < end], dates[dates < end], "cusum", history_end=dates[81], level=0.2)
     assert short.status[2] == Status.PROVISIONAL
@@ -189,13 +199,15 @@ def test_too_few_weak_and_provisional() -> None:
 def test_parameters_outside_their_rule_are_refused(name: str, params: dict[str, float], words: str) -> None:
     values, dates = noise(1, every=20)
     with pytest.raises(ValueError, match=words):
-        detect(values, dates, name, **params)
+        detect(values, dates, name, snow=None, history_end=None, **params)
 
 
 def test_limits_are_the_same_every_time_and_need_a_history() -> None:
     days = np.arange(0, 1000, 10)
     first = calibrated_limits(days, 50, 2, True, 0.0, 0.05)
-    assert first.shape == (51, 51) and np.isfinite(first[12:, 1:]).all() and np.isinf(first[:12]).all()
+    assert first.shape == (51, 51)
+    assert np.isfinite(first[12:, 1:]).all()
+    assert np.isinf(first[:12]).all()
     np.testing.assert_array_equal(first, calibrated_limits(days.copy() + 0, 50, 2, True, 0.0, 0.05))
     assert np.isinf(calibrated_limits(days, 5, 2, True, 0.0, 0.05)).all()
     assert (calibrated_limits(days, 50, 2, True, 0.0, 0.01)[12:, 1:] > first[12:, 1:]).all()
@@ -231,16 +243,14 @@ def test_nothing_outside_its_bound_is_passed_over(window: float, c2: float) -> N
     level = every * (2 * n * c2 if window else 0.0)
     rise = np.stack([every, every * c2 / n]) * (0.0 if window else 1.0)
     for share, expected in ((1 + 1e-9, True), (1 - 1e-9, False)):
-        far = [
-            outside.py_func(b * share, 1.0, t, n, c2, window) for b, t in zip(bound, seen.astype(float), strict=True)
-        ]
+        far = [OUTSIDE(b * share, 1.0, t, n, c2, window) for b, t in zip(bound, seen.astype(float), strict=True)]
         assert np.array_equal(far, np.full(seen.size, expected))
-    assert find_near.py_func(bound * (1 + 1e-9), every, every, seen, every * n, level, rise, near) == seen.size
-    assert find_near.py_func(bound * 2, every, every * 0, seen, every * n, level, rise, near) == near.sum() == 0
+    assert FIND_NEAR(bound * (1 + 1e-9), every, every, seen, every * n, level, rise, near) == seen.size
+    assert FIND_NEAR(bound * 2, every, every * 0, seen, every * n, level, rise, near) == near.sum() == 0
 
 
 def test_a_window_sums_the_last_observations_of_each_lane() -> None:
     past = np.cumsum(np.arange(20.0).reshape(10, 2), axis=0)
     out, count, width = np.zeros(2), np.array([9, 5], np.uint64), np.array([3, 5], np.uint64)
-    window_sum.py_func(past[[9, 5], [0, 1]], count, width, past, out)
+    WINDOW_SUM(past[[9, 5], [0, 1]], count, width, past, out)
     np.testing.assert_array_equal(out, [14 + 16 + 18, 3 + 5 + 7 + 9 + 11])

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from groundbreak.kernels import DEFAULT_INDICES, compute_index
 from tests.shared import SHARED
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 
 POINTS = SHARED / "data" / "pyxccd_points"
 LCMAP = SHARED / "data" / "lcmap_pyccd"

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from groundbreak.kernels import Layers
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 Series = Callable[[np.random.Generator, int], Array]
 
 MOST = float(np.finfo(np.float32).max)
@@ -26,7 +27,7 @@ def _mix(*values: float, share: float = 0.05) -> Series:
 
 
 def _step(to: float, noise: float = 0.02) -> Series:
-    """A step to another level in the middle, half of the observations missing."""
+    """Make a step to another level in the middle, half of the observations missing."""
 
     def make(rng: np.random.Generator, n: int) -> Array:
         series = noise * rng.normal(size=n) + np.where(np.arange(n) < n // 2, 0.2, to)
@@ -50,8 +51,8 @@ ORDINARY: dict[str, Series] = {
     "noise": _mix(0.3),
     "step": _step(0.6),
     "missing": lambda rng, n: np.where(rng.random(n) < 0.8, np.nan, rng.normal(size=n)),
-    "constant": lambda rng, n: np.full(n, 0.3),
-    "zero": lambda rng, n: np.zeros(n),
+    "constant": lambda _, n: np.full(n, 0.3),
+    "zero": lambda _, n: np.zeros(n),
     "all NaN": _few(0),
     "one point": _few(1),
     "two points": _few(2),
@@ -59,12 +60,12 @@ ORDINARY: dict[str, Series] = {
     "ramp": lambda rng, n: np.linspace(0.2, 0.8, n) + 0.01 * rng.normal(size=n),
 }
 EXTREME: dict[str, Series] = {
-    "1e30": lambda rng, n: np.full(n, 1e30),
+    "1e30": lambda _, n: np.full(n, 1e30),
     "step to 1e30": _step(1e30),
     "step to 1e15": _step(1e15),
-    "largest": lambda rng, n: np.full(n, MOST),
+    "largest": lambda _, n: np.full(n, MOST),
     "largest of either sign": lambda rng, n: rng.choice([MOST, -MOST], n),
-    "least": lambda rng, n: np.full(n, LEAST),
+    "least": lambda _, n: np.full(n, LEAST),
     "least of either sign": lambda rng, n: LEAST * rng.normal(size=n),
     "mixed": _mix(MOST, -MOST, 1e30, LEAST, -0.0, np.nan, np.inf),
     "every magnitude": lambda rng, n: rng.choice([-1, 1], n) * 10 ** rng.uniform(-38, 38, n),
@@ -88,11 +89,11 @@ def crowd(n_pixel: int, n_index: int, n_time: int, seed: int = 0) -> Array:
 
 
 def take(layers: Layers, pixels: Any) -> list[Array]:
-    """Every layer, at ``pixels``."""
+    """Take every layer at ``pixels``."""
     return [layer[pixels] for layer in layers]
 
 
 def same(a: Layers | list[Array], b: Layers | list[Array]) -> None:
-    """Layers are equal, every one by name."""
+    """Check that layers are equal, every one by name."""
     for name, x, y in zip(Layers._fields, a, b, strict=True):
         np.testing.assert_array_equal(x, y, err_msg=name)

@@ -7,6 +7,7 @@ chance.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from groundbreak.kernels import Layers, Status, detect
 from groundbreak.pipeline.testing.hard_ground import hard_ground
@@ -16,7 +17,7 @@ CONFIRMED = (Status.ACTIVE, Status.HALTED, Status.RESUMED)
 CHANGED = (Status.PROVISIONAL, Status.ACTIVE, Status.HALTED, Status.RESUMED)
 
 
-def run(scene: Scene) -> tuple[Layers, np.ndarray]:
+def run(scene: Scene) -> tuple[Layers, NDArray[np.bool_]]:
     found = detect(scene.values, scene.dates, snow=scene.snow)
     return found, np.isin(found.status, CHANGED)
 
@@ -50,7 +51,9 @@ def test_hard_ground() -> None:
 
 
 def test_construction_is_found_and_dated(built: dict[str, Scene]) -> None:
-    recall, onset, halt = [], [], []
+    recall: list[float] = []
+    onset: list[bool] = []
+    halt: list[bool] = []
     for scene in built.values():
         found, changed = run(scene)
         recall.append(changed.mean())

@@ -34,7 +34,8 @@ def test_the_fire_is_dated_to_its_first_burnt_observation(names: tuple[str, ...]
     before, after = (np.datetime64(day, "D").astype(int) for day in ("2024-03-15", "2024-03-23"))
     assert found.status in REPORTED
     assert before < found.onset <= after
-    assert found.onset_earliest <= before + 1 and found.onset_latest >= after
+    assert found.onset_earliest <= before + 1
+    assert found.onset_latest >= after
     assert found.magnitude < -2000  # what was green is gone
 
 
@@ -64,7 +65,8 @@ def test_layers_of_any_series_agree_with_each_other(name: str, detector: str) ->
         assert found.status in (Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
         return
     days = dates.astype(np.int64)
-    assert found.onset in days[clear] and found.last_observation in days[clear]
+    assert found.onset in days[clear]
+    assert found.last_observation in days[clear]
     assert found.onset_earliest <= found.onset <= found.onset_latest <= found.last_observation
     if found.halt != NO_DATE:
         assert found.status == Status.HALTED

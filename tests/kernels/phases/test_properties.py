@@ -19,7 +19,7 @@ DATES = np.datetime64("2019-01-01") + 9 * np.arange(N_TIME) + np.arange(N_TIME) 
 
 
 def check_twin(name: str, values: Array, dates: Array = DATES) -> Layers:
-    """The kernel's layers, equal to the twin's."""
+    """Return the kernel's layers, which equal the twin's."""
     fast = detect(values, dates, name)
     days = dates.astype("datetime64[D]").astype(np.int64)
     slow = DETECTORS[name].twin(values, days, None, None, dict(DETECTORS[name].defaults))
@@ -38,7 +38,8 @@ def check_twin(name: str, values: Array, dates: Array = DATES) -> Layers:
 def test_twin_on_hard_series(name: str, kind: str, n_index: int) -> None:
     found = check_twin(name, series([(kind,) * n_index] * 3, N_TIME))
     silent = np.isin(found.status, (Status.STABLE, Status.TOO_FEW_OBSERVATIONS, Status.FAILED))
-    assert (found.onset[silent] == NO_DATE).all() and (found.halt[silent] == NO_DATE).all()
+    assert (found.onset[silent] == NO_DATE).all()
+    assert (found.halt[silent] == NO_DATE).all()
     if kind in ("constant", "zero", "1e30", "largest", "least"):
         assert silent.all()  # what never changes has not changed
     if kind in ("all NaN", "one point", "two points"):
@@ -103,7 +104,7 @@ def test_the_size_of_a_block_does_not_matter(
     name: str, size: int, scene: Array, whole: dict[str, Layers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = slice(0, 100 if size == 1 else None)
-    monkeypatch.setattr(detector, "SEARCHED_TOGETHER", size)
+    monkeypatch.setattr(detector, "PIXELS_TOGETHER", size)
     monkeypatch.setattr(alarms, "CHUNK", size)
     same(take(whole[name], part), detect(scene[:, :, part], DATES, name))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from groundbreak.kernels import Status, detect
 from tests.kernels.phases.test_twin import assert_same
@@ -12,7 +13,7 @@ from tests.kernels.simulate import DAY0, SOIL, VEGETATION, _bump, indices_of, ob
 REPORTED = (Status.ACTIVE, Status.HALTED, Status.RESUMED)
 
 
-def field(seed: int, heights: list[float], n_pixel: int) -> tuple[np.ndarray, np.ndarray]:
+def field(seed: int, heights: list[float], n_pixel: int) -> tuple[NDArray[np.float32], NDArray[np.datetime64]]:
     """Index series of a field with two crops a year of these heights; weeds where it rests."""
     rng = np.random.default_rng(seed)
     days = np.arange(0, 365 * len(heights), 5).astype(float)

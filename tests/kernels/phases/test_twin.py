@@ -8,22 +8,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from groundbreak.kernels import DETECTORS, Layers, detect
+from groundbreak.kernels import DETECTORS, Layers, Status, detect
 from tests.kernels.simulate import BUILDABLE, STABLE_COVERS, simulate
 
 DETECTOR = DETECTORS["phases"]
 
 
 def assert_same(
-    values: np.ndarray[Any, Any],
-    dates: np.ndarray[Any, Any],
-    snow: np.ndarray[Any, Any] | None = None,
+    values: NDArray[Any],
+    dates: NDArray[Any],
+    snow: NDArray[Any] | None = None,
     history_end: int | None = None,
     **params: float,
 ) -> Layers:
     end = None if history_end is None else np.datetime64(history_end, "D")
-    fast = detect(values, dates, snow=snow, history_end=end, **params)
+    fast = detect(values, dates, "phases", snow=snow, history_end=end, **params)
     days = dates.astype("datetime64[D]").astype(np.int64)
     slow = DETECTOR.twin(values, days, snow, history_end, {**DETECTOR.defaults, **params})
     for name, a, b in zip(fast._fields, fast, slow, strict=True):
@@ -60,7 +61,7 @@ def test_two_activities_and_parameters() -> None:
 
 
 @st.composite
-def records(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def records(draw: st.DrawFn) -> tuple[NDArray[Any], NDArray[Any]]:
     """Any short record: constants, steps, noise, extremes, and any pattern of missing values."""
     n = draw(st.integers(2, 60))
     n_index = draw(st.integers(1, 3))
@@ -79,7 +80,7 @@ def records(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]
 
 @settings(max_examples=60, deadline=None)
 @given(records())
-def test_any_record(record: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> None:
+def test_any_record(record: tuple[NDArray[Any], NDArray[Any]]) -> None:
     values, dates = record
     if values.shape[0] == dates.size:
         return  # both readings fit: refused, see test_detect
@@ -87,3 +88,11 @@ def test_any_record(record: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -
     if found.status[0] in (0, 5):
         assert found.onset[0] == found.halt[0] == -32768
         assert found.confidence[0] == 255
+
+
+@pytest.mark.parametrize("n_time", [25, 200, 1500])
+@pytest.mark.parametrize("value", [1e-3, 0.3, 1.0, 3000.0, 1e4, 1e6, 1e15])
+def test_constant_ground_is_stable_however_large_its_numbers(value: float, n_time: int) -> None:
+    dates = np.datetime64("2015-01-01") + 10 * np.arange(n_time)
+    found = assert_same(np.full((1, n_time, 3), value, np.float32), dates)
+    assert set(found.status.tolist()) == {Status.STABLE}

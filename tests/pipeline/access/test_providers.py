@@ -6,7 +6,8 @@ import pickle
 
 import pytest
 
-from groundbreak.pipeline.access.providers import PROVIDERS, Provider, Unusable, baseline_offset, from_spec, recognise
+from groundbreak.pipeline.access.offset_rules import Unusable, baseline_offset
+from groundbreak.pipeline.access.providers import PROVIDERS, Provider, from_spec, recognise
 from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from tests.stac import earth_search_item, pc_item

@@ -17,8 +17,9 @@ from groundbreak.pipeline.access.retries import ReadError
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.sections import ProviderConfig
 from groundbreak.pipeline.core.types import Asset
-from groundbreak.pipeline.readers.assets import Window, fetch, harmonise
+from groundbreak.pipeline.readers.assets import Window, fetch
 from groundbreak.pipeline.readers.gdal import read, read_info
+from groundbreak.pipeline.readers.harmonise import harmonise
 from tests.world import Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)

@@ -6,7 +6,7 @@ import pytest
 
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Grid
-from groundbreak.pipeline.planning.budget import DETECT_BUDGET, STRIP, strip_rows
+from groundbreak.pipeline.planning.budget import DETECT_BUDGET, STRIP_BYTES, strip_rows
 from groundbreak.pipeline.stores.shards import chunk_step
 
 FRAME = Frame(32638, 500_000, 4_400_000, 10, 10_980, 10_980)
@@ -25,7 +25,7 @@ def test_strips_are_whole_rows_of_chunks_or_as_many_as_fit(count: int, width: in
     assert rows * size <= DETECT_BUDGET
     if step * size <= DETECT_BUDGET:
         assert rows % step == 0
-        assert rows == step or rows * size <= STRIP
-        assert (rows + step) * size > STRIP
+        assert rows == step or rows * size <= STRIP_BYTES
+        assert (rows + step) * size > STRIP_BYTES
     else:
         assert 2 * rows * size > DETECT_BUDGET

@@ -17,7 +17,7 @@ from groundbreak.pipeline.core.sections import ProviderConfig
 from groundbreak.pipeline.core.types import Asset, Mask
 from groundbreak.pipeline.readers import gdal
 from groundbreak.pipeline.readers.assets import Coded, Window, fetch, fetch_once, place
-from groundbreak.pipeline.readers.blocks import STORED, BlockPart, decode
+from groundbreak.pipeline.readers.blocks import STORED_RUN, BlockPart, decode
 from groundbreak.pipeline.readers.cog import Blocks, Cog, NotByBlocks, read_cog
 from groundbreak.pipeline.stores.tiles import Tiles
 from tests.world import write_raster
@@ -230,7 +230,7 @@ def test_a_block_is_inflated_as_far_as_it_is_wanted(level: int, ground: str) -> 
         piece = BlockPart(0, 300, top, 0, (slice(0, bottom - top), slice(0, 512)))
         got = decode(data, ONE_BLOCK, piece, room)
         np.testing.assert_array_equal(got, values[:bottom])
-        spared = bytes(room[bottom * line + STORED :])
+        spared = bytes(room[bottom * line + STORED_RUN :])
         assert spared == b"\xab" * len(spared)
 
 

@@ -18,6 +18,7 @@ import requests
 import rustac
 import shapely
 
+from groundbreak.pipeline.access import retries
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac import catalog
@@ -50,7 +51,7 @@ def ids(raws: list[RawItem]) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "BACKOFF", 0.0)
+    monkeypatch.setattr(retries, "CATALOG_BACKOFF_S", 0.0)
 
 
 def test_a_feature_collection_relative_to_the_configuration(tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_an_api_is_searched_page_by_page(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "PAGE", 7)
+    monkeypatch.setattr(catalog, "ITEMS_PER_PAGE", 7)
     raws = search(api)
     assert sorted(ids(raws)) == sorted(item["id"] for item in make_items(30))
     assert {raw.root for raw in raws} == {None}
