@@ -1,6 +1,6 @@
 # make demo: the main job on a simulated archive with known truth.   make test: the tests.
 # make check: all that is checked without running the program.        make docs: the documentation, in site/.
-.PHONY: setup demo test test-lowest coverage check check-code check-docs docs floors format lock bench-kernels bench-cube clean
+.PHONY: setup demo test test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube clean
 
 BIN := .venv/bin
 # The interpreter of .venv: a version or a path.
@@ -28,8 +28,9 @@ setup: .venv/.done-$(notdir $(PYTHON))
 demo: setup
 	$(BIN)/groundbreak demo
 
+# With the lines that the tests run. Numba compiles kernels to machine code, whose lines are not seen; their twins are.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 # The tests with the lowest versions that pyproject.toml allows. pyenv's 3.12 is found whatever .python-version says.
 .venv-lowest/.done: requirements/lowest.txt pyproject.toml | $(filter .venv-uv/bin/uv,$(UV))
@@ -40,10 +41,6 @@ test: setup
 
 test-lowest: .venv-lowest/.done
 	.venv-lowest/bin/python -m pytest -n 2 --dist loadfile
-
-# Which lines the tests run. Numba compiles kernels to machine code, whose lines are not seen; their twins are.
-coverage: setup
-	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 check: check-code check-docs
 

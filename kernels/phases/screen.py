@@ -26,7 +26,7 @@ SCREEN_PIVOT = 1e-3
 """Smallest squared pivot that is divided by: a term that the dates cannot tell apart counts for nothing."""
 
 
-ROUNDING = 1e-5
+ROUNDING = 5e-5
 """Share of a pixel's mean below which its noise is not believed: float32 loses that much in the sums of a record. It
 matters where values are thousands of times the noise floor; constant ground of 10 000 was taken for changed without."""
 

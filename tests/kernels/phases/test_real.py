@@ -6,24 +6,21 @@ those months, so a pixel cannot know a normal spring: its date must say so.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from groundbreak.kernels import Quality, detect
+from tests.shared import SHARED, needs_shared
 
-PLACES = [Path(__file__).parents[3] / "shared", Path(__file__).parents[2] / "shared"]
-FILE = Path("data/smart_us_rgb/US_R006_0025.nc")
-FOUND = [place / FILE for place in PLACES if (place / FILE).exists()]
+FILE = SHARED / "data/smart_us_rgb/US_R006_0025.nc"
 BRACKET = (np.datetime64("2018-02-25").astype(int), np.datetime64("2018-05-09").astype(int))
 
 
-@pytest.mark.skipif(not FOUND, reason="shared data is absent")
+@needs_shared
 def test_omaha_site() -> None:
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("h5netcdf")
-    data = xarray.open_dataset(FOUND[0], engine="h5netcdf")
+    data = xarray.open_dataset(FILE, engine="h5netcdf")
     red, green, blue = np.moveaxis(data.rgb10.values.astype(np.float32), -1, 0)
     white = np.minimum(np.minimum(red, green), blue) > 150  # cloud or snow
     values = np.stack(
