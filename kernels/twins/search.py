@@ -121,12 +121,15 @@ def find_segments(s: Series, settled_days: float, first_onset: float) -> tuple[i
 
 
 def refine_onset(s: Series, path: list[int], settled: int, first: int) -> int:
-    """Return the best onset around the node where the first stage begins; a step's is where the ground settled."""
+    """Return the best onset around the node where the first stage begins.
+
+    That of a step is where the ground settled, and so is that of a first stage too short to be divided.
+    """
     if not path:
         return settled
     stop = path[1] if len(path) > 1 else settled
     around = range(max(path[0] - segments.NODE + 1, first), min(path[0] + segments.NODE, stop - 1))
-    return max(around, key=lambda q: s.baseline(q) + s.stage(q, stop)[0])
+    return max(around, key=lambda q: s.baseline(q) + s.stage(q, stop)[0], default=settled)
 
 
 def find_change(s: Series, settings: model.Settings, first_onset: float) -> Candidate | None:

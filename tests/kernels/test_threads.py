@@ -38,7 +38,7 @@ def alone() -> list[dict[str, tuple[int, str]]]:
 
 def test_threads_that_start_before_anything_is_compiled(alone: list[dict[str, tuple[int, str]]]) -> None:
     threads = {f"{library}_NUM_THREADS": "3" for library in ("NUMBA", "OMP", "OPENBLAS", "MKL")}  # `make test`: 1
-    path = os.pathsep.join(str(folder) for folder in (Path(kernels.__file__).parents[1], Path(__file__).parent))
+    path = os.pathsep.join(str(folder) for folder in (Path(kernels.__file__).parents[2], Path(__file__).parent))
     done = subprocess.run(
         [sys.executable, "-W", "error", str(Path(many_threads.__file__))],
         env=os.environ | threads | {"PYTHONPATH": path},
