@@ -75,7 +75,8 @@ def watch(
     """
     n_index, n_time, _ = values.shape
     n, size, coefficients = fitted.sums[0], fitted.size, fitted.coefficients
-    total, spread, past, seen = out.total, out.spread, out.past, out.seen
+    total, spread, past, seen, near, window = out.total, out.spread, out.past, out.seen, out.near, out.window
+    level, rise, width = limits.level, limits.rise, limits.width  # once: reading an array out of a tuple counts it
     total[:], spread[:], seen[:] = 0, 0, 0
     fill(n_time * n_index, out.alarm)
     for t in range(n_time):
@@ -96,9 +97,9 @@ def watch(
                 floor_variance(n, design.terms.shape[1], size[k], spread[k])
             moved = total[k]
             if rule.window > 0:
-                window_sum(total[k], seen, limits.width, past[k], out.window)
-                moved = out.window
-            if find_near(moved, spread[k], weight[q], seen, n, limits.level, limits.rise, out.near) > 0:
+                window_sum(total[k], seen, width, past[k], window)
+                moved = window
+            if find_near(moved, spread[k], weight[q], seen, n, level, rise, near) > 0:
                 note_alarms(t * n_index + k, moved, spread[k], n, rule.window, limits, out)
 
 
@@ -188,11 +189,12 @@ def monitor_scan(values: NDArray[np.float32], design: Design, rule: Rule, out: W
         np.empty((n_terms, LANES)),
         np.empty((n_index, LANES)),
     )
-    rows, counts = np.empty((6, LANES)), np.empty((2, LANES), np.uint64)  # by number: unpacked rows lose their layout
-    limits = Limits(rows[0], rows[1], rows[2], np.empty((2, LANES)), counts[0])
-    total, spread = np.empty((n_index, LANES)), np.empty((n_index, LANES))
+    spread, total = np.empty((n_index, LANES)), np.empty((n_index, LANES))
     past = np.zeros((n_index, n_time + 1 if rule.window > 0 else 0, LANES))
-    processes = Processes(total, spread, past, rows[3], rows[4], rows[5], counts[1])
+    rows, rise = np.empty((6, LANES)), np.empty((2, LANES))  # by number: unpacked rows lose their layout
+    counts = np.empty((2, LANES), np.uint64)
+    limits = Limits(rows[0], rows[1], rows[2], rise, counts[1])
+    processes = Processes(total, spread, past, rows[3], rows[4], rows[5], counts[0])
     places = np.empty(n_time, np.int64)
     for start in range(0, n_pixel - LANES + 1, LANES):
         fit(values, start, design, rule.n_history, weight, x, fitted)
