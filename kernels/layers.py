@@ -62,7 +62,11 @@ class LayerSpec:
     meaning: str
     """In a line."""
     units: str | None = None
-    """CF units, where it has any."""
+    """CF units of a layer of days; a reader decodes them as dates."""
+    scale: float | None = None
+    """What a stored number is multiplied by, where it stands for a fraction."""
+    flags: type[IntEnum | IntFlag] | None = None
+    """Its codes, or its bits; a reader keeps such a layer as whole numbers, so no fill is declared to it."""
 
 
 _DAYS = "days since 1970-01-01"
@@ -76,6 +80,7 @@ LAYERS: dict[str, LayerSpec] = {
             OUTSIDE,
             "0 stable, 1 provisional (onset not yet confirmed), 2 active, 3 halted, 4 resumed "
             "(active again after a halt), 5 too_few_observations, 6 failed, 255 outside",
+            flags=Status,
         ),
         LayerSpec(
             "onset",
@@ -119,14 +124,13 @@ LAYERS: dict[str, LayerSpec] = {
             "uint8",
             OUTSIDE,
             "of pixels reported at c, c % truly changed with onset within 30 d",
-            "percent",
         ),
         LayerSpec(
             "magnitude",
             "int16",
             NO_DATE,
             "settled (or latest) level minus baseline, first index, x 10000",
-            "1e-4",
+            scale=1e-4,
         ),
         LayerSpec("n_valid", "uint16", 0, "clear observations"),
         LayerSpec("n_evidence", "uint16", 0, "clear observations that support the change"),
@@ -136,6 +140,7 @@ LAYERS: dict[str, LayerSpec] = {
             "uint8",
             0,
             "bits: 1 gap_at_onset, 2 gap_at_halt, 4 snow_season, 8 record_edge, 16 weak_baseline, 32 faults_in_region",
+            flags=Quality,
         ),
     )
 }

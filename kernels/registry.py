@@ -1,8 +1,8 @@
-"""Detectors by name. Adding one is one file, its twin, and one entry here."""
+"""Detectors by name. A new one is a folder of its own, a twin in `kernels.twins`, and one entry here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundbreak.kernels.layers import Layers
-from groundbreak.kernels.monitoring.alarms import run_monitor
-from groundbreak.kernels.phases.detector import run_phases
+from groundbreak.kernels.monitoring import alarms
+from groundbreak.kernels.phases import detector as phases
 from groundbreak.kernels.twins.monitoring import monitor_twin
 from groundbreak.kernels.twins.phases import phases_twin
 from groundbreak.kernels.types import Ints
@@ -63,6 +63,8 @@ class Detector:
     """In a line."""
     parameters: Mapping[str, str]
     """What each parameter means, with its unit."""
+    check: Callable[[Mapping[str, float]], None]
+    """Raises ValueError where the value of one of all parameters is none that the detector takes."""
 
 
 _MONITORING = {
@@ -78,7 +80,7 @@ DETECTORS: dict[str, Detector] = {
         Detector(
             name="phases",
             version=6,
-            run=run_phases,
+            run=phases.run_phases,
             twin=phases_twin,
             defaults={
                 "screen": 2.2,
@@ -98,24 +100,27 @@ DETECTORS: dict[str, Detector] = {
                 "spike": "isolated observations this many noise units off are dropped; 0 keeps all",
                 "noise_floor": "smallest standard deviation of an index that is believed, in the index's unit",
             },
+            check=phases.check_params,
         ),
         Detector(
             name="cusum",
             version=1,
-            run=run_monitor,
+            run=alarms.run_monitor,
             twin=monitor_twin,
             defaults={"level": 0.05, "critical_value": 0.0, "harmonics": 2.0, "trend": 1.0},
             meaning="OLS-based CUSUM monitoring of a history's season and trend; an alarm, no halt",
             parameters=_MONITORING,
+            check=alarms.check_params,
         ),
         Detector(
             name="mosum",
             version=1,
-            run=run_monitor,
+            run=alarms.run_monitor,
             twin=monitor_twin,
             defaults={"level": 0.05, "critical_value": 0.0, "h": 0.25, "harmonics": 2.0, "trend": 1.0},
             meaning="OLS-based MOSUM monitoring of a history's season and trend; an alarm, no halt",
             parameters={**_MONITORING, "h": "width of the moving window, as a share of the history's observations"},
+            check=alarms.check_params,
         ),
     )
 }
@@ -127,7 +132,8 @@ def resolve(name: str, params: Mapping[str, float]) -> tuple[Detector, dict[str,
     Raises
     ------
     ValueError
-        The detector or a parameter is unknown, or a value is not a finite number >= 0.
+        The detector or a parameter is unknown, or a value is not a finite number >= 0 or not one that the detector
+        takes.
     """
     if name not in DETECTORS:
         raise ValueError(f"detector {name!r}: not in the registry; use one of {', '.join(DETECTORS)}")
@@ -139,9 +145,6 @@ def resolve(name: str, params: Mapping[str, float]) -> tuple[Detector, dict[str,
             )
         if not isinstance(value, (int, float)) or not np.isfinite(value) or value < 0:
             raise ValueError(f"parameter {key!r}: {value!r} is not a finite number >= 0; change it")
-    if params.get("noise_floor") == 0:
-        raise ValueError(
-            "parameter 'noise_floor': 0 makes constant ground infinitely certain; "
-            "use the precision of the index, such as 0.0001"
-        )
-    return detector, {**detector.defaults, **params}
+    complete = {**detector.defaults, **params}
+    detector.check(complete)
+    return detector, complete

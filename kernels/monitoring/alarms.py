@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,25 @@ def history_size(days: Ints, history_end: int | None) -> int:
     return int(np.searchsorted(days, history_end, side="right"))
 
 
+def check_params(params: Mapping[str, float]) -> None:
+    """Check the values of every parameter of ``cusum`` or ``mosum``.
+
+    Raises
+    ------
+    ValueError
+        A parameter is outside what it may be.
+    """
+    level, window = params["level"], params.get("h", 0.0)
+    if not 0 < level < 1:
+        raise ValueError(f"parameter 'level': {level!r} is not between 0 and 1; use 0.05 for 5 % of false alarms")
+    if "h" in params and not 0 < window <= 1:
+        raise ValueError(f"parameter 'h': {window!r} is not in (0, 1]; use the window's share of the history, as 0.25")
+    if params["harmonics"] not in range(MOST_HARMONICS + 1):
+        raise ValueError(f"parameter 'harmonics': {params['harmonics']!r} is not one of 0-{MOST_HARMONICS}; use 2")
+    if params["trend"] not in (0, 1):
+        raise ValueError(f"parameter 'trend': {params['trend']!r} is neither 0 nor 1; use 1 to fit a trend")
+
+
 def make_rule(days: Ints, history_end: int | None, n_index: int, params: dict[str, float]) -> Rule:
     """Make the rule by which a record is monitored.
 
@@ -57,22 +76,9 @@ def make_rule(days: Ints, history_end: int | None, n_index: int, params: dict[st
     days : (time,) int64, days since 1970-01-01
     history_end : the last day of the history, or None for the first two years
     n_index : number of indices
-    params : every parameter of ``cusum`` or ``mosum`` (`kernels.registry.DETECTORS`)
-
-    Raises
-    ------
-    ValueError
-        A parameter outside what it may be.
+    params : every parameter of ``cusum`` or ``mosum`` (`kernels.registry.DETECTORS`), checked
     """
     level, critical, window = params["level"], params["critical_value"], params.get("h", 0.0)
-    if not 0 < level < 1:
-        raise ValueError(f"parameter 'level': {level!r} is not between 0 and 1; use 0.05 for 5 % of false alarms")
-    if "h" in params and not 0 < window <= 1:
-        raise ValueError(f"parameter 'h': {window!r} is not in (0, 1]; use the window's share of the history, as 0.25")
-    if params["harmonics"] not in range(MOST_HARMONICS + 1):
-        raise ValueError(f"parameter 'harmonics': {params['harmonics']!r} is not one of 0-{MOST_HARMONICS}; use 2")
-    if params["trend"] not in (0, 1):
-        raise ValueError(f"parameter 'trend': {params['trend']!r} is neither 0 nor 1; use 1 to fit a trend")
     n_history = history_size(days, history_end)
     if critical > 0:
         limits = np.full((n_history + 1, days.size - n_history + 1), float(critical) ** 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -131,6 +132,23 @@ def fit_flagged(
         score_candidates(records, tables, part)
         measure(records, part)
     return found
+
+
+def check_params(params: Mapping[str, float]) -> None:
+    """Check the values of every parameter of ``phases``.
+
+    Raises
+    ------
+    ValueError
+        The noise floor is 0, or ``belief`` is no probability.
+    """
+    if params["noise_floor"] == 0:
+        raise ValueError(
+            "parameter 'noise_floor': 0 makes constant ground infinitely certain; "
+            "use the precision of the index, such as 0.0001"
+        )
+    if params["belief"] > 1:
+        raise ValueError(f"parameter 'belief': {params['belief']!r} is no probability; use one from 0 to 1")
 
 
 def run_phases(

@@ -31,7 +31,7 @@ CLIENT: ClientConfig = {"timeout": timedelta(seconds=60), "connect_timeout": tim
 class Access:
     """How the files of a source are reached: a few plain values, which travel to workers beside the hrefs.
 
-    `pipeline.access.providers.access_to` makes it from a configuration and a provider.
+    `Provider.access` (`pipeline.access.providers`) makes it from a configuration and a provider.
     """
 
     s3_endpoint: str | None = None

@@ -16,6 +16,7 @@ import numpy as np
 
 from groundbreak.cluster.connect import KINDS
 from groundbreak.kernels import DETECTORS, bands_of
+from groundbreak.kernels.registry import resolve
 from groundbreak.pipeline.core.section_reader import check_known, read_section
 from groundbreak.pipeline.core.sections import (
     SECTIONS,
@@ -209,6 +210,10 @@ def _check_detect(detect: DetectConfig) -> None:
     for param in detect.params:
         rule = f"is not a parameter of {detect.detector!r}; its parameters are {', '.join(sorted(defaults))}"
         _need(param in defaults, f"[detect.params] {param}", rule)
+    try:
+        resolve(detect.detector, detect.params)
+    except ValueError as error:
+        _need(False, "[detect.params]", str(error))
     if detect.history_end is not None:
         try:
             np.datetime64(detect.history_end, "D")

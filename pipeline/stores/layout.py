@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from enum import IntFlag
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from zarr.abc.store import Store
 from zarr.codecs import ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 
-from groundbreak.kernels import LAYERS, LayerSpec, Quality, Status
+from groundbreak.kernels import LAYERS, LayerSpec
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, BadInput, Grid, Mask, Observation
@@ -201,21 +202,20 @@ def _layers(frame: Frame, chunk: int) -> Objects:
 
 def _layer_attrs(layer: LayerSpec) -> dict[str, Any]:
     """Return the CF attributes that tell how a layer's numbers are read."""
-    if layer.name == "status":
+    if layer.flags is not None:
         # No _FillValue: with one, xarray would open the codes as float32.
-        return {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name.lower() for s in Status)}
-    if layer.name == "quality":
+        kind = "flag_masks" if issubclass(layer.flags, IntFlag) else "flag_values"
         return {
-            "flag_masks": [int(q) for q in Quality],
-            "flag_meanings": " ".join(str(q.name).lower() for q in Quality),
+            kind: [int(flag) for flag in layer.flags],
+            "flag_meanings": " ".join(str(flag.name).lower() for flag in layer.flags),
         }
     attrs: dict[str, Any] = {}
-    if layer.dtype == "int16" or layer.name == "confidence":
+    if layer.fill:  # where it is 0 that is a count, and not a number that is missing
         attrs["_FillValue"] = layer.fill
-    if layer.name == "magnitude":
-        attrs |= {"scale_factor": 1e-4, "add_offset": 0.0}
-    elif layer.dtype == "int16":
-        attrs |= {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
+    if layer.scale is not None:
+        attrs |= {"scale_factor": layer.scale, "add_offset": 0.0}
+    if layer.units is not None:
+        attrs |= {"units": layer.units, "calendar": "proleptic_gregorian"}
     return attrs
 
 
