@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,10 +36,20 @@ class Config:
 
     Parameters
     ----------
-    area, source, output : mapping
-        The keys of the required sections, as in TOML: ``area={"bbox": [46.86, 40.03, 46.95, 40.10]}``.
-    cube, detect, cluster, run : mapping, optional
-        The keys of the other sections; every key has a default.
+    area : mapping or AreaConfig
+        The keys of the section ``[area]``, as in TOML: ``{"bbox": [46.86, 40.03, 46.95, 40.10]}``.
+    source : mapping or SourceConfig
+        Those of ``[source]``: ``{"items": "items.json", "datetime": "2020-01-01/2024-12-31"}``.
+    output : mapping or OutputConfig
+        Those of ``[output]``: ``{"path": "out"}``.
+    cube : mapping or CubeConfig, optional
+        Those of ``[cube]``; every key has a default.
+    detect : mapping or DetectConfig, optional
+        Those of ``[detect]``; every key has a default.
+    cluster : mapping or ClusterConfig, optional
+        Those of ``[cluster]``; every key has a default.
+    run : mapping or RunConfig, optional
+        Those of ``[run]``; every key has a default.
     base : Path, optional
         The folder that relative paths start from; the current one, if left out.
 
@@ -65,15 +74,15 @@ class Config:
         area: Mapping[str, Any] | AreaConfig,
         source: Mapping[str, Any] | SourceConfig,
         output: Mapping[str, Any] | OutputConfig,
-        cube: Mapping[str, Any] | CubeConfig = MappingProxyType({}),
-        detect: Mapping[str, Any] | DetectConfig = MappingProxyType({}),
-        cluster: Mapping[str, Any] | ClusterConfig = MappingProxyType({}),
-        run: Mapping[str, Any] | RunConfig = MappingProxyType({}),
+        cube: Mapping[str, Any] | CubeConfig | None = None,
+        detect: Mapping[str, Any] | DetectConfig | None = None,
+        cluster: Mapping[str, Any] | ClusterConfig | None = None,
+        run: Mapping[str, Any] | RunConfig | None = None,
         base: str | Path | None = None,
     ) -> None:
         given = locals()
         for name, kind in SECTIONS.items():
-            object.__setattr__(self, name, read_section(kind, given[name], name))
+            object.__setattr__(self, name, read_section(kind, {} if given[name] is None else given[name], name))
         object.__setattr__(self, "base", Path(base) if base is not None else Path.cwd())
         check(self)
 
