@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import dask
+from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
 
 LOG = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ SETTINGS = {
 @contextmanager
 def _local(workers: int | None = None, memory: str | None = None) -> Iterator[Client]:
     """Start worker processes of one thread each on this machine, one for each core if not told; they end with it."""
-    count = workers or len(os.sched_getaffinity(0))
+    count = workers or CPU_COUNT
     cluster = LocalCluster(
         n_workers=count,
         threads_per_worker=1,
