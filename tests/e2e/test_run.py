@@ -218,7 +218,10 @@ def test_ctrl_c_and_again_equals_an_uninterrupted_run(world: Path, whole: Path, 
         f"[area]\nbbox = {list(BOX)}\n[source]\nitems = 'source/items.json'\ndatetime = '2021-01-01/2023-12-31'\n"
         "[output]\npath = 'stopped'\n[cube]\nregion = 64\nslab = 12\n[cluster]\nworkers = 2\n"
     )
-    command = [sys.executable, "-m", "groundbreak.pipeline.cli", "run", str(file), "--log", "json"]
+    # Whoever starts the tests in the background has them ignore Ctrl-C, and processes inherit that.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    main = f"{heed}; from groundbreak.pipeline.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", main, "run", str(file), "--log", "json"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
