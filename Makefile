@@ -96,7 +96,7 @@ lock: | $(filter .venv-uv/bin/uv,$(UV))
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
 	  --custom-compile-command "make lock" --group dev pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
-	  --custom-compile-command "make lock" --group test pyproject.toml --resolution lowest-direct \
+	  --custom-compile-command "make lock" --group test pyproject.toml --resolution lowest-direct --upgrade \
 	  -o requirements/lowest.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 --no-deps \
 	  --custom-compile-command "make lock" requirements/namesakes.in -o requirements/namesakes.txt

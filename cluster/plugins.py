@@ -58,7 +58,7 @@ def differing_workers(client: Client, digest: Callable[[], str]) -> list[str]:
     ----------
     client : distributed.Client
     digest : callable
-        Gives the digest of the code that the process runs which calls it.
+        Returns the digest of the code of the process that calls it.
     """
     mine = digest()
     return sorted(address for address, theirs in client.run(digest, on_error="return").items() if theirs != mine)

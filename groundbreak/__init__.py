@@ -25,12 +25,14 @@ _HOMES = {"BadInput": "core.types", "Config": "core.config", "Plan": "planning.p
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'groundbreak' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "kernels":
+        return import_module("groundbreak.kernels")
+    if name not in __all__:
+        raise AttributeError(f"module 'groundbreak' has no attribute {name!r}")
     return getattr(import_module(f"groundbreak.pipeline.{_HOMES.get(name, 'api')}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "kernels"])

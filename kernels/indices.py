@@ -35,7 +35,7 @@ class Index:
     """A spectral index."""
 
     name: str
-    """By which it is chosen."""
+    """Name by which the index is chosen."""
     bands: tuple[str, ...]
     """Canonical names of the bands that it needs."""
     formula: Callable[..., Reflectance]

@@ -54,13 +54,13 @@ class LayerSpec:
     """One layer of the result."""
 
     name: str
-    """As in a store and in `Layers`."""
+    """Name of the layer, in stores and in `Layers`."""
     dtype: str
     """NumPy dtype."""
     fill: int
     """Value of pixels that have none."""
     meaning: str
-    """In a line."""
+    """What it means, in a line."""
     units: str | None = None
     """CF units of a layer of days; a reader decodes them as dates."""
     scale: float | None = None

@@ -50,7 +50,7 @@ class Detector:
     """A detector: its kernel, its slow twin, and its parameters with defaults and meanings."""
 
     name: str
-    """By which it is chosen."""
+    """Name by which the detector is chosen."""
     version: int
     """Rises whenever results change: it is part of the detection digest."""
     run: Run
@@ -60,11 +60,11 @@ class Detector:
     defaults: Mapping[str, float]
     """Every parameter, and its value where none is given."""
     meaning: str
-    """In a line."""
+    """What it does, in a line."""
     parameters: Mapping[str, str]
     """What each parameter means, with its unit."""
     check: Callable[[Mapping[str, float]], None]
-    """Raises ValueError where the value of one of all parameters is none that the detector takes."""
+    """Takes all parameters; raises ValueError where the detector does not accept a value."""
 
 
 _MONITORING = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -193,7 +193,7 @@ def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: 
     Raises
     ------
     BadInput
-        The cube's dimensions are none of those.
+        The cube's dimensions are none of those, or it has no time coordinate.
     ValueError
         The values are not floating point, the dates do not increase day by day, or the detector or a parameter is
         unknown.
@@ -206,6 +206,8 @@ def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: 
         raise BadInput(
             f"cube with dimensions {stack.dims}", "must be (time, y, x) or (index, time, y, x)", "Rename them"
         )
+    if "time" not in stack.coords:
+        raise BadInput("cube without a time coordinate", "must say when each observation was made", "Add its dates")
     stack = stack.transpose("y", "x", "index", "time")
     if stack.chunks:
         stack = stack.chunk({"index": -1, "time": -1})
@@ -263,24 +265,33 @@ def _execute(
 @contextmanager
 def _client(config: Config, client: Client | None) -> Iterator[Client]:
     """Yield a client whose workers are ready and run this very code."""
-    if client is None:
-        c = config.cluster
-        try:
-            with (
-                connect(c.kind, **c.options) as own,
-                _client(config, own) as ready,
-            ):
-                yield ready
-        except OSError as error:
-            if c.kind != "address":
-                raise
-            rule = f"must answer ({error})"
-            raise BadInput(f"[cluster] address = {c.address!r}", rule, "Start the scheduler, or mend it") from None
+    if client is not None:
+        _prepare_workers(config, client, lambda: None)
+        yield client
         return
+    c = config.cluster
+    try:
+        with connect(c.kind, **c.options) as own:
+            # The log of workers that belong to somebody else is theirs to set up.
+            _prepare_workers(config, own, partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel()))
+            yield own
+    except OSError as error:
+        if c.kind != "address":
+            raise
+        rule = f"must answer ({error})"
+        raise BadInput(f"[cluster] address = {c.address!r}", rule, "Start the scheduler, or mend it") from None
+
+
+def _prepare_workers(config: Config, client: Client, begin: Callable[[], None]) -> None:
+    """Have workers compile what they will need, after making sure that they run this very code.
+
+    Raises
+    ------
+    BadInput
+        A worker runs other code.
+    """
     different = differing_workers(client, source_digest)
     if different:
         rule = f"run other code than this client: {', '.join(different)}"
         raise BadInput("[cluster] workers", rule, "Install the same version of groundbreak on all of them")
-    level = logs.LOGGER.getEffectiveLevel()
-    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector), partial(logs.log_to_stderr, level)))
-    yield client
+    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector), begin))

@@ -13,17 +13,17 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from groundbreak.pipeline.core import show
+from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.types import BadInput, Fault
 from groundbreak.pipeline.logs import log_to_stderr
 from groundbreak.pipeline.version import __version__
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+if TYPE_CHECKING:
+    from groundbreak.pipeline.api import Result
 
-SHOWN = 20
-"""Faults, failures and rejected items printed; the files hold all of them."""
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,10 +110,10 @@ def _plan(options: argparse.Namespace) -> int:
         print("\nrejected items")
         for reason, count in planned.rejected().items():
             print(f"  {count} {reason}")
-        for rejection in planned.rejections[:SHOWN]:
+        for rejection in planned.rejections[: show.LISTED_ROWS]:
             print(f"    {rejection.item}: {rejection.reason}: {rejection.detail}")
-        if len(planned.rejections) > SHOWN:
-            print(f"    ... and {len(planned.rejections) - SHOWN} more (--json lists them all)")
+        if len(planned.rejections) > show.LISTED_ROWS:
+            print(f"    ... and {len(planned.rejections) - show.LISTED_ROWS} more (--json lists them all)")
     return DONE
 
 
@@ -144,25 +144,25 @@ def _publish(options: argparse.Namespace) -> int:
     return _report(api.republish(options.config))
 
 
-def _report(result: Any) -> int:
+def _report(result: Result) -> int:
     """Print what a run did, in a few lines, and return the exit code."""
     outcome = result.outcome
     print(
         f"{outcome.done} tasks done, {outcome.skipped} done before, {len(outcome.failed)} regions failed, "
         f"{len(result.faults)} faults, {len(result.sites)} sites"
     )
-    for site in result.sites[:SHOWN]:
+    for site in result.sites[: show.LISTED_ROWS]:
         halt = site.halt or "-"
         print(f"  {site.id}  onset {site.onset}  halt {halt}  {site.status:<8} {site.area_m2:,.0f} m2")
     for grid, items in outcome.ignored.items():
         print(f"  {grid}: {len(items)} items changed inside finished slabs (--rebuild applies them): {items[0]} ...")
-    for region, steps in list(result.steps.items())[:SHOWN]:
+    for region, steps in list(result.steps.items())[: show.LISTED_ROWS]:
         print(f"  {region}: offset step of {steps[0].size:+.3f} on dark pixels since {steps[0].since}, accepted")
-    for fault in result.faults[:SHOWN]:
+    for fault in result.faults[: show.LISTED_ROWS]:
         print(f"  fault: {_fault(fault)}")
-    for region, error in list(outcome.failed.items())[:SHOWN]:
+    for region, error in list(outcome.failed.items())[: show.LISTED_ROWS]:
         print(f"  failed: {region}: {error.splitlines()[0]}")
-    print(f"results in {result.output.path}: report.html, sites.parquet, change/, faults.parquet, run.json")
+    print(f"results in {result.output.path}: {places.REPORT}, {places.SITES}, change/, {places.FAULTS}, {places.RUN}")
     return FAILED if outcome.failed else DONE
 
 
@@ -184,7 +184,7 @@ def _status(options: argparse.Namespace) -> int:
         print(f"faults   {found['faults']}")
         print("pixels   " + ", ".join(f"{n} {status}" for status, n in found["pixels"].items()))
         print(f"written  {show.size(found['bytes_written'])} in {found['seconds']} task seconds")
-        for task, error in list(found["failed"].items())[:SHOWN]:
+        for task, error in list(found["failed"].items())[: show.LISTED_ROWS]:
             print(f"failed   {task}: {error}")
     return FAILED if found["failed"] else DONE
 

@@ -64,7 +64,7 @@ class Summary:
 
     @property
     def headline(self) -> dict[str, int | float | str]:
-        """The figures of the report's head beyond its own, by their label."""
+        """Label -> figure: what the report's head shows beside the figures that the page works out itself."""
         figures, regions = self.figures, sum(len(g.regions) for g in self.plan.grids)
         found = {
             "First observation": figures["first_observation"],
@@ -142,13 +142,12 @@ def summarise(plan: Plan, ledger: Ledger, sites: Sequence[Site]) -> Summary:
 
 def _builds(plan: Plan, planned: GridPlan, region: Region, ledger: Ledger) -> list[Record] | None:
     """Return the records of a region's builds, in order; None where one is absent."""
-    names = (places.build_task(region.key, slab.index) for slab in planned.slabs(plan.depth))
-    found = [ledger.records.get(name) for name in names]
+    found = [ledger.records.get(name) for name in planned.build_tasks(region, plan.depth)]
     records = [record for record in found if record is not None]
     return records if len(records) == len(found) else None
 
 
 def _faults(ledger: Ledger, regions: set[str]) -> list[Fault]:
     """Return the faults of the builds of some regions, in order."""
-    builds = {t for t in ledger.records if t.startswith(f"{places.BUILD}/") and places.region_of(t) in regions}
-    return ledger.faults(builds)
+    records = ledger.records
+    return ledger.faults({t for t in records if places.kind_of(t) == places.BUILD and places.region_of(t) in regions})

@@ -30,13 +30,13 @@ def status(config: Config, output: Output) -> dict[str, Any]:
     """
     plan = plan_file.load(config, output)
     records = Ledger(output).records
-    tasks: dict[str, Counter[str]] = {"build": Counter(), "detect": Counter()}
+    tasks: dict[str, Counter[str]] = {places.BUILD: Counter(), places.DETECT: Counter()}
     pixels: Counter[str] = Counter()
     for name in _names(plan):
-        kind = name.split("/")[0]
+        kind = places.kind_of(name)
         record = records.get(name)
         tasks[kind][record.state if record else "to do"] += 1
-        if record and kind == "detect":
+        if record and kind == places.DETECT:
             pixels.update(record.counts)
     mine = [records[n] for n in _names(plan) if n in records]
     return {
@@ -81,9 +81,6 @@ def _damage(output: Output, record: Record) -> list[str]:
 
 
 def _names(plan: Plan) -> list[str]:
-    return [
-        name
-        for g in plan.grids
-        for r in g.regions
-        for name in (*(places.build_task(r.key, s.index) for s in g.slabs(plan.depth)), places.detect_task(r.key))
-    ]
+    """Name every task of a plan."""
+    regions = ((planned, region) for planned in plan.grids for region in planned.regions)
+    return [name for g, r in regions for name in (*g.build_tasks(r, plan.depth), places.detect_task(r.key))]

@@ -75,7 +75,7 @@ def build(config: Config, *, general: bool = False) -> Built:
         plan = dataclasses.replace(plan, grids=tuple(forced))
     output = Output(config.path(config.output.path))
     ready = prepared.prepare(plan, output, Ledger(output), rebuild=False)
-    due = [stage.build(r, slab) for stage in ready for r in stage.planned.regions for slab in stage.slabs()]
+    due = [grid.build(r, slab) for grid in ready for r in grid.planned.regions for slab in grid.slabs()]
     records = [tasks.build(loads(dumps(task))) for task in due]
     assert not [r.error for r in records if r.error]
     return Built(plan, output, records)

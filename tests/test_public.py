@@ -14,6 +14,7 @@ from distributed import Client
 import groundbreak
 from groundbreak import BadInput, Config, kernels
 from groundbreak.pipeline import api
+from groundbreak.pipeline.core.sections import AreaConfig
 from tests.world import Tile, configure, days, lonlat_box, write_source
 
 NAMES = {"BadInput", "Config", "Plan", "Result", "__version__", "detect", "plan", "run"}
@@ -36,7 +37,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_all_public_names_are_seen_typed_and_explained() -> None:
     assert set(groundbreak.__all__) == NAMES
-    assert set(dir(groundbreak)) >= NAMES
+    assert set(dir(groundbreak)) == NAMES | {"kernels"}
+    assert groundbreak.kernels is kernels
     assert set(dir(kernels)) >= set(kernels.__all__)
     for module in (groundbreak, kernels):
         for name in module.__all__:
@@ -91,6 +93,8 @@ def test_a_configuration_made_in_python_is_the_one_read_from_toml(tmp_path: Path
 def test_a_mistake_in_python_is_as_clear_as_one_in_toml() -> None:
     with pytest.raises(BadInput, match=r"\[detect\] indexes: is not a key.*Did you mean 'indices'"):
         Config(**SECTIONS, detect={"indexes": ["ndvi"]})
+    with pytest.raises(BadInput, match=r"\[area\] bbox = 'wxyz': must be a list"):
+        Config(**(SECTIONS | {"area": AreaConfig(bbox="wxyz")}))  # type: ignore[arg-type]  # that is the mistake
     with pytest.raises(BadInput, match=r"\[cube\] = 10: must be a table"):
         Config(**SECTIONS, cube=10)  # type: ignore[arg-type]  # that is the mistake
     with pytest.raises(BadInput, match=r"\[cluster\] workers.*does not take it"):

@@ -34,10 +34,10 @@ def run(job: Job) -> dict[str, Any]:
     )
     plan = planner.plan(config)
     output = Output(job.out)
-    for stage in prepared.prepare(plan, output, Ledger(output), rebuild=False):
-        for region in stage.planned.regions:
-            for slab in stage.slabs():
-                record = tasks.build(stage.build(region, slab))
+    for ready in prepared.prepare(plan, output, Ledger(output), rebuild=False):
+        for region in ready.planned.regions:
+            for slab in ready.slabs():
+                record = tasks.build(ready.build(region, slab))
                 if record.state != "done" or record.faults:
                     raise RuntimeError(record.error or record.faults[0].error)
     return {"regions": sum(len(g.regions) for g in plan.grids)}

@@ -35,7 +35,8 @@ def floor_variance(n: Rows, n_terms: int, size: Rows, spread: Rows) -> None:
 
     Parameters
     ----------
-    n : (LANES,) clear observations of the history; n_terms : terms that were fitted to them
+    n : (LANES,) clear observations of the history
+    n_terms : terms that were fitted to them
     size : (LANES,) sums of the squared values
     spread : (LANES,) in: sums of the squared residuals, out: variance
     """
@@ -97,9 +98,11 @@ def outside(process: float, spread: float, t: float, n: float, limit: float, win
 
     Parameters
     ----------
-    process : the process times s sqrt(n); spread : s^2
+    process : the process times s sqrt(n)
+    spread : s^2
     t, n : clear observations so far, and in the history
-    limit : c^2; window : h of the MOSUM, 0 for the CUSUM
+    limit : c^2
+    window : h of the MOSUM, 0 for the CUSUM
     """
     if window > 0:  # noqa: SIM108 - two formulas, two lines
         bound = 2.0 * n * limit * max(np.log(t / n), 1.0)

@@ -172,7 +172,8 @@ def gram(factors: Rows, x: Rows, sums: Rows) -> None:
     Parameters
     ----------
     factors : (DATES_TOGETHER, a), rows of ``Design.products`` (x: weights) or ``Design.terms`` (x: values)
-    x : (DATES_TOGETHER, LANES); sums : (a, LANES), in, out
+    x : (DATES_TOGETHER, LANES)
+    sums : (a, LANES), in, out
     """
     n = factors.shape[1]
     for a in range(0, n - 2, 3):
@@ -226,7 +227,8 @@ def residual(factors: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
 
     Parameters
     ----------
-    factors : (DATES_TOGETHER, term), rows of ``Design.terms``; coefficients : (term, LANES)
+    factors : (DATES_TOGETHER, term), rows of ``Design.terms``
+    coefficients : (term, LANES)
     weight, x : (DATES_TOGETHER, LANES); x in, out
     """
     n = factors.shape[1]

@@ -37,7 +37,8 @@ def history_size(days: Ints, history_end: int | None) -> int:
 
     Parameters
     ----------
-    days : (time,) int64, days since 1970-01-01; history_end : the last day of the history, or None
+    days : (time,) int64, days since 1970-01-01
+    history_end : the last day of the history, or None
     """
     if days.size == 0:
         return 0
@@ -99,7 +100,8 @@ def scan_lanes(values: NDArray[np.float32], days: Ints, rule: Rule, params: dict
     ----------
     values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
     days : (time,) int64, days since 1970-01-01
-    rule : of `make_rule`; params : harmonics and trend of the detector
+    rule : of `make_rule`
+    params : harmonics and trend of the detector
     """
     design = make_design(days, int(params["harmonics"]), bool(params["trend"]), np.float64, rule.n_history)
     found = nothing_watched(values.shape[2])

@@ -5,8 +5,9 @@ years they give 30-40 % false alarms at a nominal 5 %, for two reasons. Few obse
 which depends on their number alone. And the fitted trend is extrapolated with an error that depends on where a
 pixel's clear observations lie: after one year it is many times the noise. So a pixel's c^2 is its own prediction
 variance (`kernels.lanes.processes.own_variance`) times a factor g that hardly depends on anything but n and m, its
-numbers of clear observations in and after the history. Here g is found: white Gaussian noise on random n and m of the
-actual dates, the smallest c^2 that no crossing would need, in units of its own variance, and the quantile of that.
+numbers of clear observations in and after the history. To find g, white Gaussian noise is drawn for n and m randomly
+chosen dates. For each series the smallest c^2 that it does not cross is divided by its own variance, and g is a
+quantile of these.
 
 Noise that is not white, as real weather, crosses more often than the level says; no limit of this kind prevents that.
 """
@@ -88,7 +89,8 @@ def needed(
 
     Parameters
     ----------
-    terms : (time, term) float64; n, m : clear dates among the first ``n_history`` and among the rest
+    terms : (time, term) float64
+    n, m : clear dates among the first ``n_history`` and among the rest
     """
     after = terms.shape[0] - n_history
     old = np.argsort(rng.random((MASKS, n_history)), axis=1)[:, :n]

@@ -133,7 +133,8 @@ def trace_alarm(
     Parameters
     ----------
     values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
-    terms : (time, term) float64; coefficients : (index, term) float64
+    terms : (time, term) float64
+    coefficients : (index, term) float64
     width : observations in the window of the MOSUM, 0 for the CUSUM
     tie : sums this close count as equal, in the unit of the index
     code : date * indices + index of the alarm

@@ -48,7 +48,8 @@ def running(z: Floats, n: int, sums: Floats) -> None:
 
     Parameters
     ----------
-    z : (index, >= n) float64, noise units; n : observations in use
+    z : (index, >= n) float64, noise units
+    n : observations in use
     sums : (> n, 2 index) float64, out: row i holds the sums over [0, i) of each index, then of its square
     """
     n_index = z.shape[0]
@@ -65,7 +66,8 @@ def count_before(date: Ints, n: int, before: Ints) -> None:
 
     Parameters
     ----------
-    date : (>= n,) int64, positions of the observations among all dates; n : observations in use
+    date : (>= n,) int64, positions of the observations among all dates
+    n : observations in use
     before : (time + 1,) int64, out; the last counts those before the end
     """
     before[:] = 0
@@ -84,7 +86,9 @@ def climatology(
 
     Parameters
     ----------
-    sums : of `running`; before : of `count_before`; windows : of `season_windows`
+    sums : of `running`
+    before : of `count_before`
+    windows : of `season_windows`
     date : (time,) int64, positions of the observations among all dates
     base : observations in the baseline
     count : (time,) float64, out: how many of its observations lie near in the year

@@ -36,7 +36,7 @@ from groundbreak.kernels.phases.segments import segment
 from groundbreak.kernels.phases.states import STATE_DAYS
 from groundbreak.kernels.types import Ints
 
-PIXELS_TOGETHER = 128
+PIXELS_SEARCHED = 128
 """Pixels whose records are held at a time: a few MB, which stay in cache."""
 
 
@@ -121,12 +121,12 @@ def fit_flagged(
     first_onset = -np.inf if history_end is None else float(history_end + 1)
     found = np.zeros(flagged.size, CANDIDATE)
     found["cusum"] = cusum
-    scratch = empty_records(min(flagged.size, PIXELS_TOGETHER), n_time, n_index)
-    for start in range(0, flagged.size, PIXELS_TOGETHER):
-        part = found[start : start + PIXELS_TOGETHER]
+    scratch = empty_records(min(flagged.size, PIXELS_SEARCHED), n_time, n_index)
+    for start in range(0, flagged.size, PIXELS_SEARCHED):
+        part = found[start : start + PIXELS_SEARCHED]
         arrays: list[Any] = [array[: part.size] for array in scratch]
         records = Records(*arrays)
-        prepare(np.take(values, flagged[start : start + PIXELS_TOGETHER], axis=2), tables, settings, records, part)
+        prepare(np.take(values, flagged[start : start + PIXELS_SEARCHED], axis=2), tables, settings, records, part)
         segment(records, tables, settings, first_onset, part)
         date_onset(records, tables, first_onset, part)
         score_candidates(records, tables, part)

@@ -58,7 +58,8 @@ def make_prior(n_time: int, precision: Floats, shape: float, scale: float) -> Pr
     Parameters
     ----------
     n_time : most observations of a segment
-    precision : (term,) float64, relative to the noise; shape, scale : of the variance's inverse gamma
+    precision : (term,) float64, relative to the noise
+    shape, scale : of the variance's inverse gamma
     """
     free = shape * math.log(scale) - math.lgamma(shape)
     table = np.array([free + math.lgamma(shape + m / 2) for m in range(n_time + 1)])
@@ -77,7 +78,8 @@ def running_sums(z: Floats, date: Ints, start: int, stop: int, design: Floats, p
 
     Parameters
     ----------
-    z : (index, time) float64, noise units; date : (time,) int64, positions of the observations among all dates
+    z : (index, time) float64, noise units
+    date : (time,) int64, positions of the observations among all dates
     design, pairs : (all dates, N_TERMS) and (all dates, N_PAIRS) float64, of `design_matrix` and `design_pairs`
     sums : (> time, n_sums) float64, out
     """

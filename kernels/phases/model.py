@@ -35,9 +35,9 @@ class Prior(NamedTuple):
     logdet: float
     """Minus the sum of the logarithms of ``precision``."""
     shape: float
-    """Of the inverse gamma distribution of the variance."""
+    """Shape of the inverse gamma distribution of the variance."""
     scale: float
-    """Of the inverse gamma distribution of the variance, noise units squared."""
+    """Scale of the inverse gamma distribution of the variance, noise units squared."""
     table: Floats
     """(time + 1,) float64: the part of the evidence that depends on the number of observations alone."""
 
@@ -89,15 +89,15 @@ class Tables(NamedTuple):
     states: Ints
     """(time, window, 2) int64: the dates near each one's day of the year, in all years; see `season_windows`."""
     design: Floats
-    """(time, N_TERMS) float64: of `kernels.phases.evidence.design_matrix`."""
+    """(time, N_TERMS) float64: the design of `kernels.phases.evidence.design_matrix`."""
     pairs: Floats
     """(time, N_PAIRS) float64: products of two columns of ``design``."""
     baseline: Prior
-    """Of normal ground."""
+    """Prior of normal ground."""
     settled: Prior
-    """Of finished ground."""
+    """Prior of finished ground."""
     stage: Prior
-    """Of a stage of works."""
+    """Prior of a stage of works."""
 
 
 class Records(NamedTuple):

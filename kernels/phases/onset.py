@@ -94,8 +94,11 @@ def cast_votes(
     Parameters
     ----------
     z : (index, >= n) float64, contiguous, for the sake of the lanes
-    n : observations in use; date : (time,) int64, their positions among all dates
-    before : of `count_before`; windows : of `season_windows`; sums : of `running`
+    n : observations in use
+    date : (time,) int64, their positions among all dates
+    before : of `count_before`
+    windows : of `season_windows`
+    sums : of `running`
     base : observations of the baseline; also where the changed ground is looked for at the earliest
     begin : onset by evidence
     work : (4 index + 2, time) float64, scratch

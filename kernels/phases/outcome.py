@@ -38,9 +38,9 @@ BARREN = (0.0, 3.5, 1.3)
 last: no season describes it better than works do, and it is quiet."""
 
 END_WEIGHTS = (-3.202, 0.066, 0.544, -5.128)
-"""Log odds that the works are over, less those at which 28 % of the ongoing works that a settled end fits would be
-called over: intercept, and weights of the evidence over works that go on, the log of the days settled, and the log of
-the settled spread. The three are printed by benchmarks/detectors/calibrate.py."""
+"""Log odds that works are over: an intercept, then weights of the evidence over works that go on, of the log of the
+days settled, and of the log of the settled spread. The intercept is set so that at odds 0, 28 % of the ongoing works
+that a settled end fits are called over. All weights are printed by benchmarks/detectors/calibrate.py."""
 
 DATE_WEIGHTS = (3.336, 0.261, -2.253)
 """Log odds that the ground changed and the onset is within 30 days: intercept, and weights of `odds_of_change` and of
@@ -100,8 +100,10 @@ def write_changes(
 
     Parameters
     ----------
-    found : (candidate,) CANDIDATE; pixel : (candidate,) int64, where each belongs
-    snow : (time, pixel) bool, or None when unknown; days : (time,) int64, all dates
+    found : (candidate,) CANDIDATE
+    pixel : (candidate,) int64, where each belongs
+    snow : (time, pixel) bool, or None when unknown
+    days : (time,) int64, all dates
     out : layers, (pixel,) each
     """
     believed = (found["onset"] >= 0) & (probability(odds_of_change(found)) >= settings.belief)
@@ -151,8 +153,10 @@ def hidden_by_snow(
 
     Parameters
     ----------
-    halted : (candidate,) bool, whether it has a halt; pixel : (candidate,) int64
-    snow : (time, pixel) bool; days : (time,) int64, days since 1970-01-01
+    halted : (candidate,) bool, whether it has a halt
+    pixel : (candidate,) int64
+    snow : (time, pixel) bool
+    days : (time,) int64, days since 1970-01-01
     """
     inside = (days[:, None] >= found["earliest"]) & (days[:, None] <= found["latest"])
     inside |= (days[:, None] >= found["halt_earliest"]) & (days[:, None] <= found["halt_latest"]) & halted

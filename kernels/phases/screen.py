@@ -26,11 +26,6 @@ SCREEN_PIVOT = 1e-3
 """Smallest squared pivot that is divided by: a term that the dates cannot tell apart counts for nothing."""
 
 
-ROUNDING = 5e-5
-"""Share of a pixel's mean below which its noise is not believed: float32 loses that much in the sums of a record. It
-matters where values are thousands of times the noise floor; constant ground of 10 000 was taken for changed without."""
-
-
 class ScreenedPixels(NamedTuple):
     """What the screen saw of every pixel."""
 
@@ -81,26 +76,14 @@ def _design(days: bytes) -> Design:
 
 @lane
 def _conclude(
-    n_terms: int,
-    noise_floor: np.float32,
-    n: Rows,
-    total: Rows,
-    squares: Rows,
-    low: Rows,
-    high: Rows,
-    out: NDArray[np.float32],
+    n_terms: int, noise_floor: np.float32, n: Rows, squares: Rows, low: Rows, high: Rows, out: NDArray[np.float32]
 ) -> None:
-    """Turn the extremes of a cumulative sum, and a sum of squares, into the statistic of the test.
-
-    ``total`` is the sum of the values: noise below `ROUNDING` of their mean is that of the arithmetic. Where the mean
-    is too large to be squared, so is the noise, and the statistic is not a number.
-    """
-    zero, one, fitted, share = out.dtype.type(0), out.dtype.type(1), out.dtype.type(n_terms), out.dtype.type(ROUNDING)
+    """Turn the extremes of a cumulative sum, and a sum of squares, into the statistic of the test."""
+    one, fitted = out.dtype.type(1), out.dtype.type(n_terms)
+    least = noise_floor * noise_floor
     for p in range(out.size):
-        mean = abs(total[p]) / max(n[p], one)
-        least = max(noise_floor, share * mean)
-        variance = max(squares[p] / max(n[p] - fitted, one), least * least)
-        out[p] = max(high[p], -low[p]) / np.sqrt(variance * max(n[p], one)) + zero * (mean * mean)
+        variance = max(squares[p] / max(n[p] - fitted, one), least)
+        out[p] = max(high[p], -low[p]) / np.sqrt(variance * max(n[p], one))
 
 
 @jit
@@ -124,7 +107,6 @@ def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.floa
     # one array each: numba gives the rows of an unpacked array an unknown layout, and vectorises nothing
     total, squares = np.empty((n_index, LANES), np.float32), np.empty((n_index, LANES), np.float32)
     low, high = np.empty((n_index, LANES), np.float32), np.empty((n_index, LANES), np.float32)
-    level = np.empty((n_index, LANES), np.float32)
     for start in range(0, n_pixel - LANES + 1, LANES):
         stop = start + LANES
         sums[:] = 0
@@ -137,7 +119,6 @@ def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.floa
         normal(design, sums, matrix)
         factor(matrix, n_terms, SCREEN_PIVOT)
         for k in range(n_index):
-            level[k] = right[k, 0]  # the first term is 1
             solve(matrix, right[k])
         total[:] = 0
         squares[:] = 0
@@ -153,6 +134,4 @@ def cusum_scan(values: NDArray[np.float32], design: Design, noise_floor: np.floa
             out.first[start + p] = find_clear(values, start + p, 0, 1)
             out.last[start + p] = find_clear(values, start + p, n_time - 1, -1)
         for k in range(n_index):
-            _conclude(
-                n_terms, noise_floor, sums[0], level[k], squares[k], low[k], high[k], out.statistic[k, start:stop]
-            )
+            _conclude(n_terms, noise_floor, sums[0], squares[k], low[k], high[k], out.statistic[k, start:stop])

@@ -43,7 +43,8 @@ def first_observation(day: Floats, first_onset: float) -> int:
 
     Parameters
     ----------
-    day : (observation,) float64; first_onset : float64, earliest day of an onset; days since 1970-01-01
+    day : (observation,) float64, days since 1970-01-01
+    first_onset : float64, earliest day of an onset, days since 1970-01-01
     """
     first = MIN_BASELINE
     while first < day.size and day[first] < first_onset:
@@ -94,7 +95,8 @@ def reach_nodes(
     ends : (1 + index, 3, > count) of `stage_sums` at the nodes; node ``count`` is the end of the record
     starts : nodes at which a stage may begin
     before : (count,) evidence of what lies before each node as baseline
-    lanes : of NODES_TOGETHER ends; base : (> count,) float64, scratch
+    lanes : of NODES_TOGETHER ends
+    base : (> count,) float64, scratch
     reach : (> count,) out; -inf where no stage fits; the end of the record is reached by stages alone
     origin : (> count,) int64 out, positions among the nodes
     """
@@ -143,10 +145,12 @@ def onset_and_pauses(
 
     Parameters
     ----------
-    node : (> count,) int64, observations; day : (observation,) float64, days since 1970-01-01
+    node : (> count,) int64, observations
+    day : (observation,) float64, days since 1970-01-01
     before, reach, origin : (> count,) each, of `reach_nodes`
     sums : of `kernels.phases.evidence.running_sums`
-    end, count : the node, and how many there are; prior : of a stage
+    end, count : the node, and how many there are
+    prior : of a stage
     ends, lanes : (1 + index, 3, lane) float64 and lanes of one end, scratch
 
     Returns

@@ -104,8 +104,11 @@ def standardise(packed: Floats, n: int, floor: float, work: Floats, scale: Float
 
     Parameters
     ----------
-    packed : (index, time) float64; n : int >= 2, observations in use
-    floor : float, unit of the values; work : (time,) float64; scale : (index,) float64, out
+    packed : (index, time) float64
+    n : int >= 2, observations in use
+    floor : float, unit of the values
+    work : (time,) float64
+    scale : (index,) float64, out
     """
     for k in range(packed.shape[0]):
         row = packed[k]
@@ -126,7 +129,11 @@ def _shares(before: Floats, at: Floats, after: Floats, share: Floats) -> None:
 
 @lane
 def _first_off(before: Floats, at: Floats, after: Floats, share: Floats, k: int, miss: Floats, apart: Floats) -> None:
-    """Add index k to how far the first observation of every run is off, and its neighbours from each other; squares."""
+    """Add index k to the squared distances of every run.
+
+    ``miss`` is that of the run's first observation from the line between its neighbours, ``apart`` that of those
+    neighbours from each other.
+    """
     for i in range(after.size):
         jump = after[i] - before[i]
         e = at[i] - before[i] - share[i] * jump
@@ -140,9 +147,13 @@ def suspects(packed: Floats, when: Floats, n: int, length: int, limit: float, wo
 
     Parameters
     ----------
-    packed : (index, time) float64, noise units; when : (n,) float64, days; n : observations in use
-    length : observations of a run; limit : noise units that a spike is off
-    work : (3, time) float64, scratch; out : (time,) int64, out: where they begin
+    packed : (index, time) float64, noise units
+    when : (n,) float64, days
+    n : observations in use
+    length : observations of a run
+    limit : noise units that a spike is off
+    work : (3, time) float64, scratch
+    out : (time,) int64, out: where they begin
 
     Returns
     -------
@@ -167,7 +178,9 @@ def is_off(packed: Floats, when: Floats, n: int, i: int, length: int, limit: flo
 
     Parameters
     ----------
-    packed : (index, time) float64, noise units; when : (n,) float64, days; n : observations in use
+    packed : (index, time) float64, noise units
+    when : (n,) float64, days
+    n : observations in use
     limit : noise units that a spike is off
     keep : (n,) bool, which observations are no spikes as far as is known; no run reaches beyond a spike
     """
@@ -206,8 +219,10 @@ def drop_spikes(packed: Floats, taken: Ints, day: Floats, n: int, limit: float) 
     Parameters
     ----------
     packed : (index, time) float64, noise units, compacted in place
-    taken : (time,) int64, compacted in place; day : (all times,) float64, days
-    n : int, observations in use; limit : float, noise units (0 keeps everything)
+    taken : (time,) int64, compacted in place
+    day : (all times,) float64, days
+    n : int, observations in use
+    limit : float, noise units (0 keeps everything)
 
     Returns
     -------

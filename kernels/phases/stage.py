@@ -87,7 +87,7 @@ def _span(fixed: Floats, sign: float, moving: Floats, precision: Floats, count: 
 def _rest(
     k: int, fixed: Floats, sign: float, moving: Floats, scale: float, count: int, dates: Floats, out: Floats
 ) -> None:
-    """Take what level and trend leave of index k into the product over the indices, and into the largest."""
+    """Multiply what level and trend leave of index k into the product over the indices, and keep the largest."""
     for e in range(fixed.shape[0]):
         f0, f1, f2 = fixed[e, k, 0], fixed[e, k, 1], fixed[e, k, 2]
         for q in range(count):
@@ -137,7 +137,8 @@ def one_stage(sums: Floats, i: int, j: int, prior: Prior, ends: Floats, lanes: S
 
     Parameters
     ----------
-    ends : (1 + index, 3, >= VECTOR) float64, scratch; lanes : of one end
+    ends : (1 + index, 3, >= VECTOR) float64, scratch
+    lanes : of one end
     """
     at = np.array([j, i])
     stage_sums(sums, at, 2, ends)

@@ -27,7 +27,7 @@ STATE_DAYS = 45.0
 
 @lane
 def _apart(row: Rows, now: float, k: int, far: Rows) -> None:
-    """Take index k into the distance of every state from an observation, largest of the indices."""
+    """Update every state's distance from an observation with index k: the largest over the indices."""
     for b in range(row.size):
         apart = abs(row[b] - now)
         far[b] = max(far[b], apart) if k else apart
@@ -52,8 +52,10 @@ def lost_states(z: Rows, n: int, date: Ints, before: Ints, windows: Ints, onset:
 
     Parameters
     ----------
-    z : (index, >= n) float32, contiguous: half the bytes are twice the lanes; n : observations in use
-    date : (time,) positions among all dates; before : of `kernels.phases.climate.count_before`
+    z : (index, >= n) float32, contiguous: half the bytes are twice the lanes
+    n : observations in use
+    date : (time,) positions among all dates
+    before : of `kernels.phases.climate.count_before`
     windows : of `kernels.phases.climate.season_windows`, STATE_DAYS wide, with a date's own
     onset : first changed observation
     far, visits : (>= onset,) float32, scratch; their lanes are states of the baseline
@@ -90,7 +92,9 @@ def novel_share(z: Floats, n: int, onset: int) -> float:
 
     Parameters
     ----------
-    z : (index, >= n) float64, noise units; n : observations in use; onset : first changed observation
+    z : (index, >= n) float64, noise units
+    n : observations in use
+    onset : first changed observation
     """
     new = np.zeros(n, np.bool_)
     for k in range(z.shape[0]):

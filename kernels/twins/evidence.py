@@ -10,7 +10,7 @@ from groundbreak.kernels.phases.evidence import TAIL
 from groundbreak.kernels.types import Floats
 
 Parameters = tuple[Floats, float, float]
-"""Of a prior, as BASELINE in `kernels.phases.model`: precision (term,), shape and scale of the variance."""
+"""A prior, like BASELINE in `kernels.phases.model`: precision (term,), shape and scale of the variance."""
 
 
 def log_evidence(design: Floats, z: Floats, prior: Parameters) -> tuple[float, Floats, Floats]:
@@ -20,7 +20,8 @@ def log_evidence(design: Floats, z: Floats, prior: Parameters) -> tuple[float, F
 
     Parameters
     ----------
-    design : (time, term) float64; z : (index, time) float64, noise units
+    design : (time, term) float64
+    z : (index, time) float64, noise units
     prior : precision, shape and scale; the precision is added as one row a term: sqrt(precision) c = 0
 
     Returns

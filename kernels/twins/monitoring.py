@@ -67,9 +67,11 @@ def process_and_bound(rest: Floats, n: int, sigma: float, c2: float, window: flo
 
     Parameters
     ----------
-    rest : (observation,) float64, residuals; n : how many of them are of the history
+    rest : (observation,) float64, residuals
+    n : how many of them are of the history
     sigma : standard deviation of the noise
-    c2 : c^2; window : h of the MOSUM, 0 for the CUSUM
+    c2 : c^2
+    window : h of the MOSUM, 0 for the CUSUM
     """
     t = np.arange(n + 1, rest.size + 1)
     x = t / n
@@ -86,7 +88,8 @@ def watch(series: Floats, terms: Floats, rule: Rule, pixel: int, out: Watched) -
 
     Parameters
     ----------
-    series : (index, time) float64, NaN = not clear; terms : (time, term) float64
+    series : (index, time) float64, NaN = not clear
+    terms : (time, term) float64
     out : (pixel,) each, out, at ``pixel``
     """
     at = np.flatnonzero(np.isfinite(series).all(axis=0))
@@ -132,8 +135,10 @@ def trace_alarm(
 
     Parameters
     ----------
-    at : (observation,) int64, positions among all dates; residuals : (index, observation) float64
-    n : observations of the history; width : those of the window of the MOSUM, 0 for the CUSUM
+    at : (observation,) int64, positions among all dates
+    residuals : (index, observation) float64
+    n : observations of the history
+    width : those of the window of the MOSUM, 0 for the CUSUM
     tie : sums this close count as equal
     """
     out.alarm[pixel], out.before[pixel] = at[alarm], at[alarm - 1]

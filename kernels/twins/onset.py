@@ -54,6 +54,7 @@ def change_point(ratio: Floats, low: int, high: int, cost: float) -> int:
 
     Parameters
     ----------
-    ratio : (time,) float64; cost : log likelihood ratio that each observation must pay
+    ratio : (time,) float64
+    cost : log likelihood ratio that each observation must pay
     """
     return low + int(np.argmax((ratio[low:high] - cost)[::-1].cumsum()[::-1]))

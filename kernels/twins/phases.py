@@ -30,7 +30,8 @@ def solve_pixel(
     Parameters
     ----------
     values : (index, time) float32, NaN or infinite = not clear
-    days : (time,) int64, days since 1970-01-01; snow : (time,) bool or None
+    days : (time,) int64, days since 1970-01-01
+    snow : (time,) bool or None
     history_end : an onset is sought only after this day; None for any
 
     Returns

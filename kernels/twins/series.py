@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from groundbreak.kernels.phases.screen import ROUNDING
 from groundbreak.kernels.phases.series import CLIP, ROUGHNESS_OF_NOISE, SPIKE_RUN
 from groundbreak.kernels.types import Bools, Floats
 
@@ -24,7 +23,9 @@ def spikes(z: Floats, day: Floats, limit: float) -> Bools:
 
     Parameters
     ----------
-    z : (index, time) float64, noise units; day : (time,) float64; limit : noise units that a spike is off
+    z : (index, time) float64, noise units
+    day : (time,) float64
+    limit : noise units that a spike is off
     """
     n_index, n = z.shape
     keep = np.ones(n, np.bool_)
@@ -56,7 +57,8 @@ def cusum(values: Floats, days: Floats, noise_floor: float) -> float:
 
     Parameters
     ----------
-    values : (time,) float64, NaN = not clear; days : (time,) float64, days since 1970-01-01
+    values : (time,) float64, NaN = not clear
+    days : (time,) float64, days since 1970-01-01
     noise_floor : smallest standard deviation that is believed
     """
     clear = np.isfinite(values)
@@ -64,5 +66,5 @@ def cusum(values: Floats, days: Floats, noise_floor: float) -> float:
     design = np.stack([np.ones(clear.sum())] + [f(k * phase) for k in (1, 2) for f in (np.cos, np.sin)], axis=1)
     rest = values[clear] - design @ np.linalg.lstsq(design, values[clear], rcond=None)[0]
     n = rest.size
-    spread = max(math.sqrt((rest**2).sum() / max(n - 5, 1)), noise_floor, ROUNDING * abs(values[clear].mean()))
+    spread = max(math.sqrt((rest**2).sum() / max(n - 5, 1)), noise_floor)
     return float(np.abs(np.cumsum(rest)).max() / (spread * math.sqrt(n)))

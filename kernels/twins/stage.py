@@ -14,7 +14,8 @@ def stage_evidence(years: Floats, z: Floats) -> tuple[float, float]:
 
     Parameters
     ----------
-    years : (time,) float64; z : (index, time) float64, noise units
+    years : (time,) float64
+    z : (index, time) float64, noise units
 
     Returns
     -------

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 REQUESTS = 64
 """Requests in flight at once, of a plan or of a task."""
 
-CLIENT: ClientConfig = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
+CLIENT_OPTIONS: ClientConfig = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,9 @@ class Access:
     s3_endpoint: str | None = None
     """URL of an S3 store other than Amazon's."""
     s3_region: str | None = None
+    """Region of the S3 store, where the environment does not say it."""
     requester_pays: bool = False
+    """Whether whoever reads pays for it; requests then carry keys."""
     token_url: str | None = None
     """Where a signature is fetched (the Planetary Computer's scheme); None where hrefs need none."""
     attempts: int = 3
@@ -123,13 +125,15 @@ def _bucket(prefix: str, access: Access, is_anonymous: bool) -> ObjectStore:
     if scheme != "s3":
         keys = ("AZURE_",) if scheme == "az" else ("GS_", "GOOGLE_")
         unsigned: Any = {} if _has_keys(*keys) else {"skip_signature": True}
-        return obstore.store.from_url(prefix, config=unsigned, client_options=CLIENT, retry_config=retries.OBJECT_STORE)
+        return obstore.store.from_url(
+            prefix, config=unsigned, client_options=CLIENT_OPTIONS, retry_config=retries.OBJECT_STORE
+        )
     config: S3Config = {"skip_signature": is_anonymous, "request_payer": access.requester_pays}
     if access.s3_endpoint:
         config["endpoint"] = access.s3_endpoint
     if access.s3_region:
         config["region"] = access.s3_region
-    client: ClientConfig = {**CLIENT, "allow_http": (access.s3_endpoint or "").startswith("http://")}
+    client: ClientConfig = {**CLIENT_OPTIONS, "allow_http": (access.s3_endpoint or "").startswith("http://")}
     return obstore.store.from_url(prefix, config=config, client_options=client, retry_config=retries.OBJECT_STORE)
 
 
@@ -141,7 +145,9 @@ def _local() -> ObjectStore:
 @lru_cache(maxsize=64)
 def _host(url: str) -> ObjectStore:
     """Return a host's objects; a signature in the query goes along with every request."""
-    return HTTPStore.from_url(url, client_options={**CLIENT, "allow_http": True}, retry_config=retries.OBJECT_STORE)
+    return HTTPStore.from_url(
+        url, client_options={**CLIENT_OPTIONS, "allow_http": True}, retry_config=retries.OBJECT_STORE
+    )
 
 
 def _has_keys(*prefixes: str) -> bool:

@@ -52,13 +52,15 @@ class ReadError(Exception):
         self.message, self.attempts = message, attempts
 
 
-def with_retries[T](attempts: int, read: Callable[[bool], T], failed: Exception | None = None) -> T:
+def with_retries[T](name: str, attempts: int, read: Callable[[bool], T], failed: Exception | None = None) -> T:
     """Call ``read`` until it returns, and return what it returns.
 
     What cannot get better by waiting, a file that is not there, is not tried again.
 
     Parameters
     ----------
+    name : str
+        What is read, for the log: an href, whose signature is left out.
     attempts : int
         Attempts in all, that of ``failed`` included.
     read : callable
@@ -81,7 +83,7 @@ def with_retries[T](attempts: int, read: Callable[[bool], T], failed: Exception 
             return read(made > 1)
         except Exception as caught:  # GDAL raises many kinds; every one of them is a fault of this asset
             error = caught
-            LOG.info("attempt %d of %d failed: %s", made, attempts, _cause(caught))
+            LOG.info("%s: attempt %d of %d failed: %s", redact(name), made, attempts, _cause(caught))
     raise ReadError(_cause(error), made) from None
 
 

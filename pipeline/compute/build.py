@@ -51,6 +51,9 @@ class SlabJob:
         first = (o.scenes[0].assets[some].offset if o.scenes else 0.0 for o in self.observations)
         return tuple(round(offset / REFLECTANCE_SCALE) for offset in first)
 
+    def __repr__(self) -> str:
+        return f"<SlabJob {self.region.key}: {len(self.observations)} observations x {len(self.grid.bands)} bands>"
+
     def __getstate__(self) -> dict[str, Any]:
         """Return what travels to a worker: the headers list only the blocks of this region."""
         return self.__dict__ | {"headers": self._own_headers()}
@@ -264,7 +267,7 @@ class BandReader:
             def again(refresh: bool) -> None:
                 self._write(t, fetch_once(asset, self._window, access, None, refresh=refresh), asset)
 
-            with_retries(access.attempts, again, failed=error)
+            with_retries(asset.href, access.attempts, again, failed=error)
 
 
 def touched(faults: Sequence[Fault]) -> int:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Record
 from groundbreak.pipeline.stores.tiles import Pixels, Tiles
 
-CHANGE = np.datetime64("2022-01-25", "ms")
+OFFSET_CHANGE = np.datetime64("2022-01-25", "ms")
 """When processing baseline 04.00 brought the offset."""
 
 BASELINE_OFFSET = 0.1
@@ -32,7 +32,7 @@ SAMPLED_LINES = 64
 CLEAR_SHARE = 0.2
 """Least share of an observation that must be clear: else its darkest pixels may be those of a cloud."""
 
-SEASON_DAYS = 45
+COMPARED_DAYS = 45
 """Days of the year within which dark levels are compared: sun, leaves and snow move them."""
 
 FEWEST_COMPARED = 5
@@ -145,7 +145,7 @@ def steps(times: NDArray[np.datetime64], levels: Sequence[int], offsets: Sequenc
     """
     level, offset = np.array(levels, float), np.array(offsets)
     known = level != REFLECTANCE_FILL
-    early = times < CHANGE
+    early = times < OFFSET_CHANGE
     values, counts = np.unique(offset[known & early], return_counts=True)
     if not values.size:
         return []
@@ -157,7 +157,7 @@ def steps(times: NDArray[np.datetime64], levels: Sequence[int], offsets: Sequenc
         for other in np.unique(offset[known & side]):
             group = known & side & (offset == other)
             apart = np.abs(day[group][:, None] - day[base])
-            season = np.minimum(apart, 365 - apart) <= SEASON_DAYS
+            season = np.minimum(apart, 365 - apart) <= COMPARED_DAYS
             if (group == base).all() or min(season.any(axis=0).sum(), season.any(axis=1).sum()) < FEWEST_COMPARED:
                 continue
             pairs = zip(level[group], season, strict=True)

@@ -123,6 +123,8 @@ class Config:
             data = tomllib.loads(file.read_text())
         except FileNotFoundError:
             raise BadInput(str(path), "the configuration file must exist", "Check the path") from None
+        except OSError as error:
+            raise BadInput(str(path), f"cannot be read ({error.strerror})", "Name a configuration file") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadInput(str(path), f"must be TOML ({error})", "Mend the line named") from None
         return cls.from_dict(data, file.resolve().parent)

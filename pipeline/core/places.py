@@ -50,6 +50,16 @@ def detect_task(region: str) -> str:
     return f"{DETECT}/{region}"
 
 
+def task_prefix(kind: str, grid: str) -> str:
+    """Return how the names of a grid's tasks of a kind begin."""
+    return f"{kind}/{grid}/"
+
+
+def kind_of(task: str) -> str:
+    """Return the kind of a task: `BUILD` or `DETECT`."""
+    return task.partition("/")[0]
+
+
 def region_of(task: str) -> str:
     """Return the key of the region that a task belongs to: "38TPK/r000c001"."""
     kind, _, rest = task.partition("/")

@@ -17,7 +17,7 @@ from groundbreak.pipeline.core.types import BadInput
 
 
 def read_section[T](kind: type[T], data: Any, name: str) -> T:
-    """Make a section from its keys and values; a section that is made already is returned as it is.
+    """Make a section from its keys and values; a section that is made already is checked alike.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def read_section[T](kind: type[T], data: Any, name: str) -> T:
         A key is unknown, or a value is not of its field's type.
     """
     if isinstance(data, kind):
-        return data
+        data = {f.name: getattr(data, f.name) for f in dataclasses.fields(typing.cast(Any, kind))}
     if not isinstance(data, Mapping):
         raise BadInput(f"[{name}] = {data!r}", "must be a table", "Correct its value")
     hints = typing.get_type_hints(kind)

@@ -226,7 +226,9 @@ class Slab:
     index: int
     """Number of the slab, from 0."""
     start: int
+    """Position of its first observation in the grid's list."""
     stop: int
+    """Position after its last observation."""
     depth: int
     """Observations of a full slab."""
 
@@ -272,7 +274,9 @@ class Record:
     seconds: Mapping[str, float]
     """Phase (read, compute, write) -> wall seconds."""
     bytes_written: int
+    """Bytes of the objects that it wrote, as stored."""
     pixels: int
+    """Pixels that were built, of all bands and observations, or detected on."""
     checksums: Mapping[str, str]
     """Key of an object that was written -> its CRC-32."""
     faults: tuple[Fault, ...] = ()

@@ -43,6 +43,8 @@ def load_area(config: Config) -> BaseGeometry:
         shapes = [shapely.geometry.shape(p["geometry"] if p["type"] == "Feature" else p) for p in parts]
     except FileNotFoundError:
         raise BadInput(what, "the file must exist", "Check the path") from None
+    except OSError as error:
+        raise BadInput(what, f"cannot be read ({error.strerror})", "Name a GeoJSON file") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(
             what, f"must be GeoJSON ({error})", "Write a Polygon, a Feature or a FeatureCollection"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,11 +15,12 @@ from functools import cached_property
 
 import numpy as np
 import shapely
+from dask.system import CPU_COUNT
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.kernels import DETECTORS
 from groundbreak.pipeline.access.remote import Access
-from groundbreak.pipeline.core import show
+from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Observation, Region, Rejection, Slab, digest
 from groundbreak.pipeline.planning import area as areas
@@ -41,6 +41,7 @@ class GridPlan:
     """What a run will do on one grid."""
 
     grid: Grid
+    """The grid."""
     observations: tuple[Observation, ...]
     """All observations of the grid, in the order of time."""
     regions: tuple[Region, ...]
@@ -57,6 +58,10 @@ class GridPlan:
     def slabs(self, depth: int) -> list[Slab]:
         """Cut the grid's observations into slabs of ``depth`` observations; the last one may be shorter."""
         return slabs(len(self.observations), depth)
+
+    def build_tasks(self, region: Region, depth: int) -> list[str]:
+        """Name the tasks that build a region, slab by slab of ``depth`` observations."""
+        return [places.build_task(region.key, slab.index) for slab in self.slabs(depth)]
 
     @property
     def cube_bytes(self) -> int:
@@ -84,6 +89,7 @@ class Plan:
     """What a run will do."""
 
     config: Config
+    """The configuration that it was made from."""
     area: BaseGeometry
     """The area of interest, lon/lat, split where it crosses the antimeridian."""
     mask: Mask
@@ -177,7 +183,7 @@ class Plan:
         layers = budget.layer_bytes([r.frame for g in self.grids for r in g.regions])
         cubes = sorted(budget.cube_bytes(g.grid, [r], len(g.observations)) for g in self.grids for r in g.regions)
         if not self.config.cube.keep:
-            cubes = cubes[-budget.TASKS_PER_THREAD * (self.config.cluster.workers or os.cpu_count() or 1) :]
+            cubes = cubes[-budget.TASKS_PER_THREAD * (self.config.cluster.workers or CPU_COUNT) :]
         return int(sum(cubes) / budget.COMPRESSION) + layers * 2
 
     def rejected(self) -> dict[str, int]:

@@ -111,7 +111,11 @@ def fetch(asset: Asset, window: Window, access: Access, header: BlockLayout | No
     ReadError
         The last of ``access.attempts`` attempts has failed.
     """
-    return with_retries(access.attempts, lambda refresh: fetch_once(asset, window, access, header, refresh=refresh))
+
+    def attempt(refresh: bool) -> Fetched:
+        return fetch_once(asset, window, access, header, refresh=refresh)
+
+    return with_retries(asset.href, access.attempts, attempt)
 
 
 def fetch_once(asset: Asset, window: Window, access: Access, header: BlockLayout | None, *, refresh: bool) -> Fetched:

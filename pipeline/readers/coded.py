@@ -15,7 +15,7 @@ from groundbreak.pipeline.core.ranges import requests
 from groundbreak.pipeline.readers.blocks import BlockPart
 from groundbreak.pipeline.readers.cog import Blocks
 
-GAP = 64
+GAP_BYTES = 64
 """Two blocks with at most so many bytes between them are fetched at once: GDAL's COGs write 8 bytes around each."""
 
 
@@ -142,7 +142,7 @@ def get_blocks(
         on_disk.announce(wanted)
         return on_disk
     found: dict[int, memoryview] = {}
-    for request in requests(_spans(blocks, wanted), GAP):
+    for request in requests(_spans(blocks, wanted), GAP_BYTES):
         got = memoryview(obstore.get_range(store, path, start=request.start, end=request.end))
         if len(got) != request.end - request.start:
             raise ValueError(f"{len(got)} of {request.end - request.start} bytes came")

@@ -87,7 +87,7 @@ def read_info(asset: Asset, access: Access) -> RasterInfo:
             rows, cols = dataset.block_shapes[0]
             return RasterInfo(frame, (rows, cols), dataset.dtypes[0])
 
-    return with_retries(access.attempts, attempt)
+    return with_retries(asset.href, access.attempts, attempt)
 
 
 def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh: bool = False) -> NDArray[np.float32]:

@@ -97,7 +97,10 @@ def read_headers(
         asset, error = first
         try:
             return with_retries(
-                access.attempts, lambda refresh: read_cog(*access.locate(asset.href, refresh=refresh)), error
+                asset.href,
+                access.attempts,
+                lambda refresh: read_cog(*access.locate(asset.href, refresh=refresh)),
+                error,
             )
         except ReadError as last:
             return last

@@ -17,7 +17,7 @@ from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.report.charts import text, ticks
 from groundbreak.pipeline.report.figures import RAMP, View, paint, png
 
-LABELS_HEIGHT = 22
+MAP_LABELS_HEIGHT = 22
 """Height of a row of labels above or below a map, in CSS pixels."""
 SMALL_MAP = 400
 """Width in CSS pixels up to which a map names two opposite corners, not four."""
@@ -63,16 +63,16 @@ def draw_map(
         '<svg x="{3:.1f}" y="{4}" width="{5:.1f}" height="{6:.1f}" viewBox="0 0 {5:.1f} {6:.1f}">{8}</svg>{9}{10}</svg>'
     ).format(
         width,
-        h + LABELS_HEIGHT + (LABELS_HEIGHT if width > SMALL_MAP else 2 * LABELS_HEIGHT),
+        h + MAP_LABELS_HEIGHT + (MAP_LABELS_HEIGHT if width > SMALL_MAP else 2 * MAP_LABELS_HEIGHT),
         text(label),
         left,
-        LABELS_HEIGHT,
+        MAP_LABELS_HEIGHT,
         w,
         h,
         image,
         _overlay(frame, outlines, scale),
         _corners(frame, width, h),
-        _scale_bar(frame, scale, width, LABELS_HEIGHT + h),
+        _scale_bar(frame, scale, width, MAP_LABELS_HEIGHT + h),
     )
 
 
@@ -159,11 +159,14 @@ def _path(geometry: BaseGeometry, frame: Frame, scale: float) -> str:
 def _corners(frame: Frame, width: int, height: float) -> Markup:
     """Write the positions of the corners: of all four, or of two opposite ones on a small map."""
     left, bottom, right, top = frame.bounds
-    places = [(left, top, 0, LABELS_HEIGHT - 7.0, "start"), (right, bottom, width, LABELS_HEIGHT + height + 15, "end")]
+    places = [
+        (left, top, 0, MAP_LABELS_HEIGHT - 7.0, "start"),
+        (right, bottom, width, MAP_LABELS_HEIGHT + height + 15, "end"),
+    ]
     if width > SMALL_MAP:
         places += [
-            (right, top, width, LABELS_HEIGHT - 7.0, "end"),
-            (left, bottom, 0, LABELS_HEIGHT + height + 15, "start"),
+            (right, top, width, MAP_LABELS_HEIGHT - 7.0, "end"),
+            (left, bottom, 0, MAP_LABELS_HEIGHT + height + 15, "start"),
         ]
     return Markup("").join(
         Markup('<text class="corner" x="{}" y="{:.1f}" text-anchor="{}">{}</text>').format(

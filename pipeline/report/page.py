@@ -23,8 +23,7 @@ from groundbreak.pipeline.core import geo, places
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import Fault
 from groundbreak.pipeline.products.sites import HALT_QUANTILE, ONGOING_SHARE, ONSET_QUANTILE, Site
-from groundbreak.pipeline.report.charts import SiteSeries as SiteSeries
-from groundbreak.pipeline.report.charts import format_area, site_chart
+from groundbreak.pipeline.report.charts import SiteSeries, format_area, site_chart
 from groundbreak.pipeline.report.figures import View, classes, close_up, date_range, overview
 from groundbreak.pipeline.report.maps import colour_bar, draw_map, format_lonlat
 

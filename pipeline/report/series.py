@@ -17,7 +17,7 @@ from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.report.charts import SiteSeries
 from groundbreak.pipeline.stores import store
 
-SIDE = 128
+SERIES_WINDOW = 128
 """Side of the window of a cube that a site's series is read from, pixels: one inner chunk."""
 
 
@@ -76,10 +76,10 @@ def _fullest_window(plan: Plan, site: Site) -> _Sample | None:
         inside = rows >= 0
         if not inside.any():
             continue
-        windows = Counter(zip(rows[inside] // SIDE, cols[inside] // SIDE, strict=True))
+        windows = Counter(zip(rows[inside] // SERIES_WINDOW, cols[inside] // SERIES_WINDOW, strict=True))
         (row, col), count = max(windows.items(), key=lambda w: (w[1], w[0]))
         if count > most:
-            mine = (rows // SIDE == row) & (cols // SIDE == col)
+            mine = (rows // SERIES_WINDOW == row) & (cols // SERIES_WINDOW == col)
             best, most = _Sample(planned, rows[mine], cols[mine]), count
     return best
 

@@ -72,7 +72,7 @@ class Ledger:
         return record is not None and record.state == "done" and record.identity == identity
 
     def built(self, task: str, identity: str) -> bool:
-        """Tell whether a build is done, or was done and has served, its cube not being kept."""
+        """Tell whether a build is done, or was done and its cube has since been deleted (``[cube] keep = false``)."""
         record = self.records.get(task)
         return record is not None and record.state in ("done", "dropped") and record.identity == identity
 

@@ -44,6 +44,9 @@ class PreparedGrid:
     stored: Mapping[str, Any] = field(default_factory=dict)
     """What the cube's metadata said before; empty where there was no cube."""
 
+    def __repr__(self) -> str:
+        return f"<PreparedGrid {self.name}: {len(self.settled.observations)} observations>"
+
     @property
     def name(self) -> str:
         """The grid's name."""
@@ -209,7 +212,7 @@ def _lay_out(grid: PreparedGrid, ledger: Ledger) -> None:
     plan, lattice = grid.plan, grid.planned.grid
     named = {"cube": grid.planned.cube, "grid": grid.name}
     cube, layers = (grid.output.zarr(key) for key in (places.cube(grid.name), places.layers(grid.name)))
-    # Slabs that a shorter list drops go with their records, before they do, or a longer one would take them for there.
+    # Forget the records of dropped slabs first, or a later, longer list would take the slabs for built.
     # Of a store that is gone (or was never finished being laid out) no record proves anything.
     stay = len(grid.slabs()) if "cube" in grid.stored else 0
     _forget(ledger, (t for t in _records(ledger, places.BUILD, grid.name) if places.slab_of(t) >= stay))
@@ -222,12 +225,12 @@ def _lay_out(grid: PreparedGrid, ledger: Ledger) -> None:
 
 def _records(ledger: Ledger, kind: str, grid: str) -> list[str]:
     """Name the tasks of a kind and a grid that have a record."""
-    return [task for task in ledger.records if task.startswith(f"{kind}/{grid}/")]
+    return [task for task in ledger.records if task.startswith(places.task_prefix(kind, grid))]
 
 
 def _forget(ledger: Ledger, names: Iterable[str]) -> None:
     for task in names:
-        LOG.info("%s will be done again", task)
+        LOG.debug("the record of %s counts no longer", task)
         ledger.forget(task)
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from distributed import Client, Future, as_completed
 
-from groundbreak.pipeline.compute.offsets import CHANGE, Step, region_steps
+from groundbreak.pipeline.access.hrefs import redact
+from groundbreak.pipeline.compute.offsets import OFFSET_CHANGE, Step, region_steps
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.types import BadInput, Record, Region
 from groundbreak.pipeline.planning.budget import TASKS_PER_THREAD
@@ -39,7 +40,7 @@ class Outcome:
     """Region -> why it failed."""
     ignored: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Grid -> items found inside finished slabs, not applied."""
-    tasks: set[str] = field(default_factory=set)
+    tasks: set[str] = field(default_factory=set, repr=False)
     """Every task of the plan."""
 
 
@@ -63,6 +64,9 @@ class RegionWork:
     """The builds that are due; its detection follows the last."""
     waiting: set[str] = field(default_factory=set)
     """Builds that are not done yet."""
+
+    def __repr__(self) -> str:
+        return f"<RegionWork {self.region.key}: {len(self.builds)} builds due, {len(self.waiting)} of them not done>"
 
     @property
     def whole(self) -> bool:
@@ -218,7 +222,7 @@ def _result(future: Future[list[Record]], task: Task) -> list[Record]:
     if error is None:
         return future.result()
     records = []
-    why = f"{type(error).__name__}: {error}"
+    why = redact(f"{type(error).__name__}: {error}")
     LOG.warning("%s left no record: %s", task.name, why)
     # Of a whole region its builds: that they failed is what its detection will say.
     for part in task.builds if isinstance(task, tasks.RegionTask) else (task,):
@@ -230,7 +234,7 @@ def _result(future: Future[list[Record]], task: Task) -> list[Record]:
 
 def _contradiction(region: Region, step: Step) -> BadInput:
     """Make the error that says that dark pixels contradict the metadata."""
-    day = str(CHANGE.astype("datetime64[D]"))
+    day = str(OFFSET_CHANGE.astype("datetime64[D]"))
     rule = (
         f"dark pixels of {step.count} observations since {step.since}, which are taken to carry an offset of "
         f"{step.offset:g}, lie {abs(step.size):.3f} {'above' if step.size > 0 else 'below'} those from before {day}: "

@@ -38,7 +38,7 @@ class BuildTask:
     """Build one slab of one region."""
 
     identity: str
-    """Digest of all that what it writes depends on."""
+    """Digest of everything that the task's output depends on."""
     output: Output
     slab: Slab
     job: SlabJob
@@ -63,7 +63,7 @@ class DetectTask:
     """Detect on one region, all its slabs being finished."""
 
     identity: str
-    """Digest of all that what it writes depends on."""
+    """Digest of everything that the task's output depends on."""
     output: Output
     region: Region
     view: CubeView
@@ -183,21 +183,21 @@ def build(task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) 
 
     def work(target: SummingStore, done: _Progress) -> None:
         levels, encoder = DarkLevels(len(job.observations)), Encoder()
-        for band in build_slab(job, task.slab.depth):
-            parts = _noted(band, levels, arrays.get(band.name), done)
-            target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, band.name, parts, encoder))
-            done.faults.extend(band.faults)
+        for reader in build_slab(job, task.slab.depth):
+            parts = _noted(reader, levels, arrays.get(reader.name), done)
+            target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, reader.name, parts, encoder))
+            done.faults.extend(reader.faults)
         done.counts["faulty_observations"] = touched(done.faults)
         done.dark, done.offsets = levels.levels(), job.offsets
 
     return _recorded(task, places.cube(job.grid.name), work)
 
 
-def _noted(band: BandReader, levels: DarkLevels, array: Pixels | None, done: _Progress) -> Iterator[Tiles]:
+def _noted(reader: BandReader, levels: DarkLevels, array: Pixels | None, done: _Progress) -> Iterator[Tiles]:
     """Pass the parts of a band on, and take from each what is wanted beside the cube."""
-    mask = band.job.mask
-    for first, values in band.parts():
-        if band.name == mask.band:
+    mask = reader.job.mask
+    for first, values in reader.parts():
+        if reader.name == mask.band:
             levels.add_mask(first, values, mask_tables(mask)[0])
         else:
             levels.add(first, values)

@@ -1,9 +1,7 @@
 """Simulated Sentinel-2 archives with known truth, a loopback server with faults, and scoring.
 
-truth = write_archive(folder, seed=0)
-with ArchiveServer(folder) as server:
-    ...
-print(render(score(truth, found)))
+`write_archive` makes the archive and returns its truth, `ArchiveServer` serves it on this machine and fails as it is
+told to, and `score` and `render` set what a run has found against the truth.
 """
 
 from groundbreak.pipeline.testing.archive import write_archive

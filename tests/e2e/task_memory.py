@@ -80,8 +80,8 @@ def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str
     (region,) = planned.regions
     output = Output(str(folder / settings["output"]["path"]))
     ledger = Ledger(output)
-    (stage,) = prepared.prepare(plan, output, ledger, rebuild=False)
-    builds = [stage.build(region, slab) for slab in stage.slabs()]
+    (ready,) = prepared.prepare(plan, output, ledger, rebuild=False)
+    builds = [ready.build(region, slab) for slab in ready.slabs()]
     tasks.build(builds[0])  # connections, threads and what codecs allocate once are the worker's
     records: list[Record] = []
     peaks = []
@@ -90,12 +90,12 @@ def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str
         peaks.append(peak)
         records.append(record)
         ledger.add(record)
-    wanted = stage.detect(region).informed(records)
+    wanted = ready.detect(region).informed(records)
     tasks.detect(wanted)
     detect, record = taken(lambda: tasks.detect(wanted))
     found = {"build": max(peaks), "detect": detect}
-    if stage.fits(region):
-        whole = tasks.RegionTask(tuple(builds), stage.detect(region), accept_step=True)
+    if ready.fits(region):
+        whole = tasks.RegionTask(tuple(builds), ready.detect(region), accept_step=True)
         found["region"], after = taken(lambda: tasks.build_and_detect(whole))
         records += after
     assert all(r.state == "done" and not r.faults for r in (*records, record)), record.error

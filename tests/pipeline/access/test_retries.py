@@ -34,7 +34,7 @@ def failing(*errors: Exception) -> tuple[Callable[[bool], int], list[bool]]:
 
 def test_a_second_attempt_is_made_afresh(waits: list[float]) -> None:
     read, asked = failing(OSError("a"), ValueError("b"))
-    assert with_retries(3, read) == 7
+    assert with_retries("https://h/a.tif?sig=SECRET", 3, read) == 7
     assert asked == [False, True, True]
     assert waits == [0.5, 1.0]
 
@@ -42,11 +42,11 @@ def test_a_second_attempt_is_made_afresh(waits: list[float]) -> None:
 def test_the_last_error_is_told_without_signatures(waits: list[float], caplog: pytest.LogCaptureFixture) -> None:
     read, asked = failing(*(OSError(f"https://h/x?sig=SECRET{n}") for n in range(9)))
     with caplog.at_level(logging.INFO, "groundbreak"), pytest.raises(ReadError) as caught:
-        with_retries(6, read)
+        with_retries("https://h/a.tif?sig=SECRET", 6, read)
     assert (caught.value.attempts, len(asked)) == (6, 6)
     assert caught.value.message == "OSError: https://h/x"
     assert waits == [0.5, 1.0, 2.0, 4.0, 4.0]
-    assert caplog.records[0].getMessage() == "attempt 1 of 6 failed: OSError: https://h/x"
+    assert caplog.records[0].getMessage() == "https://h/a.tif: attempt 1 of 6 failed: OSError: https://h/x"
     assert "SECRET" not in caplog.text
 
 
@@ -56,16 +56,16 @@ def test_the_last_error_is_told_without_signatures(waits: list[float], caplog: p
 def test_what_is_gone_is_asked_for_once(error: Exception, waits: list[float]) -> None:
     read, asked = failing(error)
     with pytest.raises(ReadError):
-        with_retries(3, read)
+        with_retries("https://h/a.tif?sig=SECRET", 3, read)
     assert asked == [False]
     assert waits == []
 
 
 def test_an_attempt_made_before_counts(waits: list[float]) -> None:
     read, asked = failing()
-    assert with_retries(2, read, failed=OSError("early")) == 7
+    assert with_retries("https://h/a.tif?sig=SECRET", 2, read, failed=OSError("early")) == 7
     assert asked == [True]
     assert waits == []
     with pytest.raises(ReadError) as caught:
-        with_retries(1, read, failed=OSError("early"))
+        with_retries("https://h/a.tif?sig=SECRET", 1, read, failed=OSError("early"))
     assert caught.value.attempts == 1

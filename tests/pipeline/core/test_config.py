@@ -91,6 +91,8 @@ def test_a_mistake_names_input_rule_and_remedy(data: dict[str, Any], names: list
 def test_files_that_are_absent_or_not_toml(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="must exist"):
         Config.from_toml(tmp_path / "none.toml")
+    with pytest.raises(BadInput, match="cannot be read"):
+        Config.from_toml(tmp_path)
     (tmp_path / "bad.toml").write_text("[area\n")
     with pytest.raises(BadInput, match="must be TOML"):
         Config.from_toml(tmp_path / "bad.toml")

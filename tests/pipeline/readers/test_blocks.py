@@ -226,25 +226,25 @@ def test_a_block_is_inflated_as_far_as_it_is_wanted(level: int, ground: str) -> 
     values = rng.integers(0, 65536, (300, 512), "uint16") if ground == "noise" else np.full((300, 512), 7, "uint16")
     data, line = memoryview(zlib.compress(values.tobytes(), level)), 1024
     for top, bottom in ((0, 1), (17, 18), (0, 100), (99, 235), (0, 236), (0, 237), (200, 300)):
-        room = bytearray(b"\xab" * values.nbytes)
-        piece = BlockPart(0, 300, top, 0, (slice(0, bottom - top), slice(0, 512)))
-        got = decode(data, ONE_BLOCK, piece, room)
+        scratch = bytearray(b"\xab" * values.nbytes)
+        part = BlockPart(0, 300, top, 0, (slice(0, bottom - top), slice(0, 512)))
+        got = decode(data, ONE_BLOCK, part, scratch)
         np.testing.assert_array_equal(got, values[:bottom])
-        spared = bytes(room[bottom * line + STORED_RUN :])
+        spared = bytes(scratch[bottom * line + STORED_RUN :])
         assert spared == b"\xab" * len(spared)
 
 
 def test_a_block_that_ends_or_breaks_before_the_last_row_wanted() -> None:
     values = np.random.default_rng(0).integers(0, 500, (300, 512), "uint16")
-    piece = BlockPart(0, 300, 0, 0, (slice(0, 100), slice(0, 512)))
+    part = BlockPart(0, 300, 0, 0, (slice(0, 100), slice(0, 512)))
     short = memoryview(zlib.compress(values[:90].tobytes()))
     with pytest.raises(ValueError, match="holds 92160 bytes instead of 307200"):
-        decode(short, ONE_BLOCK, piece)
+        decode(short, ONE_BLOCK, part)
     whole = zlib.compress(values.tobytes())
     with pytest.raises(ValueError, match="cannot be decoded"):
-        decode(memoryview(whole[: len(whole) // 4]), ONE_BLOCK, piece)
+        decode(memoryview(whole[: len(whole) // 4]), ONE_BLOCK, part)
     with pytest.raises(ValueError, match="cannot be decoded"):
-        decode(memoryview(whole[:2] + b"\xff" * len(whole)), ONE_BLOCK, piece)
+        decode(memoryview(whole[:2] + b"\xff" * len(whole)), ONE_BLOCK, part)
 
 
 def test_an_absent_file_is_not_tried_again(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from groundbreak.pipeline.core.types import Fault
 from groundbreak.pipeline.products.mosaic import publish_mosaics
 from groundbreak.pipeline.products.sites import Site, find_sites
 from groundbreak.pipeline.report import figures
-from groundbreak.pipeline.report.charts import ticks
-from groundbreak.pipeline.report.page import SiteSeries, write_report
+from groundbreak.pipeline.report.charts import SiteSeries, ticks
+from groundbreak.pipeline.report.page import write_report
 from tests.pipeline.ground import NORTH, change, day, stable_grid, store_grids
 
 CHROMIUM = Path("/usr/bin/chromium")
