@@ -44,7 +44,7 @@ def first_observation(day: Floats, first_onset: float) -> int:
     Parameters
     ----------
     day : (observation,) float64, days since 1970-01-01
-    first_onset : float64, earliest day of an onset, days since 1970-01-01
+    first_onset : float64, earliest such day of an onset
     """
     first = MIN_BASELINE
     while first < day.size and day[first] < first_onset:
@@ -149,7 +149,7 @@ def onset_and_pauses(
     day : (observation,) float64, days since 1970-01-01
     before, reach, origin : (> count,) each, of `reach_nodes`
     sums : of `kernels.phases.evidence.running_sums`
-    end, count : the node, and how many there are
+    end, count : the node, and how many nodes there are
     prior : of a stage
     ends, lanes : (1 + index, 3, lane) float64 and lanes of one end, scratch
 
@@ -202,8 +202,7 @@ def stages_near(
     Parameters
     ----------
     sums : of `kernels.phases.evidence.running_sums`
-    end : the one observation
-    sign : 1 if the stages stop there, -1 if they start there
+    end, sign : the one observation; 1 if the stages stop there, -1 if they start there
     near : (> around,) int64, the ``around`` observations around a node; the next place is overwritten
     ends, fixed : (1 + index, 3, lane) and (1, 1 + index, 3) float64, scratch
     lanes : of one end, out
