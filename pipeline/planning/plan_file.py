@@ -59,12 +59,15 @@ def load(config: Config, output: Output) -> Plan:
     Raises
     ------
     BadInput
-        Nothing has been run there.
+        Nothing has been run there, or by another version.
     """
     data = output.get(places.PLAN)
     if data is None:
         raise BadInput(f"[output] path = {output.path!r}", "holds no run yet", "Run `groundbreak run` first")
     value = json.loads(data)
+    if value["schema"] != STORE_SCHEMA:
+        rule = f"holds a plan of schema {value['schema']}, and this version reads {STORE_SCHEMA}"
+        raise BadInput(f"[output] path = {output.path!r}", rule, "Use the groundbreak that wrote it")
     grids = []
     for g in value["grids"]:
         grid = _grid(g["grid"])

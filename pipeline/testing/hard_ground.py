@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,7 @@ class Ground:
     bands: Floats
     dates: NDArray[np.datetime64]
     snow: NDArray[np.bool_]
-    cover: NDArray[Any]
+    cover: NDArray[np.str_]
     onset: Doubles
     halt: Doubles
     clean: Floats

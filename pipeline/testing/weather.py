@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +141,7 @@ def _ground_water(
 def _classify(
     rng: np.random.Generator,
     opacity: Floats,
-    shadow: NDArray[np.floating],
+    shadow: NDArray[np.floating[Any]],
     snow: Floats,
     brightness: Floats,
 ) -> NDArray[np.uint8]:

@@ -99,7 +99,7 @@ def test_blocks_and_order_do_not_matter(built: dict[str, Scene], monkeypatch: py
     scene = built["grass"]
     whole = detect(scene.values, scene.dates, snow=scene.snow)
     for size in (1, 7):
-        monkeypatch.setattr(detector, "PIXELS_TOGETHER", size)
+        monkeypatch.setattr(detector, "PIXELS_SEARCHED", size)
         same(whole, detect(scene.values, scene.dates, snow=scene.snow))
     order = np.random.default_rng(0).permutation(scene.cover.size)
     shuffled = detect(scene.values[:, :, order], scene.dates, snow=scene.snow[:, order])

@@ -10,7 +10,12 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from groundbreak.pipeline.version import __version__
+from tests.commands import write_config
 from tests.packaging.environments import ROOT, Environment, run_well
+from tests.world import Tile, days, lonlat_box, write_source
+
+TILE = Tile("38TPK", 32638, 600_000, 4_400_000, 64)
+BOX = lonlat_box(32638, 600_100, 4_399_700, 600_200, 4_399_800)
 
 PARTS = ("cluster", "kernels", "pipeline")
 """Folders at the top of the repository that are sub-packages of groundbreak."""
@@ -118,6 +123,16 @@ def test_the_command_works_beside_them(environment: Environment, project: Path) 
         assert (refused.returncode, refused.stdout) == (2, "")
         assert refused.stderr.startswith("groundbreak: ")
         assert "must exist" in refused.stderr
+
+
+def test_a_whole_run_beside_them(environment: Environment, project: Path) -> None:
+    write_source(project, [TILE], days("2021-01-03", 3, 10))
+    # No client: the run starts worker processes of its own, which see the user's modules as well.
+    write_config(project / "run.toml", None, BOX, "2021-01-01/2021-12-31", items="items.json", cluster={"workers": 1})
+    done = environment.run("-m", "groundbreak.pipeline.cli", "run", "run.toml", "-q", folder=project)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 tasks done, 0 done before, 0 regions failed, 0 faults" in done.stdout
+    assert "</html>" in (project / "out" / "report.html").read_text()
 
 
 def test_removing_it_leaves_the_others(environment: Environment, wheel: Path, project: Path) -> None:

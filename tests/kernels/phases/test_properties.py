@@ -104,7 +104,7 @@ def test_the_size_of_a_block_does_not_matter(
     name: str, size: int, scene: Array, whole: dict[str, Layers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = slice(0, 100 if size == 1 else None)
-    monkeypatch.setattr(detector, "PIXELS_TOGETHER", size)
+    monkeypatch.setattr(detector, "PIXELS_SEARCHED", size)
     monkeypatch.setattr(alarms, "CHUNK", size)
     same(take(whole[name], part), detect(scene[:, :, part], DATES, name))
 
