@@ -85,7 +85,8 @@ def plan(config: Config | str | Path) -> Plan:
     BadInput
         The configuration, the items or the area cannot be used.
     """
-    return planner.plan(_config(config))
+    config = _config(config)
+    return planner.plan(config, first=plan_file.load_first(config, output_of(config)))
 
 
 def run(
@@ -122,7 +123,8 @@ def run(
     """
     config = _config(config)
     output = output_of(config)
-    planned = planner.plan(config, headers.load(output))
+    first = plan_file.load_first(config, output)
+    planned = planner.plan(config, headers.load(output), first, anew=rebuild)
     LOG.info("%r", planned)
     with locked(output):
         ledger = Ledger(output)
@@ -131,7 +133,7 @@ def run(
                 ledger.forget(task)
         ready = prepared.prepare(planned, output, ledger, rebuild=rebuild)
         plan_file.save(planned, output)
-        headers.save({k: header for g in planned.grids for k, header in g.headers.items()}, output)
+        headers.save(planned.headers, output)
         return _execute(config, output, ledger, ready, client, listener or silent())
 
 

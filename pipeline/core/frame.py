@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-PHASE_TOLERANCE = 1e-6
-"""Pixels by which two lattices may be displaced and still count as one."""
+PHASE_TOLERANCE = 1e-3
+"""Pixels by which two lattices may be displaced, anywhere in a raster, and still count as one.
+
+Metadata is written with noise (17.123350000000002), and no reader can see a thousandth of a pixel.
+"""
 
 
 class Overlap(NamedTuple):
@@ -73,6 +78,40 @@ class Frame:
         y0 = self.y0 - row * self.resolution
         return Frame(self.epsg, x0, y0, self.resolution, height, width)
 
+    def shift(self, other: Frame) -> tuple[int, int] | None:
+        """Return where another frame on this lattice begins.
+
+        Returns
+        -------
+        (row, column) of this frame at which the other one begins, which may be negative; None where the other one lies
+        on another lattice: other CRS, pixel size or phase.
+        """
+        if self.epsg != other.epsg:
+            return None
+        left, top = (other.x0 - self.x0) / self.resolution, (self.y0 - other.y0) / self.resolution
+        # Pixel sizes that differ drift apart: what lies in phase at one corner must do so at the other, too.
+        growth = other.resolution / self.resolution
+        col, row = round(left), round(top)
+        ends = (
+            left - col,
+            top - row,
+            left + other.width * growth - (col + other.width),
+            top + other.height * growth - (row + other.height),
+        )
+        return (row, col) if max(map(abs, ends)) <= PHASE_TOLERANCE else None
+
+    def same(self, other: Frame) -> bool:
+        """Tell whether another frame has the very pixels of this one, to `PHASE_TOLERANCE`."""
+        return self.shift(other) == (0, 0) and (self.height, self.width) == (other.height, other.width)
+
+    def union(self, other: Frame) -> Frame:
+        """Return the least frame on this lattice that covers this frame and another one, which is on the lattice."""
+        at = self.shift(other)
+        assert at is not None
+        top, left = min(at[0], 0), min(at[1], 0)
+        bottom, right = max(at[0] + other.height, self.height), max(at[1] + other.width, self.width)
+        return self.window(top, left, bottom - top, right - left)
+
     def overlap(self, target: Frame) -> Overlap | None:
         """Return which pixels of this raster a target on the same lattice takes.
 
@@ -81,12 +120,10 @@ class Frame:
         Overlap, or None where the target lies on another lattice (other CRS, pixel size or phase), so that this raster
         must be warped onto it.
         """
-        if self.epsg != target.epsg or self.resolution != target.resolution:
+        at = self.shift(target)
+        if at is None:
             return None
-        col, row = (target.x0 - self.x0) / self.resolution, (self.y0 - target.y0) / self.resolution
-        if abs(col - round(col)) > PHASE_TOLERANCE or abs(row - round(row)) > PHASE_TOLERANCE:
-            return None
-        row, col = round(row), round(col)
+        row, col = at
         top, left = max(row, 0), max(col, 0)
         bottom = max(min(row + target.height, self.height), top)
         right = max(min(col + target.width, self.width), left)
@@ -100,11 +137,30 @@ class Frame:
         Parameters
         ----------
         resolution : float
-            Side of a pixel, metres.
+            Side of a pixel, in the CRS's unit.
         """
-        height = -(-round(self.height * self.resolution) // round(resolution))
-        width = -(-round(self.width * self.resolution) // round(resolution))
+        factor = resolution / self.resolution
+        height, width = (math.ceil(n / factor - PHASE_TOLERANCE) for n in (self.height, self.width))
         return Frame(self.epsg, self.x0, self.y0, resolution, height, width)
+
+    def steps_around(self, bounds: Sequence[float], side: int) -> tuple[int, int, int, int]:
+        """Return the least window that covers some bounds in whole steps, counted from this frame's corner.
+
+        Parameters
+        ----------
+        bounds : (left, bottom, right, top), in the CRS's unit
+        side : int
+            Pixels of a step.
+
+        Returns
+        -------
+        (first row, first column, row after the last, column after the last), multiples of ``side``.
+        """
+        step = side * self.resolution
+        left, bottom, right, top = bounds
+        col0, row0 = math.floor((left - self.x0) / step), math.floor((self.y0 - top) / step)
+        col1, row1 = math.ceil((right - self.x0) / step), math.ceil((self.y0 - bottom) / step)
+        return row0 * side, col0 * side, row1 * side, col1 * side
 
     def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return where the pixel centres lie.

@@ -115,6 +115,18 @@ class Rejection:
     """What was seen in the item."""
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a run does otherwise than an item, a file or the configuration says, or what else must be known of it."""
+
+    subject: str
+    """What it is about: an item's id, a grid's name..."""
+    kind: str
+    """A key of `pipeline.planning.planner.NOTICES`."""
+    detail: str
+    """What was seen, and what is done."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskRule:
     """How a mask tells which pixels are clear: by classes (as Sentinel-2's SCL) or by bit flags (as HLS' Fmask)."""
@@ -185,6 +197,15 @@ class Grid:
     """Band -> the resolution at which the cube holds it, metres; the mask's band comes last."""
     region: int
     """Side of a region in the finest pixels: whole source blocks of every band."""
+    claims: tuple[tuple[int, Frame], ...] = ()
+    """What it may own: (plan, ground) by and by; an earlier plan's claim beats a later one. Empty: ``source``, 0."""
+    sparse: str = ""
+    """Where another grid has far more observations: a lon/lat geometry as hexadecimal WKB; "" for nowhere."""
+
+    @property
+    def claimed(self) -> tuple[tuple[int, Frame], ...]:
+        """Its claims, the earliest first."""
+        return self.claims or ((0, self.source),)
 
     def band_frame(self, band: str) -> Frame:
         """Return the frame of the cube in the pixels of one band."""
@@ -207,6 +228,15 @@ class Region:
     """Pixels of the area that the region owns."""
     window: Frame
     """The part of the region that the cube holds: whole chunks around the pixels that the region owns."""
+    grown: tuple[tuple[int, Frame], ...] = ()
+    """Smaller windows of earlier plans, oldest first: (position, window) for the slabs that begin before a position.
+
+    What such slabs hold stays right: no observation of theirs reaches the ground by which the window has grown.
+    """
+
+    def window_at(self, start: int) -> Frame:
+        """Return the window of the slab that begins at a position in the grid's list of observations."""
+        return next((window for position, window in self.grown if start < position), self.window)
 
     @property
     def key(self) -> str:

@@ -1,28 +1,27 @@
 """Grids: the lattice on which each pixel of the area lies.
 
-Where items lie on fixed tiles (Sentinel-2, HLS), a grid is one tile's own lattice, and nothing is resampled. Otherwise
-it is the UTM lattice of the zone, onto which items are warped.
+Scenes that lie on tiles (Sentinel-2, HLS) make a grid of each tile, on the tile's own lattice, and nothing is
+resampled. Other scenes of one lattice make one grid, however far each of them reaches. Scenes that are to share a UTM
+zone's lattice are warped onto it, unless they lie on it already.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
-import pyproj
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import ReadError
-from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
-from groundbreak.pipeline.core.types import Asset, BadInput, Grid, Observation, Scene
+from groundbreak.pipeline.core.types import BadInput, Grid, Scene
 from groundbreak.pipeline.planning import area as areas
+from groundbreak.pipeline.planning.frames import finest, frame_of
+from groundbreak.pipeline.planning.lattices import Lattice, group, lay_bands, region_side
+from groundbreak.pipeline.planning.zones import zone_lattices
 from groundbreak.pipeline.readers.cog import Cog
 from groundbreak.pipeline.readers.gdal import read_info
 from groundbreak.pipeline.readers.headers import Headers, header_key
@@ -38,21 +37,69 @@ class Rule:
     bands: tuple[str, ...]
     """Bands of the cube, the mask's last."""
     lattice: str
-    """source: scenes lie on fixed tiles; zone: they are warped onto the zone's UTM lattice."""
+    """source: scenes keep their own lattice; zone: they are warped onto the zone's UTM lattice."""
     resolution: float | None
     """Metres, or None for the source's own resolution."""
     region: int
     """Least side of a region, in the finest pixels."""
+    zones: tuple[Frame, ...] = ()
+    """Frames on the zone's lattices that an earlier plan chose."""
 
 
-def build_grids(
-    scenes: Sequence[Scene], rule: Rule, area: BaseGeometry, access: Access, known: Headers
-) -> list[tuple[Grid, list[Scene]]]:
-    """Group scenes into grids, each as large as whole regions around the area.
+@dataclass(frozen=True)
+class Draft:
+    """A grid as the scenes suggest it, before names are settled and it is cut around the area."""
+
+    name: str
+    """The name that it would have if no other grid had it."""
+    anchor: Frame
+    """A frame on its lattice; regions are counted from its upper left corner."""
+    source: Frame
+    """All that the scenes can fill, in the finest pixels."""
+    bands: dict[str, float]
+    """Band -> resolution, metres."""
+    side: int
+    """Side of a region, in the finest pixels."""
+    tile: bool
+    """Whether it is a tile: its edge then cuts the cube; any other grid has room for scenes that reach further."""
+    scenes: list[Scene]
+
+    def around(self, area: BaseGeometry, *, alone: bool) -> Frame | None:
+        """Return the frame of its cube: whole regions around the area; None where the area does not reach it.
+
+        Parameters
+        ----------
+        area : Polygon or MultiPolygon
+            Lon/lat.
+        alone : bool
+            Whether no other grid competes for the area.
+        """
+        size, side, source = self.anchor.resolution, self.side, self.source
+        own = areas.project(area, source.epsg)
+        part = own.intersection(shapely.box(*source.bounds))
+        if part.is_empty or part.area == 0:
+            return None
+        if not self.tile:
+            # Scenes that come later may reach further, and must find room: a store cannot grow to the left.
+            room = max(finest(scene, tuple(self.bands)).height for scene in self.scenes) * size
+            part = own if alone else own.intersection(shapely.box(*source.bounds).buffer(room, join_style="mitre"))
+        first = self.anchor.shift(source)
+        assert first is not None
+        top, left = (side * (n // side) for n in first)
+        row0, col0, row1, col1 = self.anchor.steps_around(part.bounds, side)
+        if self.tile:
+            row0, col0 = max(row0, top), max(col0, left)
+            row1, col1 = min(row1, first[0] + source.height), min(col1, first[1] + source.width)
+        return self.anchor.window(row0, col0, row1 - row0, col1 - col0)
+
+
+def draft_grids(scenes: Sequence[Scene], rule: Rule, area: BaseGeometry, access: Access, known: Headers) -> list[Draft]:
+    """Group scenes into grids.
 
     Parameters
     ----------
     scenes : sequence of Scene
+        Whose frames are known.
     rule : Rule
     area : Polygon or MultiPolygon
         The area of interest, lon/lat.
@@ -63,199 +110,103 @@ def build_grids(
 
     Returns
     -------
-    list of (Grid, list of Scene), sorted by the name of the grid. Grids that the area does not reach are left out.
+    list of Draft, sorted by name, that of most scenes first.
 
     Raises
     ------
     BadInput
-        It cannot be found out where the pixels of a scene lie.
+        A band's blocks cannot be found out, or the source is in degrees and no resolution is given.
     """
-    tiles: dict[Frame, list[Scene]] = defaultdict(list)
-    loose: list[tuple[Frame, Scene]] = []
-    for scene in (_framed(s, rule.bands, access, known) for s in scenes):
-        frame = _finest(scene, rule.bands)
-        if rule.lattice == "source" and rule.resolution in (None, frame.resolution) and _is_metric(frame.epsg):
-            tiles[frame].append(scene)
-        else:
-            loose.append((_zone_frame(frame, rule.resolution, area), scene))
-    drafts = [_on_tile(frame, members, rule, access, known) for frame, members in tiles.items()]
-    drafts += _on_zones(loose, rule, area)
-    names = [d.name for d in drafts]
-    grids = []
-    for draft in sorted(drafts, key=lambda d: (d.name, d.source.x0, d.source.y0)):
-        source = draft.source
-        name = draft.name if names.count(draft.name) == 1 else f"{draft.name}_{source.x0:.0f}_{source.y0:.0f}"
-        frame_around = _around(areas.project(area, source.epsg), source, draft.side)
-        if frame_around is not None:
-            grids.append((Grid(name, frame_around, source, draft.bands, draft.side), draft.scenes))
-    return grids
-
-
-class _Draft(NamedTuple):
-    """A grid before it is cut around the area."""
-
-    name: str
-    source: Frame
-    """All that the scenes can fill, in the finest pixels."""
-    bands: dict[str, float]
-    """Band -> resolution, metres."""
-    side: int
-    """Side of a region, in the finest pixels."""
-    scenes: list[Scene]
-
-
-def _on_tile(frame: Frame, scenes: list[Scene], rule: Rule, access: Access, known: Headers) -> _Draft:
-    """Draft the grid of one tile of the source, on the tile's own lattice."""
-    bands = {b: _frame(scenes[0].assets[b]).resolution for b in rule.bands}
-    side = _lattice(scenes, rule, access, known, frame.resolution)
-    return _Draft(_tile_name(scenes[0]), frame, bands, side, scenes)
-
-
-def _on_zones(loose: Sequence[tuple[Frame, Scene]], rule: Rule, area: BaseGeometry) -> list[_Draft]:
-    """Draft a grid for each UTM zone; ``loose`` are scenes that lie on no tile, and their frames on the zone."""
-    zones = sorted({(frame.epsg, frame.resolution) for frame, _ in loose})
-    drafts = []
-    for epsg, resolution in zones:
-        extents = [f.bounds for f, _ in loose if f.epsg == epsg]
-        if len(zones) == 1:
-            # No other zone competes for the ground: scenes that come later must not move the lattice's edge.
-            extents = [areas.project(area, epsg).bounds]
-        whole = _lattice_frame(extents, epsg, resolution, rule.region)
-        bands = dict.fromkeys(rule.bands, resolution)
-        drafts.append(
-            _Draft(f"{epsg}_{resolution:g}m", whole, bands, rule.region, [s for f, s in loose if f.epsg == epsg])
-        )
-    return drafts
-
-
-def observations(scenes: Iterable[Scene]) -> list[Observation]:
-    """Group the scenes of one grid into observations, in the order of time.
-
-    All scenes of one datatake are one observation, so the parts of a datatake that was split are together again.
-    """
-    takes: dict[str, list[Scene]] = defaultdict(list)
+    own: list[Scene] = []
+    loose: list[Scene] = []
     for scene in scenes:
-        takes[scene.datatake].append(scene)
-    found = [Observation(key, min(s.time for s in parts), tuple(parts)) for key, parts in takes.items()]
-    return sorted(found, key=lambda o: (o.time, o.id))
+        frame = finest(scene, rule.bands)
+        keeps = rule.lattice == "source" and rule.resolution in (None, frame.resolution) and crs.is_metric(frame.epsg)
+        (own if keeps else loose).append(scene)
+    drafts = [_draft(lattice, rule, access, known) for lattice in group(own, rule.bands)]
+    for zone in zone_lattices(loose, rule.bands, rule.resolution, area, rule.zones):
+        bands = dict.fromkeys(rule.bands, zone.frame.resolution)
+        side = rule.region
+        drafts.append(
+            Draft(_zone_name(zone.frame), zone.anchor, zone.frame, bands, side, tile=False, scenes=zone.scenes)
+        )
+    return sorted(drafts, key=lambda d: (d.name, -len(d.scenes), d.source.x0, d.source.y0))
 
 
-def _framed(scene: Scene, bands: Sequence[str], access: Access, known: Headers) -> Scene:
-    """Return a scene whose assets all have their frames: from the item, or else from their headers."""
-    if all(scene.assets[b].frame is not None for b in bands):
-        return scene
-    assets = dict(scene.assets)
-    for band in bands:
-        if assets[band].frame is None:
-            try:
-                assets[band] = replace(assets[band], frame=_shape(scene, band, access, known)[0])
-            except ReadError as error:
-                rule = f"has no proj:transform, and its header cannot be read ({error.message})"
-                raise BadInput(f"item {scene.id}, asset {band}", rule, "Mend or leave out the item") from None
-    return replace(scene, assets=assets)
+def name_grids(drafts: Sequence[Draft], taken: Sequence[str]) -> list[str]:
+    """Choose a name for each draft, each another one: "38TPK", "38TPK_2"; names in ``taken`` are used already."""
+    names: list[str] = []
+    used = {name.lower() for name in taken}
+    for draft in drafts:
+        name, number = draft.name, 1
+        while name.lower() in used:
+            number += 1
+            name = f"{draft.name}_{number}"
+        used.add(name.lower())
+        names.append(name)
+    return names
 
 
-def _shape(scene: Scene, band: str, access: Access, known: Headers) -> tuple[Frame, tuple[int, int]]:
-    """Return where an asset's pixels lie, and (rows, columns) of a block, by its header."""
-    asset = scene.assets[band]
-    cog = known.get(header_key(asset, scene))
-    if isinstance(cog, Cog):
-        return cog.frame, cog.blocks.shape
-    head = read_info(asset, access)
-    return head.frame, head.block
+def _draft(lattice: Lattice, rule: Rule, access: Access, known: Headers) -> Draft:
+    """Draft the grid of a lattice of the source's own."""
+    layout = lay_bands(lattice, rule.bands)
+    name = lattice.tile or _zone_name(lattice.frame)
+    blocks = [(band, *_blocks(lattice.scenes, name, band, access, known)) for band in rule.bands]
+    side = region_side(layout, blocks, rule.region, MAX_LATTICE_M)
+    return Draft(name, layout.anchor, lattice.frame, layout.bands, side, bool(lattice.tile), lattice.scenes)
 
 
-def _frame(asset: Asset) -> Frame:
-    """Return an asset's frame, which is known."""
-    assert asset.frame is not None
-    return asset.frame
+def _blocks(
+    scenes: Sequence[Scene], name: str, band: str, access: Access, known: Headers
+) -> tuple[Frame, tuple[int, int]]:
+    """Return the frame and the (rows, columns) of a block of a band: of the first scene whose header can be read."""
+    error = None
+    for scene in sorted(scenes, key=lambda s: (s.time, s.id))[:5]:
+        header = known.get(header_key(scene.assets[band], scene))
+        if isinstance(header, Cog):
+            return header.frame, header.blocks.shape
+        try:
+            return frame_of(scene, band), read_info(scene.assets[band], access).block
+        except ReadError as caught:
+            error = caught
+    rule = f"no header of the first scenes can be read ({error.message if error else ''})"
+    raise BadInput(f"band {band} of {name}", rule, "Check the hrefs, keys and network; see [source]")
 
 
-def _finest(scene: Scene, bands: Sequence[str]) -> Frame:
-    """Return the frame of the asset with the finest pixels."""
-    return min((_frame(scene.assets[b]) for b in bands), key=lambda f: f.resolution)
+def _zone_name(frame: Frame) -> str:
+    """Return the name of a grid that is no tile: "32638_10m"."""
+    return f"{frame.epsg}_{frame.resolution:g}m"
 
 
-def _lattice(scenes: Sequence[Scene], rule: Rule, access: Access, known: Headers, resolution: float) -> int:
-    """Return the side of a region: the least multiple of every band's pixels and blocks, of at least ``rule.region``.
+def make_grid(draft: Draft, name: str, area: BaseGeometry, *, alone: bool) -> Grid | None:
+    """Make a grid of a draft; None where the area does not reach it."""
+    frame = draft.around(area, alone=alone)
+    return None if frame is None else Grid(name, frame, draft.source, draft.bands, draft.side)
 
-    One header of each band is read: that of the earliest scene whose header can be read.
+
+def grow(grid: Grid, draft: Draft, plan: int, area: BaseGeometry) -> Grid:
+    """Return a grid of an earlier plan that has room for wider scenes; what it owned stays its own.
+
+    Parameters
+    ----------
+    grid : Grid
+    draft : Draft
+        The grid as today's scenes suggest it, on the same lattice.
+    plan : int
+        Number of this plan among those that have changed what grids claim.
+    area : Polygon or MultiPolygon
+        The area of interest, lon/lat.
     """
-    found: list[tuple[Frame, tuple[int, int]]] = []
-    for band in rule.bands:
-        error = None
-        for scene in sorted(scenes, key=lambda s: (s.time, s.id))[:5]:
-            try:
-                found.append(_shape(scene, band, access, known))
-            except ReadError as caught:
-                error = caught
-                continue
-            break
-        else:
-            rule_text = f"no header of the first scenes can be read ({error.message if error else ''})"
-            what = f"band {band} of {_tile_name(scenes[0])}"
-            raise BadInput(what, rule_text, "Check the hrefs, keys and network; see [source]")
-    # Pixels come first: a region must not cut a coarse pixel in two, or it would not lie on that band's lattice.
-    metres = math.lcm(round(resolution), *(round(frame.resolution) for frame, _ in found))
-    for frame, block_shape in found:
-        for size, whole in zip(block_shape, (frame.height, frame.width), strict=True):
-            block = round(size * frame.resolution)
-            if 1 < size < whole and math.lcm(metres, block) <= MAX_LATTICE_M:
-                metres = math.lcm(metres, block)
-    lattice = metres // round(resolution)
-    return lattice * -(-rule.region // lattice)
-
-
-def _around(area: BaseGeometry, source: Frame, side: int) -> Frame | None:
-    """Return the frame of a cube: whole regions around the area, cut at the source's edge; None outside the area."""
-    part = area.intersection(shapely.box(*source.bounds))
-    if part.is_empty or part.area == 0:
-        return None
-    left, bottom, right, top = part.bounds
-    step = side * source.resolution
-    col0, row0 = math.floor((left - source.x0) / step) * side, math.floor((source.y0 - top) / step) * side
-    col1, row1 = math.ceil((right - source.x0) / step) * side, math.ceil((source.y0 - bottom) / step) * side
-    row0, col0 = max(row0, 0), max(col0, 0)
-    return source.window(row0, col0, min(row1, source.height) - row0, min(col1, source.width) - col0)
-
-
-def _is_metric(epsg: int) -> bool:
-    """Tell whether a CRS is projected, and so has metres."""
-    return bool(pyproj.CRS.from_epsg(epsg).is_projected)
-
-
-def _zone_frame(frame: Frame, resolution: float | None, area: BaseGeometry) -> Frame:
-    """Return the frame on a UTM zone's lattice that covers a source's frame; the area tells the zone of other CRSs."""
-    if 32601 <= frame.epsg <= 32660 or 32701 <= frame.epsg <= 32760:
-        epsg, bounds = frame.epsg, frame.bounds
-    else:
-        point = shapely.get_parts(area)[0].centroid
-        epsg = (32600 if point.y >= 0 else 32700) + int((point.x + 180) // 6) % 60 + 1
-        bounds = geo.transformer(frame.epsg, epsg).transform_bounds(*frame.bounds)
-    if resolution is None and not _is_metric(frame.epsg):
-        raise BadInput("[cube] resolution", f"is needed: the source is in EPSG:{frame.epsg}", "Set it, in metres")
-    step = resolution or frame.resolution
-    left, bottom, right, top = (
-        math.floor(bounds[0] / step),
-        math.floor(bounds[1] / step),
-        math.ceil(bounds[2] / step),
-        math.ceil(bounds[3] / step),
-    )
-    return Frame(epsg, left * step, top * step, step, top - bottom, right - left)
-
-
-def _lattice_frame(extents: Sequence[tuple[float, ...]], epsg: int, resolution: float, region: int) -> Frame:
-    """Return the frame of the whole regions of a zone's lattice that cover all extents (left, bottom, right, top)."""
-    step = resolution * region
-    left, bottom = (math.floor(min(e[i] for e in extents) / step) for i in (0, 1))
-    right, top = (math.ceil(max(e[i] for e in extents) / step) for i in (2, 3))
-    return Frame(epsg, left * step, top * step, resolution, (top - bottom) * region, (right - left) * region)
-
-
-def _tile_name(scene: Scene) -> str:
-    """Return a safe name of a folder: the tile's, or that of the corner where the tile has none, or a hostile one."""
-    tile = scene.tile.removeprefix("MGRS-")
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", tile):
-        return tile
-    frame = next(a.frame for a in scene.assets.values() if a.frame is not None)
-    return f"{frame.epsg}_{frame.x0:.0f}_{frame.y0:.0f}"
+    wider = grid.source.union(draft.source)
+    own = areas.project(area, grid.source.epsg)
+    gained = own.intersection(shapely.box(*wider.bounds)).difference(shapely.box(*grid.source.bounds))
+    if gained.area < grid.frame.resolution**2:
+        return grid
+    wanted = replace(draft, anchor=grid.frame, source=wider, side=grid.region).around(area, alone=False)
+    assert wanted is not None
+    at = grid.frame.shift(wanted)
+    assert at is not None
+    # Regions are counted from the frame's corner, so a store grows to the right and down only.
+    bottom, right = max(at[0] + wanted.height, grid.frame.height), max(at[1] + wanted.width, grid.frame.width)
+    frame = grid.frame.window(0, 0, bottom, right)
+    return replace(grid, frame=frame, source=wider, claims=(*grid.claimed, (plan, wider)))

@@ -16,7 +16,7 @@ from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Observation, Region, Rejection
+from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Notice, Observation, Region, Rejection
 from groundbreak.pipeline.planning.planner import GridPlan, Plan
 from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
 
@@ -29,12 +29,15 @@ def save(plan: Plan, output: Output) -> None:
         "mask": asdict(plan.mask),
         "uncovered_km2": plan.uncovered_km2,
         "rejections": [asdict(r) for r in plan.rejections],
+        "notices": [asdict(n) for n in plan.notices],
+        "short_pixels": plan.short_pixels,
         "grids": [
             {
                 "grid": asdict(g.grid),
                 "regions": [asdict(r) for r in g.regions],
                 "others": [asdict(o) for o in g.others],
                 "cube": g.cube,
+                "founded": None if g.founded in (None, g.grid) else asdict(g.founded),
                 "ways": dict(g.ways),
             }
             for g in plan.grids
@@ -72,11 +75,12 @@ def load(config: Config, output: Output) -> Plan:
     for g in value["grids"]:
         grid = _grid(g["grid"])
         meta = read_meta(output.zarr(places.cube(grid.name)))
-        observations = tuple(Observation(o["id"], np.datetime64(o["time"]), ()) for o in meta["observations"])
-        regions = tuple(
-            Region(**{**r, "frame": Frame(**r["frame"]), "window": Frame(**r["window"])}) for r in g["regions"]
-        )
-        grids.append(GridPlan(grid, observations, regions, tuple(_grid(o) for o in g["others"]), g["cube"], g["ways"]))
+        listed = meta.get("observations", ())
+        observations = tuple(Observation(o["id"], np.datetime64(o["time"]), ()) for o in listed)
+        others = tuple(_grid(o) for o in g["others"])
+        founded = _grid(g["founded"]) if g.get("founded") else None
+        regions = tuple(_region(r) for r in g["regions"])
+        grids.append(GridPlan(grid, observations, regions, others, g["cube"], g["ways"], founded=founded))
     mask_fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value["mask"].items()}
     mask = Mask(**mask_fields)
     return Plan(
@@ -87,9 +91,26 @@ def load(config: Config, output: Output) -> Plan:
         tuple(grids),
         tuple(Rejection(**r) for r in value["rejections"]),
         value["uncovered_km2"],
+        # Plans of earlier versions tell none of what follows.
+        tuple(Notice(**n) for n in value.get("notices", ())),
+        value.get("short_pixels", 0),
     )
+
+
+def load_first(config: Config, output: Output) -> Plan | None:
+    """Load the plan that an output was laid out by, to plan again by it; None before its first run."""
+    if output.local is not None and not output.local.exists():
+        return None
+    return None if output.get(places.PLAN) is None else load(config, output)
 
 
 def _grid(value: dict[str, Any]) -> Grid:
     """Return the grid that a value of the file stands for."""
-    return Grid(**{**value, "frame": Frame(**value["frame"]), "source": Frame(**value["source"])})
+    frames = {key: Frame(**value[key]) for key in ("frame", "source")}
+    return Grid(**{**value, **frames, "claims": tuple((n, Frame(**f)) for n, f in value.get("claims", ()))})
+
+
+def _region(value: dict[str, Any]) -> Region:
+    """Return the region that a value of the file stands for."""
+    frames = {key: Frame(**value[key]) for key in ("frame", "window")}
+    return Region(**{**value, **frames, "grown": tuple((n, Frame(**f)) for n, f in value.get("grown", ()))})

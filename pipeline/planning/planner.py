@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -22,16 +22,31 @@ from groundbreak.kernels import DETECTORS
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
-from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Observation, Region, Rejection, Slab, digest
+from groundbreak.pipeline.core.types import (
+    BadInput,
+    Grid,
+    Mask,
+    Notice,
+    Observation,
+    Region,
+    Rejection,
+    Scene,
+    Slab,
+    digest,
+)
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import budget
 from groundbreak.pipeline.planning import grid as grids
-from groundbreak.pipeline.planning.regions import build_regions
+from groundbreak.pipeline.planning.frames import FrameReader, frame_scenes
+from groundbreak.pipeline.planning.regions import Ownership, build_regions, grown_regions
+from groundbreak.pipeline.planning.settle import differences, settle_anew, settle_with
+from groundbreak.pipeline.planning.supply import Supply, weigh
 from groundbreak.pipeline.planning.ways import way_to_read
 from groundbreak.pipeline.readers import headers
+from groundbreak.pipeline.readers.cog import BlockLayout, Cog
 from groundbreak.pipeline.readers.headers import Headers
 from groundbreak.pipeline.stac.catalog import read_items
-from groundbreak.pipeline.stac.screening import screen_items
+from groundbreak.pipeline.stac.screening import nothing_left, screen_items
 from groundbreak.pipeline.stores.layout import STORE_SCHEMA
 from groundbreak.pipeline.stores.shards import TIME_CHUNK
 
@@ -54,6 +69,10 @@ class GridPlan:
     """How assets are read, and why -> how many of the grid's assets are read so."""
     headers: Headers = field(default_factory=dict)
     """The headers of the grid's files, with the blocks of the area; empty for a plan that was loaded."""
+    founded: Grid | None = None
+    """The grid as its first plan made it, which the cube's digest is made of; None where it has not changed since."""
+    replaces: str = ""
+    """Digest that the cube would have on the grid of an earlier plan, where this plan was made anew; else ""."""
 
     def slabs(self, depth: int) -> list[Slab]:
         """Cut the grid's observations into slabs of ``depth`` observations; the last one may be shorter."""
@@ -102,6 +121,10 @@ class Plan:
     """The items that are not used."""
     uncovered_km2: float
     """Ground of the area that no grid reaches, square kilometres."""
+    notices: tuple[Notice, ...] = ()
+    """What is done otherwise than items and files say, and what else must be known."""
+    short_pixels: int = 0
+    """Owned pixels that get fewer than half of the observations that meet them."""
 
     @property
     def depth(self) -> int:
@@ -116,7 +139,7 @@ class Plan:
         params = {**detector.defaults, **detect.params}
         who = [
             shapely.to_wkb(self.area, hex=True),
-            [[g.grid.name, dataclasses.astuple(g.grid.source)] for g in self.grids],
+            [[g.grid.name, dataclasses.astuple(g.grid.claimed[0][1]), *_later_claims(g.grid)] for g in self.grids],
         ]
         return digest(
             [
@@ -131,6 +154,15 @@ class Plan:
             ]
         )
 
+    @property
+    def headers(self) -> Headers:
+        """The headers of all files; of a file that several grids read, one that lists all of its blocks if there is."""
+        found: dict[headers.HeaderKey, BlockLayout] = {}
+        for key, header in (entry for g in self.grids for entry in g.headers.items()):
+            if key not in found or (isinstance(header, Cog) and header.blocks.numbers is None):
+                found[key] = header
+        return found
+
     def summary(self) -> dict[str, int | float | str]:
         """Return the figures that describe the plan, as the command `plan` prints them: label -> figure."""
         slabs_all = sum(len(g.regions) * len(g.slabs(self.depth)) for g in self.grids)
@@ -144,6 +176,7 @@ class Plan:
             "rejected items": len(self.rejections),
             "tasks": slabs_all + len(regions),
             "pixels of the area": sum(r.owned for r in regions),
+            "pixels short of observations": self.short_pixels,
             "uncovered km2": round(self.uncovered_km2, 3),
             "bytes decoded": raw,
             "bytes on disk (estimated)": self.disk_bytes(),
@@ -191,7 +224,7 @@ class Plan:
         return dict(Counter(r.reason for r in self.rejections).most_common())
 
 
-def plan(config: Config, kept: Headers | None = None) -> Plan:
+def plan(config: Config, kept: Headers | None = None, first: Plan | None = None, *, anew: bool = False) -> Plan:
     """Make the plan of a run: read items, screen them, read headers, and lay out grids, regions and observations.
 
     Parameters
@@ -199,6 +232,10 @@ def plan(config: Config, kept: Headers | None = None) -> Plan:
     config : Config
     kept : Headers, optional
         Headers that need not be read again.
+    first : Plan, optional
+        The plan that the output was laid out by, whose grids are kept.
+    anew : bool
+        Decide anew what the first plan has fixed.
 
     Raises
     ------
@@ -206,6 +243,8 @@ def plan(config: Config, kept: Headers | None = None) -> Plan:
         The items cannot be read, or none of them can be used for the area.
     """
     area = areas.load_area(config)
+    if first is not None and not first.area.equals(area):
+        first = None  # another area is another output
     screened = screen_items(
         read_items(config.source, area, config.path),
         area=area,
@@ -215,37 +254,136 @@ def plan(config: Config, kept: Headers | None = None) -> Plan:
     )
     provider = screened.provider
     access = provider.access(config.source, config.run.attempts)
-    rule = grids.Rule((*config.bands, screened.mask.band), provider.lattice, config.cube.resolution, config.cube.region)
-    known, unread = headers.read_headers(screened.scenes, rule.bands, access, kept or {})
-    drafts = grids.build_grids(screened.scenes, rule, area, access, known)
-    every = [grid for grid, _ in drafts]
-    planned: list[GridPlan] = []
-    for grid, scenes in drafts:
-        regions = build_regions(grid, every, area)
-        if not regions:
-            continue
-        own = {
-            key: headers.cut(known[key], grid.band_frame(band))
-            for scene in scenes
-            for band in rule.bands
-            if (key := headers.header_key(scene.assets[band], scene)) in known
-        }
-        ways = Counter(way_to_read(scene, band, grid, own, unread) for scene in scenes for band in rule.bands)
-        others = tuple(g for g in every if g.name != grid.name)
-        source = sorted({(s.provider, s.collection) for s in scenes})
-        depth = slab_depth(config.cube.slab)
-        cube = digest([STORE_SCHEMA, dataclasses.astuple(grid), depth, source, screened.mask.identity])
-        planned.append(GridPlan(grid, tuple(grids.observations(scenes)), tuple(regions), others, cube, dict(ways), own))
+    bands = (*config.bands, screened.mask.band)
+    known, unread = headers.read_headers(screened.scenes, bands, access, kept or {})
+    framed = frame_scenes(screened.scenes, area, FrameReader(bands, access, known, unread))
+    rejections = [*screened.rejections, *framed.rejections]
+    if not framed.scenes:
+        raise nothing_left(config.source, rejections)
+    rule = grids.Rule(bands, provider.lattice, config.cube.resolution, config.cube.region)
+    fresh = settle_anew(grids.draft_grids(framed.scenes, rule, area, access, known), area, screened.ground)
+    settled = fresh
+    if first is not None and not anew:
+        fixed = [g.grid for g in first.grids]
+        zones = tuple(g.frame for g in fixed if rule.lattice == "zone" or rule.resolution is not None)
+        drafts = grids.draft_grids(framed.scenes, dataclasses.replace(rule, zones=zones), area, access, known)
+        settled = settle_with(fixed, drafts, area)
+        settled.notices += differences([g for g, _ in settled.grids], [g for g, _ in fresh.grids])
+        if kept and {g.name: g.frame for g in fixed} != {g.name: g.frame for g, _ in settled.grids}:
+            # Headers are kept with the blocks of the ground that a grid had. They lack those of what it has gained.
+            known, unread = headers.read_headers(framed.scenes, bands, access, {})
+    supply = weigh(settled.grids, area, screened.ground)
+    every = [grid for grid, _ in settled.grids]
+    made = _Maker(config, first, anew, area, screened.mask, bands, known, unread, every)
+    planned = [found for grid, scenes in settled.grids if (found := made.grid_plan(grid, scenes)) is not None]
     if not planned:
         raise BadInput("[area]", "no pixel of it lies on the items' rasters", "Check the area against the items")
     used = {(s.collection, s.id) for g in planned for o in g.observations for s in o.scenes}
-    unused = [s for s in screened.scenes if (s.collection, s.id) not in used]
-    rejections = [
-        *screened.rejections,
-        *(Rejection(s.id, "owns_nothing", "other grids own all of the area that it reaches") for s in unused),
-    ]
-    uncovered = areas.uncovered_km2(area, [g.grid.source for g in planned])
-    return Plan(config, area, screened.mask, access, tuple(planned), tuple(rejections), uncovered)
+    unused = [s for s in framed.scenes if (s.collection, s.id) not in used]
+    rejections += [Rejection(s.id, "owns_nothing", "other grids own all of the area that it reaches") for s in unused]
+    return Plan(
+        config,
+        area,
+        screened.mask,
+        access,
+        tuple(planned),
+        tuple(rejections),
+        areas.uncovered_km2(area, [g.grid.source for g in planned]),
+        (*framed.notices, *settled.notices),
+        sum(made.short_pixels(g, supply) for g in planned),
+    )
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the plan of a grid."""
+
+    config: Config
+    first: Plan | None
+    anew: bool
+    area: BaseGeometry
+    mask: Mask
+    bands: tuple[str, ...]
+    known: Headers
+    unread: Mapping[headers.HeaderKey, str]
+    every: list[Grid]
+    """All grids, which compete for ground."""
+
+    def grid_plan(self, grid: Grid, scenes: Sequence[Scene]) -> GridPlan | None:
+        """Make the plan of one grid; None where it owns nothing."""
+        before = next((g for g in self.first.grids if g.grid.name == grid.name), None) if self.first else None
+        regions = build_regions(grid, self.every, self.area)
+        if not regions:
+            return None
+        own = {
+            key: headers.cut(self.known[key], grid.band_frame(band))
+            for scene in scenes
+            for band in self.bands
+            if (key := headers.header_key(scene.assets[band], scene)) in self.known
+        }
+        ways = Counter(way_to_read(scene, band, grid, own, self.unread) for scene in scenes for band in self.bands)
+        others = tuple(g for g in self.every if g.name != grid.name)
+        source = sorted({(s.provider, s.collection) for s in scenes})
+        depth = slab_depth(self.config.cube.slab)
+        founded, replaces = grid, ""
+        if before is not None:
+            earlier = before.founded or before.grid
+            on_earlier = cube_digest(earlier, depth, source, self.mask) if scenes else before.cube
+            if self.anew:
+                replaces = on_earlier
+            else:
+                founded = earlier
+                regions = grown_regions(regions, before.regions, len(before.observations), depth)
+        cube = on_earlier if founded is not grid else cube_digest(founded, depth, source, self.mask)
+        return GridPlan(
+            grid, tuple(observations(scenes)), tuple(regions), others, cube, dict(ways), own, founded, replaces
+        )
+
+    def short_pixels(self, planned: GridPlan, supply: Supply) -> int:
+        """Count the pixels of a grid that get fewer than half of the observations that meet them."""
+        ground = supply.short.get(planned.grid.name)
+        if ground is None:
+            return 0
+        epsg = planned.grid.frame.epsg
+        ownership = Ownership(planned.grid, planned.others, areas.project(self.area, epsg))
+        short = areas.project(ground, epsg)
+        return sum(int((ownership.of(r.window) & areas.inside(short, r.window)).sum()) for r in planned.regions)
+
+
+def observations(scenes: Iterable[Scene]) -> list[Observation]:
+    """Group the scenes of one grid into observations, in the order of time.
+
+    All scenes of one datatake are one observation, so the parts of a datatake that was split are together again.
+    """
+    takes: dict[str, list[Scene]] = defaultdict(list)
+    for scene in scenes:
+        takes[scene.datatake].append(scene)
+    found = [Observation(key, min(s.time for s in parts), tuple(parts)) for key, parts in takes.items()]
+    return sorted(found, key=lambda o: (o.time, o.id))
+
+
+def cube_digest(founded: Grid, depth: int, source: Sequence[tuple[str, str]], mask: Mask) -> str:
+    """Return the digest of a cube's identity.
+
+    Parameters
+    ----------
+    founded : Grid
+        As its first plan made it.
+    depth : int
+        Observations of a full slab.
+    source : sequence of (provider, collection), sorted
+    mask : Mask
+    """
+    frames = dataclasses.astuple(founded.frame), dataclasses.astuple(founded.source)
+    return digest([STORE_SCHEMA, [founded.name, *frames, founded.bands, founded.region], depth, source, mask.identity])
+
+
+def _later_claims(grid: Grid) -> list[object]:
+    """Return what decides a grid's ground beside its first claim; nothing where that alone does."""
+    (number, _), *later = grid.claimed
+    if not (later or grid.sparse or number):
+        return []
+    return [number, [[n, dataclasses.astuple(frame)] for n, frame in later], grid.sparse]
 
 
 def slab_depth(wanted: int) -> int:
@@ -275,6 +413,7 @@ def to_json(planned: Plan) -> str:
                 for g in planned.grids
             ],
             "rejected": [dataclasses.asdict(r) for r in planned.rejections],
+            "notices": [dataclasses.asdict(n) for n in planned.notices],
         },
         indent=2,
     )

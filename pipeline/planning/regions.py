@@ -1,14 +1,15 @@
 """Regions of a grid, and who owns a pixel.
 
 Tiles overlap, across zones too: a point of the ground is owned by the grid in which it lies deepest, and in overlaps
-the owner alone is read. A region's window is the part of it that the cube holds: whole chunks around the pixels that it
-owns.
+the owner alone is read. A grid that has far fewer observations of some ground than another one leaves it to the other,
+and what an earlier plan has given to a grid stays with it. A region's window is the part of it that the cube holds:
+whole chunks around the pixels that it owns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -20,6 +21,11 @@ from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.stores.shards import chunk_step
+
+PLAN_APART = 1e9
+"""What a claim of a later plan weighs less than one of an earlier plan; more than any depth in metres."""
+SPARSE = 4e8
+"""What a claim weighs less where the grid has few observations: more than any depth, less than a plan."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Ownership:
     def of(self, frame: Frame) -> NDArray[np.bool_]:
         """Tell the pixels of a frame that lie in the area and that the grid owns.
 
-        The rule compares depths at the pixel's centre, so two grids that share pixels agree on every one of them, and
+        The rule compares claims at the pixel's centre, so two grids that share pixels agree on every one of them, and
         the answer for a pixel does not depend on the frame asked for.
 
         Parameters
@@ -47,25 +53,16 @@ class Ownership:
         -------
         (height, width) bool
         """
+        if not _reaches(self.grid, frame):
+            return np.zeros((frame.height, frame.width), bool)
         mine = areas.inside(self.area, frame)
-        x, y = frame.centres()
-        depth = _depth(self.grid.source, x[None, :], y[:, None])
-        mine &= depth > 0
+        claim = _claim(self.grid, frame)
+        mine &= np.isfinite(claim)
         for other in self.others:
-            if other.name == self.grid.name or not mine.any():
+            if other.name == self.grid.name or not mine.any() or not _reaches(other, frame):
                 continue
-            if other.source.epsg == frame.epsg:
-                if not shapely.box(*other.source.bounds).intersects(shapely.box(*frame.bounds)):
-                    continue
-                theirs = _depth(other.source, x[None, :], y[:, None])
-            else:
-                move = geo.transformer(frame.epsg, other.source.epsg)
-                left, bottom, right, top = move.transform_bounds(*frame.bounds)
-                if not shapely.box(*other.source.bounds).intersects(shapely.box(left, bottom, right, top)):
-                    continue
-                xs, ys = np.meshgrid(x, y)
-                theirs = _depth(other.source, *move.transform(xs, ys))
-            mine &= (depth > theirs) | ((depth == theirs) & (self.grid.name < other.name))
+            theirs = _claim(other, frame)
+            mine &= (claim > theirs) | ((claim == theirs) & (self.grid.name < other.name))
         return mine
 
 
@@ -83,24 +80,85 @@ def build_regions(grid: Grid, others: Sequence[Grid], area: BaseGeometry) -> lis
     ownership = Ownership(grid, tuple(others), areas.project(area, grid.frame.epsg))
     step = chunk_step(grid)
     regions = []
+    for row, col, frame in _squares(grid):
+        mine = ownership.of(frame)
+        if mine.any():
+            y, rows = _whole_steps(np.flatnonzero(mine.any(axis=1)), step, frame.height)
+            x, cols = _whole_steps(np.flatnonzero(mine.any(axis=0)), step, frame.width)
+            regions.append(Region(grid.name, row, col, frame, int(mine.sum()), frame.window(y, x, rows, cols)))
+    return regions
+
+
+def grown_regions(regions: Sequence[Region], before: Sequence[Region], built: int, depth: int) -> list[Region]:
+    """Let regions remember the windows that they had in earlier plans.
+
+    Parameters
+    ----------
+    regions : sequence of Region
+        Of this plan.
+    before : sequence of Region
+        Of the plan before, on the same grid.
+    built : int
+        Observations that the cube holds.
+    depth : int
+        Observations of a full slab: only full slabs keep what they hold.
+    """
+    old = {(region.row, region.col): region for region in before}
+    found = []
+    for region in regions:
+        earlier = old.get((region.row, region.col))
+        grown = earlier.grown if earlier is not None else ()
+        if earlier is not None and earlier.window != region.window:
+            grown = (*grown, (built // depth * depth, earlier.window))
+        found.append(replace(region, grown=grown))
+    return found
+
+
+def _squares(grid: Grid) -> Iterator[tuple[int, int, Frame]]:
+    """Yield (row, column, frame) of a grid's regions; the grid's edge may cut the last row and column."""
     for row in range(-(-grid.frame.height // grid.region)):
         for col in range(-(-grid.frame.width // grid.region)):
             top, left = row * grid.region, col * grid.region
             height = min(grid.region, grid.frame.height - top)
             width = min(grid.region, grid.frame.width - left)
-            frame = grid.frame.window(top, left, height, width)
-            mine = ownership.of(frame)
-            if mine.any():
-                y, rows = _whole_steps(np.flatnonzero(mine.any(axis=1)), step, height)
-                x, cols = _whole_steps(np.flatnonzero(mine.any(axis=0)), step, width)
-                regions.append(Region(grid.name, row, col, frame, int(mine.sum()), frame.window(y, x, rows, cols)))
-    return regions
+            yield row, col, grid.frame.window(top, left, height, width)
 
 
 def _whole_steps(found: NDArray[np.intp], step: int, end: int) -> tuple[int, int]:
     """Return (first, how many) of the whole steps around some positions, increasing, cut at ``end``."""
     first = int(found[0]) // step * step
     return first, min(-(-(int(found[-1]) + 1) // step) * step, end) - first
+
+
+def _reaches(grid: Grid, frame: Frame) -> bool:
+    """Tell whether some claim of a grid meets the box of a frame, which may be of another CRS."""
+    bounds = frame.bounds
+    if grid.source.epsg != frame.epsg:
+        bounds = geo.transformer(frame.epsg, grid.source.epsg).transform_bounds(*bounds)
+    box = shapely.box(*bounds)
+    return any(shapely.box(*ground.bounds).intersects(box) for _, ground in grid.claimed)
+
+
+def _claim(grid: Grid, frame: Frame) -> NDArray[np.float64]:
+    """Return how strongly a grid claims each pixel of a frame; -inf where it claims nothing.
+
+    Returns
+    -------
+    (height, width) float64: the depth of the pixel's centre in the grid, metres, lessened where the claim is weaker.
+    """
+    x, y = frame.centres()
+    if grid.source.epsg == frame.epsg:
+        xs, ys = x[None, :], y[:, None]
+    else:
+        xs, ys = geo.transformer(frame.epsg, grid.source.epsg).transform(*np.meshgrid(x, y))
+    claim = np.full((frame.height, frame.width), -np.inf)
+    for plan, ground in grid.claimed:
+        depth = _depth(ground, xs, ys)
+        claim = np.where(np.isfinite(claim) | (depth <= 0), claim, depth - plan * PLAN_APART)
+    if grid.sparse:
+        few = areas.project(shapely.from_wkb(bytes.fromhex(grid.sparse)), frame.epsg)
+        claim[areas.inside(few, frame)] -= SPARSE
+    return claim
 
 
 def _depth(frame: Frame, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

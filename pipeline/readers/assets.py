@@ -17,6 +17,7 @@ from obstore.store import ObjectStore
 from groundbreak.pipeline.access.hrefs import is_url
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import with_retries
+from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Asset, Mask
 from groundbreak.pipeline.readers import blocks, gdal
@@ -144,6 +145,8 @@ def fetch_once(asset: Asset, window: Window, access: Access, header: BlockLayout
         return _read(asset, window, access, refresh)
     store, path = access.locate(asset.href, refresh=refresh)
     cog = read_cog(store, path) if refresh or header is None else header
+    if cog is not header and cog.frame is not None and asset.frame is not None:
+        crs.demand_reach(cog.frame, asset.frame, window.frame)
     coded = None if isinstance(cog, NotByBlocks) else _coded(cog, window, store, path)
     return _read(asset, window, access, refresh) if coded is None else coded
 

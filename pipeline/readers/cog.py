@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from async_tiff import TIFF, ImageFileDirectory
+from async_tiff import TIFF, GeoKeyDirectory, ImageFileDirectory
 from async_tiff.enums import Endianness
 from numpy.typing import NDArray
 from obstore.store import ObjectStore
 
+from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
 
@@ -37,6 +38,9 @@ CODINGS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 
 DTYPES = {(1, 8): "u1", (1, 16): "u2", (2, 16): "i2", (3, 32): "f4"}
 """(sample format, bits) -> NumPy's type, without a byte order."""
+
+USER_DEFINED = 32767
+"""Value of a GeoTIFF key that says that other keys describe what is meant."""
 
 SQUARE = 1e-9
 """Pixels whose height differs from their width by a greater share are not square."""
@@ -99,6 +103,8 @@ class NotByBlocks:
 
     why: str
     """The reason, as a plan shows it."""
+    frame: Frame | None = None
+    """The frame of its pixels, where the header tells it in a way that is understood."""
 
 
 BlockLayout = Cog | NotByBlocks
@@ -155,12 +161,15 @@ async def read_header(store: ObjectStore, path: str) -> BlockLayout:
     if isinstance(frame, NotByBlocks):
         return frame
     if isinstance(blocks, NotByBlocks):
-        return blocks
+        return NotByBlocks(blocks.why, frame)
+    nodata = _nodata(first.gdal_nodata)
+    if nodata is not None and not blocks.lengths.any():
+        raise ValueError("none of its blocks was ever written")
     masks = [ifd for ifd in others if (ifd.new_subfile_type or 0) & 5 == 4]  # a mask, but not that of an overview
     mask = _blocks(masks[0], order) if masks else None
     if isinstance(mask, NotByBlocks):
-        return NotByBlocks(f"its mask: {mask.why}")
-    return Cog(frame, blocks, _nodata(first.gdal_nodata), mask)
+        return NotByBlocks(f"its mask: {mask.why}", frame)
+    return Cog(frame, blocks, nodata, mask)
 
 
 def _frame(ifd: ImageFileDirectory) -> Frame | NotByBlocks:
@@ -168,14 +177,29 @@ def _frame(ifd: ImageFileDirectory) -> Frame | NotByBlocks:
     height, width = ifd.image_height, ifd.image_width
     check_size(height, width)
     keys, size, tie = ifd.geo_key_directory, ifd.model_pixel_scale, ifd.model_tiepoint
-    epsg = (keys.projected_type or keys.geographic_type) if keys is not None else None
-    if epsg is None or epsg == 32767:
+    epsg = _epsg(keys)
+    if epsg is None:
         return NotByBlocks("its CRS has no EPSG code")
     if size is None or tie is None or len(tie) != 6 or abs(size[0] - size[1]) > SQUARE * size[0]:
         return NotByBlocks("its pixels are not square and north up")
     half = 0.5 if keys is not None and keys.raster_type == 2 else 0.0  # the tie point is a pixel's centre
     x0, y0 = tie[3] - (tie[0] + half) * size[0], tie[4] + (tie[1] + half) * size[1]
     return Frame(epsg, x0, y0, size[0], height, width)
+
+
+def _epsg(keys: GeoKeyDirectory | None) -> int | None:
+    """Return the EPSG code of a raster's CRS, by its keys; that of a UTM zone is evident though it is not written."""
+    if keys is None:
+        return None
+    code: int | None = keys.projected_type or keys.geographic_type
+    if code != USER_DEFINED:
+        return code
+    south, zone = divmod((keys.projection or 0) - 16000, 100)
+    datum = keys.geog_geodetic_datum in (None, USER_DEFINED, 6326)
+    shape = keys.geog_semi_major_axis == 6378137.0 and keys.geog_inv_flattening == 298.257223563
+    if (keys.projected_type, keys.proj_linear_units) != (USER_DEFINED, 9001) or not (datum and shape):
+        return None
+    return crs.utm_epsg(zone, south == 1) if south in (0, 1) and 1 <= zone <= 60 else None
 
 
 def _blocks(ifd: ImageFileDirectory, order: str) -> Blocks | NotByBlocks:
@@ -208,6 +232,8 @@ def _blocks(ifd: ImageFileDirectory, order: str) -> Blocks | NotByBlocks:
     if {len(offsets), len(lengths)} != {count}:
         raise ValueError("its header lists too few blocks")
     at, size = np.asarray(offsets, np.uint64), np.asarray(lengths, np.uint32)
+    if (size[at == 0] != 0).any():
+        raise ValueError("its header places blocks at byte 0, where the header itself lies")
     if size.max() > MAX_BLOCK_BYTES or at.max() > MAX_OFFSET:
         raise ValueError(f"its header claims blocks of {size.max()} bytes, up to byte {at.max()}")
     return Blocks((rows, cols), tiled, dtype, coding, predictor, at, size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyproj
 import rasterio
 import rasterio.vrt
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from stackstac.rio_reader import AutoParallelRioReader, SelfCleaningDatasetReade
 
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import with_retries
+from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Asset
 from groundbreak.pipeline.readers.cog import SQUARE, check_size
@@ -39,22 +41,24 @@ class _OneDriverReader(AutoParallelRioReader):  # type: ignore[misc]  # stacksta
     """stackstac's reader, confined to one GDAL driver and one thread (a window is read once, then closed)."""
 
     driver = "GTiff"
+    told: Frame
+    """Where the plan has the asset's pixels."""
+    target: Frame
+    """The window that is read."""
+    read_on: Frame
+    """The lattice that the window is read on: the asset's own, or that of the window."""
 
     def _open(self) -> SingleThreadedRioDataset:
         with self.gdal_env.open:
             dataset = SelfCleaningDatasetReader(self.url, driver=self.driver, sharing=False)
-            _check(dataset)
-            here = {
-                "crs": dataset.crs.to_epsg(),
-                "transform": dataset.transform,
-                "height": dataset.height,
-                "width": dataset.width,
-            }
-            warped = None
-            if self.spec.vrt_params != here:
+            own, warped = _frame(dataset, self.told.epsg), None
+            if own is not None:
+                crs.demand_reach(own, self.told, self.target)
+            if own is None or not own.same(self.read_on):
                 with self.gdal_env.open_vrt:
                     warped = rasterio.vrt.WarpedVRT(
                         dataset,
+                        src_crs=None if own is None else own.epsg,
                         sharing=False,
                         resampling=self.resampling,
                         add_alpha=dataset.nodata is None,
@@ -79,11 +83,9 @@ def read_info(asset: Asset, access: Access) -> RasterInfo:
     def attempt(refresh: bool) -> RasterInfo:
         path = access.gdal_path(asset.href, refresh=refresh)
         with rasterio.Env(**access.gdal_options()), rasterio.open(path, driver=asset.driver, sharing=False) as dataset:
-            _check(dataset)
-            t = dataset.transform
-            if t.b or t.d or abs(t.a + t.e) > SQUARE * t.a:
+            frame = _frame(dataset, None if asset.frame is None else asset.frame.epsg)
+            if frame is None:
                 raise ValueError("its pixels are not square and north up")
-            frame = Frame(dataset.crs.to_epsg(), t.c, t.f, t.a, dataset.height, dataset.width)
             rows, cols = dataset.block_shapes[0]
             return RasterInfo(frame, (rows, cols), dataset.dtypes[0])
 
@@ -133,6 +135,7 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh:
         resampling=Resampling.nearest if nearest else Resampling.bilinear,
         gdal_env=LayeredEnv(always=access.gdal_options()),
     )
+    reader.told, reader.target, reader.read_on = asset.frame or target, target, frame
     try:
         into[:] = reader.read(Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start))
     finally:
@@ -140,10 +143,21 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh:
     return out
 
 
-def _check(dataset: rasterio.DatasetReader) -> None:
-    """Raise ValueError for a raster that cannot be an asset."""
+def _frame(dataset: rasterio.DatasetReader, told: int | None) -> Frame | None:
+    """Return where a dataset's pixels lie; None where they are not square and north up.
+
+    ``told`` is the EPSG code that the item tells. ValueError is raised for a raster that cannot be an asset.
+    """
     if dataset.count != 1:
         raise ValueError(f"it has {dataset.count} bands; an asset must have one")
-    if dataset.crs is None or dataset.crs.to_epsg() is None:
-        raise ValueError("its CRS has no EPSG code")
     check_size(dataset.height, dataset.width)
+    if dataset.crs is None:
+        raise ValueError("it does not tell its CRS")
+    own = pyproj.CRS.from_wkt(dataset.crs.to_wkt())
+    epsg = crs.epsg_of(own, told)
+    if epsg is None:
+        raise ValueError(f"its CRS ({own.name}) has no EPSG code")
+    t = dataset.transform
+    if t.b or t.d or abs(t.a + t.e) > SQUARE * t.a:
+        return None
+    return Frame(epsg, t.c, t.f, t.a, dataset.height, dataset.width)

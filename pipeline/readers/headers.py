@@ -163,10 +163,10 @@ def load(output: Output) -> Headers:
         return {}
     found: dict[HeaderKey, BlockLayout] = {}
     for row in pq.read_table(io.BytesIO(data)).to_pylist():
-        frame = Frame(**{f.name: row[f.name] for f in dataclasses.fields(Frame)}) if row["general"] is None else None
+        frame = None if row["epsg"] is None else Frame(**{f.name: row[f.name] for f in dataclasses.fields(Frame)})
         found[row["href"], row["version"]] = (
-            NotByBlocks(row["general"])
-            if frame is None
+            NotByBlocks(row["general"], frame)
+            if frame is None or row["general"] is not None
             else Cog(frame, _to_blocks(row["blocks"]), row["nodata"], row["mask"] and _to_blocks(row["mask"]))
         )
     return found
@@ -177,10 +177,12 @@ def save(known: Headers, output: Output) -> None:
     rows = []
     for (href, version), header in sorted(known.items()):
         row: dict[str, Any] = {"href": href, "version": version}
+        if header.frame is not None:
+            row |= dataclasses.asdict(header.frame)
         if isinstance(header, NotByBlocks):
             row["general"] = header.why
         else:
-            row |= dataclasses.asdict(header.frame) | {"nodata": header.nodata, "blocks": _from_blocks(header.blocks)}
+            row |= {"nodata": header.nodata, "blocks": _from_blocks(header.blocks)}
             row["mask"] = header.mask and _from_blocks(header.mask)
         rows.append(row)
     buffer = io.BytesIO()

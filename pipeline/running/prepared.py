@@ -169,6 +169,9 @@ def _reconciled(plan: Plan, planned: GridPlan, output: Output, ledger: Ledger, r
     """Set a grid's observations against those that its cube holds; nothing is written."""
     key = places.cube(planned.grid.name)
     stored = layout.read_meta(output.zarr(key)) if output.holds(key) else {}
+    if stored and planned.replaces and stored.get("cube") == planned.replaces != planned.cube:
+        # Only its lattice is chosen otherwise, and that was asked for (--rebuild): the cube is made anew.
+        stored = {}
     if stored and stored.get("cube", planned.cube) != planned.cube:
         what = f"[output] path = {output.path!r}"
         rule = f"holds another cube of {planned.grid.name} (other grid, bands, source or screening)"
@@ -187,13 +190,13 @@ def _reconciled(plan: Plan, planned: GridPlan, output: Output, ledger: Ledger, r
 def _finished(plan: Plan, planned: GridPlan, stored: list[dict[str, Any]], ledger: Ledger) -> int:
     """Count the stored observations, from the first, that lie in full slabs that every region has finished."""
     versions = [entry["version"] for entry in stored]
+    # A region that has just come to the plan has nothing to keep, and must not undo what the others have finished.
+    regions = [r for r in planned.regions if places.build_task(r.key, 0) in ledger.records]
     for slab in range(len(stored) // plan.depth):
         start = slab * plan.depth
         part = versions[start : start + plan.depth]
-        wanted = (
-            (places.build_task(r.key, slab), slab_identity(planned.cube, r, start, part)) for r in planned.regions
-        )
-        if not all(ledger.finished(*task) for task in wanted):
+        wanted = ((places.build_task(r.key, slab), slab_identity(planned.cube, r, start, part)) for r in regions)
+        if not regions or not all(ledger.finished(*task) for task in wanted):
             return start
     return len(stored) // plan.depth * plan.depth
 
@@ -217,10 +220,15 @@ def _lay_out(grid: PreparedGrid, ledger: Ledger) -> None:
     stay = len(grid.slabs()) if "cube" in grid.stored else 0
     _forget(ledger, (t for t in _records(ledger, places.BUILD, grid.name) if places.slab_of(t) >= stay))
     listed = {"observations": _entries(grid), "observation_list": grid.settled.digest}
-    layout.lay_out_cube(cube, lattice, plan.mask, plan.depth, grid.settled.observations, {**named, **listed})
-    if "cube" not in layout.read_meta(layers):
+    extent = {"extent": [lattice.frame.height, lattice.frame.width]} if lattice.claims else {}
+    layout.lay_out_cube(cube, lattice, plan.mask, plan.depth, grid.settled.observations, {**named, **listed, **extent})
+    meta = layout.read_meta(layers)
+    anew = meta.get("cube") != grid.planned.cube
+    if anew:
         _forget(ledger, _records(ledger, places.DETECT, grid.name))
-        layout.lay_out_layers(layers, lattice.frame, largest_divisor(lattice.region, layout.LAYER_CHUNK), named)
+    if anew or meta.get("extent", []) != extent.get("extent", []):
+        chunk = largest_divisor(lattice.region, layout.LAYER_CHUNK)
+        layout.lay_out_layers(layers, lattice.frame, chunk, {**named, **extent}, anew=anew)
 
 
 def _records(ledger: Ledger, kind: str, grid: str) -> list[str]:

@@ -46,7 +46,7 @@ def slab_identity(cube: str, region: Region, start: int, versions: Sequence[str]
     versions : sequence of str
         Versions of the slab's observations, in time.
     """
-    return digest([cube, astuple(region.window), start, list(versions)])
+    return digest([cube, astuple(region.window_at(start)), start, list(versions)])
 
 
 def stored_list(versions: Sequence[Observation]) -> list[dict[str, Any]]:

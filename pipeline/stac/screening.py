@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from groundbreak.pipeline.stac.scenes import normalise
 
 REASONS: dict[str, str] = {
     "duplicate": "the same processing of the same acquisition, listed twice",
+    "frame_unknown": "neither it nor its file tells where its pixels lie",
     "href_refused": "an asset lies where the policy lets nothing be read",
     "malformed": "not a STAC item, or one whose metadata cannot be read",
     "missing_band": "it has no asset for a band that is needed",
@@ -34,6 +35,7 @@ REASONS: dict[str, str] = {
     "outside_area": "it does not meet the area",
     "outside_dates": "acquired outside the dates",
     "owns_nothing": "other grids own all of the area that it reaches",
+    "raster_elsewhere": "its raster does not reach where it says",
     "scale_unknown": "its reflectance scale is not told, or is no scale",
     "several_bands": "a band's asset holds several bands in one file",
     "unknown_format": "an asset is neither GeoTIFF nor JPEG 2000",
@@ -69,6 +71,8 @@ class ScreenedItems:
     """The mask of every scene."""
     provider: Provider
     """The provider of every scene; where there are several that are read alike, the first."""
+    ground: Mapping[tuple[str, str], BaseGeometry]
+    """(collection, id) of a scene -> the ground that it covers, lon/lat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ class _Candidate:
     nodata: float
     """Share of the tile without data, 0-1."""
     provider: Provider
+    ground: BaseGeometry
+    """The ground that it covers, lon/lat."""
 
 
 def screen_items(
@@ -126,14 +132,15 @@ def screen_items(
     for group in groups.values():
         kept += _newest(group, rejections)
     if not kept:
-        raise _nothing_left(source, rejections)
+        raise nothing_left(source, rejections)
     provider = _one_access(kept)
     start: dict[str, np.datetime64] = {}
     for scene in (c.scene for c in kept):
         start[scene.datatake] = min(scene.time, start.get(scene.datatake, scene.time))
     kept.sort(key=lambda c: (start[c.scene.datatake], c.scene.datatake, c.nodata, c.scene.id))
     scenes = tuple(c.scene for c in kept)
-    return ScreenedItems(scenes, tuple(rejections), provider.mask, provider)
+    ground = {(c.scene.collection, c.scene.id): c.ground for c in kept}
+    return ScreenedItems(scenes, tuple(rejections), provider.mask, provider, ground)
 
 
 def _consider(
@@ -159,7 +166,7 @@ def _consider(
         scene = normalise(raw, provider, (*bands, provider.mask.band), source)
         if isinstance(scene, Rejection):
             return scene
-        return _Candidate(scene, items.datastrip(item), items.nodata_share(item), provider)
+        return _Candidate(scene, items.datastrip(item), items.nodata_share(item), provider, raw.ground)
     except items.UNREADABLE as error:
         return items.rejection(item, error)
 
@@ -228,8 +235,15 @@ def _one_access(kept: Sequence[_Candidate]) -> Provider:
     return next(iter(ways.values()))
 
 
-def _nothing_left(source: SourceConfig, rejections: Sequence[Rejection]) -> BadInput:
-    """Return the error that says why no item is left: the reasons, and what to do about the commonest."""
+def nothing_left(source: SourceConfig, rejections: Sequence[Rejection]) -> BadInput:
+    """Return the error that says why no item is left: the reasons, and what to do about the commonest.
+
+    Parameters
+    ----------
+    source : SourceConfig
+    rejections : sequence of Rejection
+        All items, and why each is not used.
+    """
     counts = Counter(r.reason for r in rejections).most_common()
     reasons = ", ".join(f"{n} {reason} ({REASONS[reason]})" for reason, n in counts)
     first = next(r for r in rejections if r.reason == counts[0][0])

@@ -88,10 +88,10 @@ def lay_out_cube(
     gone = [f"{band_path(grid, band)}/c/{slab}" for band in grid.bands for slab in range(after, before)]
     times = np.array([o.time for o in observations], "datetime64[ms]").astype("<i8")
     documents, root = dict(_cube(grid, mask, depth, times)), group_document({"groundbreak": wanted})
-    run_coroutine(_write(store, documents, root, anew="cube" not in meta, gone=gone))
+    run_coroutine(_write(store, documents, root, anew=meta.get("cube") != attrs["cube"], gone=gone))
 
 
-def lay_out_layers(store: Store, frame: Frame, chunk: int, attrs: Mapping[str, Any]) -> None:
+def lay_out_layers(store: Store, frame: Frame, chunk: int, attrs: Mapping[str, Any], *, anew: bool = True) -> None:
     """Lay out empty layers on a frame, in place of whatever is there.
 
     Parameters
@@ -103,9 +103,11 @@ def lay_out_layers(store: Store, frame: Frame, chunk: int, attrs: Mapping[str, A
         Side of a chunk, pixels.
     attrs : mapping
         What the root keeps under "groundbreak".
+    anew : bool
+        False leaves the pixels that are there: the frame has only grown, to the right or down.
     """
     root = group_document({"groundbreak": {"schema": STORE_SCHEMA, **attrs}, **spatial_attrs(frame)})
-    run_coroutine(_write(store, dict(_layers(frame, chunk)), root, anew=True))
+    run_coroutine(_write(store, dict(_layers(frame, chunk)), root, anew=anew))
 
 
 async def _write(

@@ -164,11 +164,11 @@ def test_what_goes_the_general_way_and_why(tmp_path: Path) -> None:
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64}
     two = write(tmp_path / "two.tif", np.ones((2, FRAME.height, FRAME.width), "uint16"))
     found = read_cog(*ACCESS.locate(str(two)))
-    assert found == NotByBlocks("2 samples a pixel")
+    assert found == NotByBlocks("2 samples a pixel", FRAME)
     wide = write(tmp_path / "wide.tif", values.astype("uint32"), **layout)
-    assert read_cog(*ACCESS.locate(str(wide))) == NotByBlocks("32 bits of sample format 1")
+    assert read_cog(*ACCESS.locate(str(wide))) == NotByBlocks("32 bits of sample format 1", FRAME)
     packed = write(tmp_path / "packed.tif", values, compress="packbits", **layout)
-    assert read_cog(*ACCESS.locate(str(packed))) == NotByBlocks("compression 32773")
+    assert read_cog(*ACCESS.locate(str(packed))) == NotByBlocks("compression 32773", FRAME)
     numbers = fetch_once(asset(packed), Window(FRAME, None), ACCESS, None, refresh=False)
     assert isinstance(numbers, np.ndarray)
 
