@@ -243,8 +243,6 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
         The items cannot be read, or none of them can be used for the area.
     """
     area = areas.load_area(config)
-    if first is not None and not first.area.equals(area):
-        first = None  # another area is another output
     screened = screen_items(
         read_items(config.source, area, config.path),
         area=area,
@@ -255,6 +253,8 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
     provider = screened.provider
     access = provider.access(config.source, config.run.attempts)
     bands = (*config.bands, screened.mask.band)
+    if first is not None and not _is_of(first, area, bands):
+        first = None  # what is asked for is another output, and is refused where it would be written
     known, unread = headers.read_headers(screened.scenes, bands, access, kept or {})
     framed = frame_scenes(screened.scenes, area, FrameReader(bands, access, known, unread))
     rejections = [*screened.rejections, *framed.rejections]
@@ -292,6 +292,11 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
         (*framed.notices, *settled.notices),
         sum(made.short_pixels(g, supply) for g in planned),
     )
+
+
+def _is_of(first: Plan, area: BaseGeometry, bands: Sequence[str]) -> bool:
+    """Tell whether an earlier plan is one of the same area and bands."""
+    return first.area.equals(area) and all({*g.grid.bands} == {*bands} for g in first.grids)
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,7 @@ def test_progress_as_json_lines(source: Path, client: Client, capsys: pytest.Cap
 
 
 def test_an_interrupt_is_130(source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupted(*_: Any) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("groundbreak.pipeline.planning.planner.plan", interrupted)
