@@ -46,8 +46,8 @@ def epsg_of(crs: pyproj.CRS, told: int | None = None) -> int | None:
     int, or None where no code has this CRS.
     """
     unnamed = crs.datum is None or crs.datum.name.lower().startswith(UNNAMED_DATUMS)
-    evident = _evident_utm(crs) if unnamed else None
-    code = evident or crs.to_epsg()
+    # PROJ would guess a datum for one that is not named, and so turn a zone on WGS 84 into one of the Gulf's.
+    code = _evident_utm(crs) if unnamed else crs.to_epsg()
     if code is None and told is not None and _projection(pyproj.CRS.from_epsg(told)) == _projection(crs):
         code = told
     return code
