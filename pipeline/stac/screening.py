@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +13,17 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.access.providers import Provider, recognise
+from groundbreak.pipeline.access.provider import Provider
+from groundbreak.pipeline.access.providers import recognise
+from groundbreak.pipeline.access.scale_rules import is_landsat_scale
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput, Mask, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import RawItem
-from groundbreak.pipeline.stac.scenes import normalise
+from groundbreak.pipeline.stac.scenes import declared_offsets, normalise
+from groundbreak.pipeline.stac.versions import Candidate, newest
+
+LOG = logging.getLogger(__name__)
 
 REASONS: dict[str, str] = {
     "duplicate": "the same processing of the same acquisition, listed twice",
@@ -27,6 +33,7 @@ REASONS: dict[str, str] = {
     "no_datetime": "it does not tell when it was acquired",
     "no_footprint": "it does not tell where it lies",
     "offset_contradicts_baseline": "its reflectance offset is not that of its processing baseline",
+    "offset_contradicts_product": "its reflectance offset is not that of its product",
     "offset_unknown": "neither it nor its processing baseline tells the reflectance offset",
     "older_baseline": "an older processing baseline of an acquisition that is used",
     "older_version": "an older processing of an acquisition that is used",
@@ -34,7 +41,7 @@ REASONS: dict[str, str] = {
     "outside_area": "it does not meet the area",
     "outside_dates": "acquired outside the dates",
     "owns_nothing": "other grids own all of the area that it reaches",
-    "scale_unknown": "its reflectance scale is not told, or is no scale",
+    "scale_unknown": "its reflectance scale is not told, or is no scale of reflectance",
     "several_bands": "a band's asset holds several bands in one file",
     "unknown_format": "an asset is neither GeoTIFF nor JPEG 2000",
 }
@@ -45,6 +52,7 @@ _REMEDIES = {
     "malformed": "Write the items with a STAC tool",
     "missing_band": "Name the assets in [source.provider] bands, or choose indices of other bands",
     "offset_contradicts_baseline": "Mend the items, or set [source.provider] offset",
+    "offset_contradicts_product": "Mend the items, or describe them in [source.provider]",
     "offset_unknown": "Set [source.provider] offset",
     "other_collection": "Check [source] collection",
     "outside_area": "Check [area] against the items' footprints",
@@ -72,15 +80,12 @@ class ScreenedItems:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A scene, and what else it is ordered and chosen by."""
+class _Told:
+    """An item that can be used, if its offsets are told."""
 
-    scene: Scene
-    strip: str
-    """Sensing start of the strip that it was cut from, or ""."""
-    nodata: float
-    """Share of the tile without data, 0-1."""
-    provider: Provider
+    candidate: Candidate
+    offsets: Mapping[str, float | None]
+    """Band of reflectance -> the offset that is told of it, or None."""
 
 
 def screen_items(
@@ -111,7 +116,7 @@ def screen_items(
         Nothing is left, an item is of no known provider, or items come from providers that are read in different ways.
     """
     shapely.prepare(area)
-    found: list[_Candidate] = []
+    found: list[_Told] = []
     rejections: list[Rejection] = []
     for raw in raws:
         outcome = _consider(raw, area, span, bands, source)
@@ -119,19 +124,19 @@ def screen_items(
             rejections.append(outcome)
         else:
             found.append(outcome)
-    kept: list[_Candidate] = []
-    groups: dict[tuple[str, str], list[_Candidate]] = defaultdict(list)
-    for candidate in _join_passes(found):
-        groups[candidate.scene.datatake, _place(candidate.scene)].append(candidate)
+    kept: list[Candidate] = []
+    groups: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    for candidate in _join_passes(_told_offsets(found, rejections)):
+        groups[candidate.scene.datatake, _place(candidate)].append(candidate)
     for group in groups.values():
-        kept += _newest(group, rejections)
+        kept += newest(group, rejections)
     if not kept:
         raise _nothing_left(source, rejections)
     provider = _one_access(kept)
     start: dict[str, np.datetime64] = {}
     for scene in (c.scene for c in kept):
         start[scene.datatake] = min(scene.time, start.get(scene.datatake, scene.time))
-    kept.sort(key=lambda c: (start[c.scene.datatake], c.scene.datatake, c.nodata, c.scene.id))
+    kept.sort(key=lambda c: (start[c.scene.datatake], c.scene.datatake, c.nodata or 0.0, c.scene.id))
     scenes = tuple(c.scene for c in kept)
     return ScreenedItems(scenes, tuple(rejections), provider.mask, provider)
 
@@ -142,7 +147,7 @@ def _consider(
     span: tuple[np.datetime64, np.datetime64],
     bands: Sequence[str],
     source: SourceConfig,
-) -> _Candidate | Rejection:
+) -> _Told | Rejection:
     """Look at one item by itself; area and dates come first, since an item that is not wanted need not be known."""
     item = raw.item
     try:
@@ -159,12 +164,14 @@ def _consider(
         scene = normalise(raw, provider, (*bands, provider.mask.band), source)
         if isinstance(scene, Rejection):
             return scene
-        return _Candidate(scene, items.datastrip(item), items.nodata_share(item), provider)
+        ground, strip, nodata = raw.ground, items.datastrip(item), items.nodata_share(item)
+        candidate = Candidate(scene, provider, ground, items.place(item), strip, nodata, items.rank(item))
+        return _Told(candidate, declared_offsets(raw, provider, bands))
     except items.UNREADABLE as error:
         return items.rejection(item, error)
 
 
-def _join_passes(found: Sequence[_Candidate]) -> list[_Candidate]:
+def _join_passes(found: Sequence[Candidate]) -> list[Candidate]:
     """Give all items of an overpass one datatake, where only the time tells overpasses apart."""
     timed = [c for c in found if c.scene.datatake.startswith(items.TIMED)]
     timed.sort(key=lambda c: (c.scene.datatake.rpartition("-")[0], c.scene.time))
@@ -181,42 +188,48 @@ def _join_passes(found: Sequence[_Candidate]) -> list[_Candidate]:
     return joined
 
 
-def _place(scene: Scene) -> str:
-    """Return what tells scenes of one place: the tile, else the lattice, else the footprint to about a kilometre."""
-    if scene.tile:
-        return scene.tile
+def _place(candidate: Candidate) -> str:
+    """Return what tells scenes of one place: its code, else the lattice, else the footprint to about a kilometre."""
+    if candidate.place:
+        return candidate.place
+    scene = candidate.scene
     frame = next((a.frame for a in scene.assets.values() if a.frame is not None), None)
     if frame is not None:
         return str((frame.epsg, frame.bounds))
     return str([round(float(x), 2) for x in scene.bounds])
 
 
-def _newest(group: list[_Candidate], rejections: list[Rejection]) -> list[_Candidate]:
-    """Choose among the scenes of one datatake and tile: the newest baseline, and of each strip the newest version.
+def _told_offsets(found: Sequence[_Told], rejections: list[Rejection]) -> list[Candidate]:
+    """Keep the items whose offsets are told, or all of them where the source tells none: reflectance then has none.
 
-    Strips of one baseline are the parts of a datatake that was cut on its way to the ground: they are merged later, so
-    none of them is dropped here.
+    Of the items of one source some may leave out what others tell. Their offset would be a guess.
     """
-    newest = max(c.scene.baseline for c in group)
-    strips: dict[str, list[_Candidate]] = defaultdict(list)
-    for c in group:
-        if c.scene.baseline == newest:
-            strips[c.strip].append(c)
+    told: dict[str, set[float]] = defaultdict(set)
+    for item in found:
+        for band, offset in item.offsets.items():
+            if offset is not None:
+                told[band].add(offset)
+    shifted = any(offset for offsets in told.values() for offset in offsets)
+    kept, silent = [], 0
+    for c, offsets in ((item.candidate, item.offsets) for item in found):
+        untold = [band for band, offset in offsets.items() if offset is None]
+        if lacking := [band for band in untold if told[band] or shifted]:
+            detail = f"tells no offset of {', '.join(lacking)}, and other items of its source do"
+        elif lacking := [band for band in untold if is_landsat_scale(c.scene.assets[band].scale)]:
+            detail = f"tells no offset of {', '.join(lacking)}, and the scale is that of Landsat, which has an offset"
         else:
-            detail = f"{c.scene.baseline or 'none'}; {newest} is used"
-            rejections.append(Rejection(c.scene.id, "older_baseline", detail))
-    kept = []
-    for strip in strips.values():
-        *older, best = sorted(strip, key=lambda c: (c.scene.version, c.scene.id))
-        kept.append(best)
-        for c in older:
-            same = c.scene.version == best.scene.version
-            reason = "duplicate" if same else "older_version"
-            rejections.append(Rejection(c.scene.id, reason, f"{best.scene.id} is used"))
+            silent += bool(untold)
+            kept.append(c)
+            continue
+        rejections.append(Rejection(c.scene.id, "offset_unknown", detail))
+    if silent:
+        LOG.warning(
+            "no item tells an offset of reflectance (%d items), nor does [source.provider] offset: 0 is taken", silent
+        )
     return kept
 
 
-def _one_access(kept: Sequence[_Candidate]) -> Provider:
+def _one_access(kept: Sequence[Candidate]) -> Provider:
     """Return the provider of all scenes, or the first of several that are read in the same way."""
     ways: dict[tuple[object, ...], Provider] = {}
     for p in (c.provider for c in kept):
