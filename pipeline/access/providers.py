@@ -20,7 +20,7 @@ from groundbreak.pipeline.access.offset_rules import (
     plain_offset,
 )
 from groundbreak.pipeline.access.provider import Provider
-from groundbreak.pipeline.core.provider_rules import is_scl, mask_band, provider_mistakes, unclear_value
+from groundbreak.pipeline.core.provider_rules import is_scl, mask_band, mask_type, provider_mistakes, unclear_value
 from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig
 from groundbreak.pipeline.core.types import BadInput, Mask, MaskRule
 
@@ -216,8 +216,7 @@ def _mask(rule: MaskConfig) -> Mask:
     if is_scl(rule):
         nodata = SCL.nodata if rule.nodata is None else rule.nodata
         return dataclasses.replace(SCL, nodata=nodata, snow=rule.snow or SCL.snow)
-    values = (*rule.clear, *rule.snow, rule.nodata or 0)
-    dtype = "uint8" if max(values) < 256 and max((*rule.bits, *rule.snow_bits, 0)) < 8 else "uint16"
+    dtype = mask_type(rule)
     nodata = unclear_value(rule, dtype) if rule.nodata is None else rule.nodata
     return Mask(band=mask_band(rule), nodata=nodata, dtype=dtype, **given)
 

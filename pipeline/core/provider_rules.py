@@ -103,6 +103,13 @@ def mask_band(rule: MaskConfig) -> str:
     return "scl" if "scl" in rule.asset.lower() else re.sub(r"\W+", "_", rule.asset.lower()).strip("_")
 
 
+def mask_type(rule: MaskConfig) -> str:
+    """Return the type that a mask needs for what its rule names: uint8, or uint16."""
+    values, numbers = {*rule.clear, *rule.snow, rule.nodata or 0}, {*rule.bits, *rule.snow_bits, 0}
+    # Where every value of a byte is a class, one is left only in two bytes that means no observation.
+    return "uint8" if max(values) < 256 and max(numbers) < 8 and len(values) < 256 else "uint16"
+
+
 def unclear_value(rule: MaskRule, dtype: str) -> int:
     """Choose the value that means no observation in the mask of a cube: one that can be neither clear nor snow.
 
@@ -115,17 +122,12 @@ def unclear_value(rule: MaskRule, dtype: str) -> int:
     Returns
     -------
     int : all bits set where bits decide; otherwise 0, or where that is a class the largest value that is none.
-
-    Raises
-    ------
-    StopIteration
-        Every value of the type is clear or snow.
     """
     largest = LARGEST if dtype == "uint16" else 255
     if rule.bits:
         return largest
     taken = {*rule.clear, *rule.snow}
-    return next(v for v in (0, *range(largest, 0, -1)) if v not in taken)
+    return next((v for v in range(largest, 0, -1) if v not in taken), 0) if 0 in taken else 0
 
 
 def _listed(values: Sequence[int]) -> str:

@@ -17,6 +17,7 @@ from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Observation, Region, Rejection
+from groundbreak.pipeline.planning.budget import mask_size
 from groundbreak.pipeline.planning.planner import GridPlan, Plan
 from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
 
@@ -68,6 +69,8 @@ def load(config: Config, output: Output) -> Plan:
     if value["schema"] != STORE_SCHEMA:
         rule = f"holds a plan of schema {value['schema']}, and this version reads {STORE_SCHEMA}"
         raise BadInput(f"[output] path = {output.path!r}", rule, "Use the groundbreak that wrote it")
+    mask_fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value["mask"].items()}
+    mask = Mask(**mask_fields)
     grids = []
     for g in value["grids"]:
         grid = _grid(g["grid"])
@@ -76,9 +79,8 @@ def load(config: Config, output: Output) -> Plan:
         regions = tuple(
             Region(**{**r, "frame": Frame(**r["frame"]), "window": Frame(**r["window"])}) for r in g["regions"]
         )
-        grids.append(GridPlan(grid, observations, regions, tuple(_grid(o) for o in g["others"]), g["cube"], g["ways"]))
-    mask_fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value["mask"].items()}
-    mask = Mask(**mask_fields)
+        others = tuple(_grid(o) for o in g["others"])
+        grids.append(GridPlan(grid, observations, regions, others, g["cube"], g["ways"], mask_size=mask_size(mask)))
     return Plan(
         config,
         shapely.from_wkb(value["area"]),

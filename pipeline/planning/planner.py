@@ -26,6 +26,7 @@ from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Observation, R
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import budget
 from groundbreak.pipeline.planning import grid as grids
+from groundbreak.pipeline.planning.masks import demand_scales, settle_mask
 from groundbreak.pipeline.planning.regions import build_regions
 from groundbreak.pipeline.planning.ways import way_to_read
 from groundbreak.pipeline.readers import headers
@@ -54,6 +55,8 @@ class GridPlan:
     """How assets are read, and why -> how many of the grid's assets are read so."""
     headers: Headers = field(default_factory=dict)
     """The headers of the grid's files, with the blocks of the area; empty for a plan that was loaded."""
+    mask_size: int = 1
+    """Bytes of a pixel of the mask."""
 
     def slabs(self, depth: int) -> list[Slab]:
         """Cut the grid's observations into slabs of ``depth`` observations; the last one may be shorter."""
@@ -66,7 +69,7 @@ class GridPlan:
     @property
     def cube_bytes(self) -> int:
         """Bytes of all pixels of the cube, uncompressed."""
-        return budget.cube_bytes(self.grid, self.regions, len(self.observations))
+        return budget.cube_bytes(self.grid, self.regions, len(self.observations), self.mask_size)
 
     @property
     def figures(self) -> dict[str, int | str]:
@@ -164,16 +167,17 @@ class Plan:
 
     def memory(self) -> dict[str, int]:
         """Estimate the most memory that each kind of task takes: label -> bytes, beside what an idle worker holds."""
-        indices, depth = self.config.detect.indices, self.depth
+        indices, depth, size = self.config.detect.indices, self.depth, budget.mask_size(self.mask)
         most: Counter[str] = Counter()
         for g in self.grids:
             count, window = len(g.observations), budget.largest(g.regions)
             kinds = {
-                "building task": budget.build_memory(g.grid, window, min(depth, count), g.ways),
-                "detection task": budget.detect_memory(g.grid, window, count, indices),
+                "building task": budget.build_memory(g.grid, window, min(depth, count), g.ways, size),
+                "detection task": budget.detect_memory(g.grid, window, count, indices, size),
             }
-            if budget.fits(g.grid, window, count, indices):
-                kinds["task of a whole region"] = budget.region_memory(g.grid, window, depth, count, indices, g.ways)
+            if budget.fits(g.grid, window, count, indices, size):
+                whole = budget.region_memory(g.grid, window, depth, count, indices, g.ways, size)
+                kinds["task of a whole region"] = whole
             for kind, size in kinds.items():
                 most[f"memory per {kind}"] = max(most[f"memory per {kind}"], size)
         return dict(most)
@@ -181,7 +185,9 @@ class Plan:
     def disk_bytes(self) -> int:
         """Estimate the disk space of stores and mosaics, bytes; of cubes that are not kept, those in flight count."""
         layers = budget.layer_bytes([r.frame for g in self.grids for r in g.regions])
-        cubes = sorted(budget.cube_bytes(g.grid, [r], len(g.observations)) for g in self.grids for r in g.regions)
+        cubes = sorted(
+            budget.cube_bytes(g.grid, [r], len(g.observations), g.mask_size) for g in self.grids for r in g.regions
+        )
         if not self.config.cube.keep:
             cubes = cubes[-budget.TASKS_PER_THREAD * (self.config.cluster.workers or CPU_COUNT) :]
         return int(sum(cubes) / budget.COMPRESSION) + layers * 2
@@ -217,6 +223,8 @@ def plan(config: Config, kept: Headers | None = None) -> Plan:
     access = provider.access(config.source, config.run.attempts)
     rule = grids.Rule((*config.bands, screened.mask.band), provider.lattice, config.cube.resolution, config.cube.region)
     known, unread = headers.read_headers(screened.scenes, rule.bands, access, kept or {})
+    mask = settle_mask(screened, known, access)
+    demand_scales(screened.scenes, config.bands, known)
     drafts = grids.build_grids(screened.scenes, rule, area, access, known)
     every = [grid for grid, _ in drafts]
     planned: list[GridPlan] = []
@@ -234,8 +242,9 @@ def plan(config: Config, kept: Headers | None = None) -> Plan:
         others = tuple(g for g in every if g.name != grid.name)
         source = sorted({(s.provider, s.collection) for s in scenes})
         depth = slab_depth(config.cube.slab)
-        cube = digest([STORE_SCHEMA, dataclasses.astuple(grid), depth, source, screened.mask.identity])
-        planned.append(GridPlan(grid, tuple(grids.observations(scenes)), tuple(regions), others, cube, dict(ways), own))
+        cube = digest([STORE_SCHEMA, dataclasses.astuple(grid), depth, source, mask.identity])
+        seen = tuple(grids.observations(scenes))
+        planned.append(GridPlan(grid, seen, tuple(regions), others, cube, dict(ways), own, budget.mask_size(mask)))
     if not planned:
         raise BadInput("[area]", "no pixel of it lies on the items' rasters", "Check the area against the items")
     used = {(s.collection, s.id) for g in planned for o in g.observations for s in o.scenes}
@@ -245,7 +254,7 @@ def plan(config: Config, kept: Headers | None = None) -> Plan:
         *(Rejection(s.id, "owns_nothing", "other grids own all of the area that it reaches") for s in unused),
     ]
     uncovered = areas.uncovered_km2(area, [g.grid.source for g in planned])
-    return Plan(config, area, screened.mask, access, tuple(planned), tuple(rejections), uncovered)
+    return Plan(config, area, mask, access, tuple(planned), tuple(rejections), uncovered)
 
 
 def slab_depth(wanted: int) -> int:

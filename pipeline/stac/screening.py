@@ -133,6 +133,8 @@ def screen_items(
     if not kept:
         raise _nothing_left(source, rejections)
     provider = _one_access(kept)
+    if less := sum(c.rank[0] in (0, 1) for c in kept):
+        LOG.warning("%d Landsat scenes of tier 2 or real time are used: they may lie off by more than a pixel", less)
     start: dict[str, np.datetime64] = {}
     for scene in (c.scene for c in kept):
         start[scene.datatake] = min(scene.time, start.get(scene.datatake, scene.time))

@@ -7,7 +7,8 @@ import pickle
 import pytest
 
 from groundbreak.pipeline.access.offset_rules import Unusable, baseline_offset
-from groundbreak.pipeline.access.providers import PROVIDERS, Provider, from_spec, recognise
+from groundbreak.pipeline.access.provider import Provider
+from groundbreak.pipeline.access.providers import PROVIDERS, from_spec, recognise
 from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from tests.stac import earth_search_item, pc_item
@@ -96,7 +97,7 @@ def test_earth_search_offsets(declared: float | None, applied: bool | None, base
     provider = next(p for p in PROVIDERS if p.name == "earth-search")
     properties = {} if applied is None else {"earthsearch:boa_offset_applied": applied}
     try:
-        got: float | str = provider.offset(properties, declared, baseline)
+        got: float | str | None = provider.offset(properties, declared, baseline)
     except Unusable as error:
         got = error.reason
     assert got == offset
