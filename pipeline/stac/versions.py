@@ -25,7 +25,7 @@ SAME_GROUND = 0.8
 SAME_MOMENT = np.timedelta64(5, "s")
 """Versions of one acquisition are not further apart in time; the scenes of a pass are 24 seconds apart."""
 
-LEAST_OVERLAP = 0.1
+MOST_OVERLAP = 0.1
 """Share of a tile by which the data of two parts may overlap: with more, two items cannot be parts."""
 
 
@@ -107,11 +107,11 @@ def _fill_each_other(a: Candidate, b: Candidate) -> bool:
     """Tell whether two items of one footprint are parts by what they tell of nodata.
 
     Together they hold about one tile of data, and their footprint does not tell which part of it each holds: it is
-    larger than that part.
+    larger than the smaller part.
     """
     if a.nodata is None or b.nodata is None:
         return False
     data = (1 - a.nodata), (1 - b.nodata)
     frame = next((asset.frame for asset in a.scene.assets.values() if asset.frame is not None), None)
     tile = geo.to_lonlat(shapely.box(*frame.bounds), frame.epsg).area if frame is not None else a.ground.area
-    return sum(data) <= 1 + LEAST_OVERLAP and min(a.ground.area, b.ground.area) > (max(data) + LEAST_OVERLAP) * tile
+    return sum(data) <= 1 + MOST_OVERLAP and min(a.ground.area, b.ground.area) > (min(data) + MOST_OVERLAP) * tile
