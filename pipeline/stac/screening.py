@@ -202,32 +202,26 @@ def _place(candidate: Candidate) -> str:
 
 
 def _told_offsets(found: Sequence[_Told], rejections: list[Rejection]) -> list[Candidate]:
-    """Keep the items whose offsets are told, or all of them where the source tells none: reflectance then has none.
+    """Keep the items whose offsets are told, band by band; of a band whose offset no item tells, it is 0.
 
     Of the items of one source some may leave out what others tell. Their offset would be a guess.
     """
-    told: dict[str, set[float]] = defaultdict(set)
-    for item in found:
-        for band, offset in item.offsets.items():
-            if offset is not None:
-                told[band].add(offset)
-    shifted = any(offset for offsets in told.values() for offset in offsets)
-    kept, silent = [], 0
+    told = {band for item in found for band, offset in item.offsets.items() if offset is not None}
+    kept, silent = [], set()
     for c, offsets in ((item.candidate, item.offsets) for item in found):
         untold = [band for band, offset in offsets.items() if offset is None]
-        if lacking := [band for band in untold if told[band] or shifted]:
+        if lacking := [band for band in untold if band in told]:
             detail = f"tells no offset of {', '.join(lacking)}, and other items of its source do"
         elif lacking := [band for band in untold if is_landsat_scale(c.scene.assets[band].scale)]:
             detail = f"tells no offset of {', '.join(lacking)}, and the scale is that of Landsat, which has an offset"
         else:
-            silent += bool(untold)
+            silent.update(untold)
             kept.append(c)
             continue
         rejections.append(Rejection(c.scene.id, "offset_unknown", detail))
     if silent:
-        LOG.warning(
-            "no item tells an offset of reflectance (%d items), nor does [source.provider] offset: 0 is taken", silent
-        )
+        bands = ", ".join(sorted(silent))
+        LOG.warning("neither the items nor [source.provider] tell an offset of reflectance: 0 is taken for %s", bands)
     return kept
 
 
