@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from groundbreak.pipeline.access.hrefs import redact
+from groundbreak.pipeline.access.hrefs import is_url, redact
 from groundbreak.pipeline.access.provider import Provider
 from groundbreak.pipeline.access.providers import recognise
 from groundbreak.pipeline.access.scale_rules import is_landsat_scale
@@ -135,6 +135,8 @@ def screen_items(
     provider = _one_access(kept)
     if less := sum(c.rank[0] in (0, 1) for c in kept):
         LOG.warning("%d Landsat scenes of tier 2 or real time are used: they may lie off by more than a pixel", less)
+    if provider.alternate and not source.requester_pays and any(map(_is_remote, kept)):
+        LOG.warning("hrefs of %s may want a login: [source] requester_pays = true reads from S3 instead", provider.name)
     start: dict[str, np.datetime64] = {}
     for scene in (c.scene for c in kept):
         start[scene.datatake] = min(scene.time, start.get(scene.datatake, scene.time))
@@ -223,6 +225,10 @@ def _told_offsets(found: Sequence[_Told], rejections: list[Rejection]) -> list[C
         bands = ", ".join(sorted(silent))
         LOG.warning("neither the items nor [source.provider] tell an offset of reflectance: 0 is taken for %s", bands)
     return kept
+
+
+def _is_remote(candidate: Candidate) -> bool:
+    return any(is_url(asset.href) for asset in candidate.scene.assets.values())
 
 
 def _one_access(kept: Sequence[Candidate]) -> Provider:

@@ -7,7 +7,6 @@ versions of one acquisition look alike, except that they cover the same ground.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,14 +56,11 @@ def newest(group: Sequence[Candidate], rejections: list[Rejection]) -> list[Cand
         Those that are replaced are added.
     """
     best = max((c.scene.baseline for c in group if c.strip), default="")
-    strips: dict[str, list[Candidate]] = defaultdict(list)
-    for c in group:
+    parts: list[list[Candidate]] = []
+    for c in sorted(group, key=lambda c: (not c.strip, c.scene.id)):
         if c.strip and c.scene.baseline != best:
             rejections.append(_older_baseline(c, best))
-        elif c.strip:
-            strips[c.strip].append(c)
-    parts = [*strips.values()]
-    for c in sorted((c for c in group if not c.strip), key=lambda c: c.scene.id):
+            continue
         versions = next((part for part in parts if _are_versions(c, part[0])), None)
         if versions is None:
             parts.append([c])
@@ -92,15 +88,18 @@ def _older_baseline(c: Candidate, used: str) -> Rejection:
 
 def _are_versions(a: Candidate, b: Candidate) -> bool:
     """Tell whether two items of one place and overpass show the same ground at the same moment."""
+    one_strip = bool(a.strip) and a.strip == b.strip
+    if a.strip and b.strip and not one_strip:
+        return False
     hrefs = [{asset.href for asset in c.scene.assets.values()} for c in (a, b)]
     if hrefs[0] == hrefs[1]:
         return True
-    if abs(a.scene.time - b.scene.time) > SAME_MOMENT:
+    if not one_strip and abs(a.scene.time - b.scene.time) > SAME_MOMENT:
         return False
     both, together = a.ground.intersection(b.ground).area, a.ground.union(b.ground).area
     if both < SAME_GROUND * together:
         return False
-    return not _fill_each_other(a, b)
+    return one_strip or not _fill_each_other(a, b)
 
 
 def _fill_each_other(a: Candidate, b: Candidate) -> bool:

@@ -80,7 +80,7 @@ def planned(folder: Path, mask: dict[str, Any], **more: Any) -> Plan:
 def test_the_type_of_a_mask_and_its_nodata(
     tmp_path: Path, bare: Path, dtype: str, mask: dict[str, Any], told: float | None, cube: str, fill: int
 ) -> None:
-    options = {"predictor": 1} if dtype == "int8" else {}
+    options: dict[str, Any] = {"predictor": 1} if dtype == "int8" else {}
     source(tmp_path, bare, np.array(4, dtype), nodata=told, **options)
     got = planned(tmp_path, mask)
     assert (got.mask.dtype, got.mask.nodata) == (cube, fill)
@@ -112,7 +112,7 @@ def test_the_type_of_a_mask_and_its_nodata(
 def test_what_the_files_cannot_hold_is_refused_by_the_plan(
     tmp_path: Path, bare: Path, dtype: str, mask: dict[str, Any], nodata: float | None, says: Any, parts: list[str]
 ) -> None:
-    options = {"predictor": 1} if dtype == "float64" else {}
+    options: dict[str, Any] = {"predictor": 1} if dtype == "float64" else {}
     source(tmp_path, bare, np.array(4, dtype), nodata=nodata, says=says, **options)
     with pytest.raises(BadInput) as caught:
         planned(tmp_path, mask)

@@ -157,6 +157,12 @@ def test_versions_of_a_tile_without_a_strip_are_not_parts(box: Any, nodata: floa
     )
 
 
+def test_parts_of_one_strip_are_told_by_their_ground() -> None:
+    given = [pc_item(box=NORTH), pc_item(box=SOUTH, made="2024-07-12T03:00:00Z")]
+    got = screened(given, area=shapely.box(*WHOLE))
+    assert (len(got.scenes), got.rejections) == (2, ())
+
+
 def test_of_each_part_the_newest_version() -> None:
     given = [_stripless(f"{k}-{v}", box, made=f"2024-0{8 + v}-12T01:00:00Z")
              for k, box in (("n", NORTH), ("s", SOUTH)) for v in (0, 1)]  # fmt: skip
