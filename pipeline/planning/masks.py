@@ -44,8 +44,8 @@ def settle_mask(screened: ScreenedItems, known: Headers, access: Access) -> Mask
     Raises
     ------
     BadInput
-        A file holds no whole numbers of one or two bytes; the rule names values or bits that no file can hold; or what
-        a file or an item calls no observation is clear by the rule.
+        A file holds no whole numbers of one or two bytes; the rule names values or bits that no file can hold; what a
+        file or an item calls no observation is clear by the rule; or no header can be read.
     """
     mask, rule = screened.mask, screened.provider.mask_rule
     if rule is None:
@@ -53,8 +53,12 @@ def settle_mask(screened: ScreenedItems, known: Headers, access: Access) -> Mask
     dtypes = dict(_dtypes(screened.scenes, mask.band, known, access))
     for dtype, scene in dtypes.items():
         _demand_whole_numbers(np.dtype(dtype), rule, scene)
-    if dtypes:
-        mask = _fitted(mask, rule, dtypes)
+    if not dtypes:
+        text = (
+            f"no header of {len(screened.scenes)} masks can be read, and they tell whether a mask holds a byte or two"
+        )
+        raise BadInput(f"asset {rule.asset!r}", text, "Check the hrefs, keys and network; see [source]")
+    mask = _fitted(mask, rule, dtypes)
     _demand_unclear_fills(screened.scenes, mask, rule, known)
     return mask
 

@@ -235,7 +235,7 @@ def _one_access(kept: Sequence[Candidate]) -> Provider:
     """Return the provider of all scenes, or the first of several that are read in the same way."""
     ways: dict[tuple[object, ...], Provider] = {}
     for p in (c.provider for c in kept):
-        ways.setdefault((p.mask, p.lattice, p.token_url, p.s3_endpoint), p)
+        ways.setdefault((p.mask, p.lattice, p.token_url, p.s3_endpoint, p.s3_region, p.requester_pays), p)
     if len(ways) > 1:
         names = " and ".join(p.name for p in ways.values())
         rule = f"holds items of {names}, which are read in different ways"

@@ -156,3 +156,19 @@ def test_whole_numbers_whose_kind_no_item_tells(tmp_path: Path, bare: Path) -> N
             assert part in str(caught.value)
     with pytest.raises(BadInput, match="scale 1 on whole numbers"):
         planned(tmp_path, {"clear": [4]}, scale=1.0)
+
+
+def test_masks_that_nobody_can_read_now(tmp_path: Path, bare: Path) -> None:
+    source(tmp_path, bare, np.array(4, "uint8"))
+    for path in (tmp_path / "source").glob("*.tif"):
+        path.unlink()
+    with pytest.raises(BadInput, match=r"asset 'qa': no header of 3 masks can be read"):
+        planned(tmp_path, {"clear": [4]})
+
+
+def test_one_wide_mask_makes_all_wide(tmp_path: Path, bare: Path) -> None:
+    source(tmp_path, bare, np.array(4, "uint8"))
+    frame = TILE.frame(20)
+    write_tif(tmp_path / "source/1.tif", np.full((frame.height, frame.width), 21824, "uint16"), frame, nodata=None)
+    got = planned(tmp_path, {"clear": [4, 21824]})
+    assert (got.mask.dtype, got.mask.nodata) == ("uint16", 0)
