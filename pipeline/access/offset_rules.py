@@ -10,8 +10,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-OffsetRule = Callable[[Mapping[str, Any], float | None, str], float]
-"""(properties of the item, offset that the asset declares, processing baseline) -> the offset of reflectance."""
+OffsetRule = Callable[[Mapping[str, Any], float | None, str], float | None]
+"""(properties of the item, offset that the asset declares, processing baseline) -> the offset of reflectance.
+
+None where neither the item nor the configuration tells it.
+"""
 
 
 class Unusable(Exception):
@@ -111,7 +114,56 @@ def earth_search_offset(properties: Mapping[str, Any], declared: float | None, b
     return declared_offset(properties, declared, baseline)
 
 
-def plain_offset(fixed: float | None, _properties: Mapping[str, Any], declared: float | None, _baseline: str) -> float:
+def landsat_offset(_properties: Mapping[str, Any], declared: float | None, _baseline: str) -> float:
+    """Return the offset of surface reflectance in Landsat's Collection 2, -0.2, which some catalogues leave out.
+
+    Parameters
+    ----------
+    _properties : mapping
+        Not looked at: every `OffsetRule` is given the properties of the item.
+    declared : float or None
+        The offset that the asset declares.
+    _baseline : str
+        Not looked at: every `OffsetRule` is given the processing baseline.
+
+    Raises
+    ------
+    Unusable
+        The asset declares another offset.
+    """
+    return _product_offset(-0.2, declared, "Landsat Collection 2")
+
+
+def hls_offset(_properties: Mapping[str, Any], declared: float | None, _baseline: str) -> float:
+    """Return the offset of surface reflectance in HLS, 0, which catalogues leave out.
+
+    Parameters
+    ----------
+    _properties : mapping
+        Not looked at: every `OffsetRule` is given the properties of the item.
+    declared : float or None
+        The offset that the asset declares.
+    _baseline : str
+        Not looked at: every `OffsetRule` is given the processing baseline.
+
+    Raises
+    ------
+    Unusable
+        The asset declares another offset.
+    """
+    return _product_offset(0.0, declared, "HLS")
+
+
+def _product_offset(own: float, declared: float | None, product: str) -> float:
+    """Return the one offset of a product, unless an asset contradicts it."""
+    if declared is not None and abs(declared - own) > 1e-9:
+        raise Unusable("offset_contradicts_product", f"declares offset {declared:g}, but {product} has {own:g}")
+    return own
+
+
+def plain_offset(
+    fixed: float | None, _properties: Mapping[str, Any], declared: float | None, _baseline: str
+) -> float | None:
     """Decide the offset of a provider that the configuration describes.
 
     Parameters
@@ -127,6 +179,6 @@ def plain_offset(fixed: float | None, _properties: Mapping[str, Any], declared: 
 
     Returns
     -------
-    float, the configuration's offset, else the asset's, else 0.
+    float, the configuration's offset, else the asset's; None where neither tells one.
     """
-    return next((o for o in (fixed, declared) if o is not None), 0.0)
+    return declared if fixed is None else fixed

@@ -10,71 +10,28 @@ import dataclasses
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from groundbreak.pipeline.access.offset_rules import OffsetRule, declared_offset, earth_search_offset, plain_offset
-from groundbreak.pipeline.access.remote import Access
-from groundbreak.pipeline.core.sections import ProviderConfig, SourceConfig
+from groundbreak.pipeline.access.offset_rules import (
+    declared_offset,
+    earth_search_offset,
+    hls_offset,
+    landsat_offset,
+    plain_offset,
+)
+from groundbreak.pipeline.access.provider import Provider
+from groundbreak.pipeline.core.provider_rules import is_scl, mask_band, mask_type, provider_mistakes, unclear_value
+from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig
 from groundbreak.pipeline.core.types import BadInput, Mask, MaskRule
 
 SCL = Mask(band="scl", clear=(4, 5, 6, 7), snow=(11,), nodata=0)
 """Sentinel-2's scene classification: vegetation, bare ground, water and unclassified pixels are clear."""
 
+QA_PIXEL = Mask(band="qa_pixel", bits=(0, 1, 2, 3, 4, 5), snow_bits=(5,), nodata=1, dtype="uint16")
+"""Landsat's: fill, dilated cloud, cirrus, cloud, cloud shadow and snow are not clear; 1 is the fill's bit alone."""
 
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """What one provider's items mean."""
-
-    name: str
-    """Name of the provider, as reports show it."""
-    collections: tuple[str, ...]
-    """Ids of its collections; empty where ``platform`` alone decides."""
-    keys: tuple[str, ...]
-    """Keys of assets that all of its items have."""
-    bands: Mapping[str, tuple[str, ...]]
-    """Canonical band name -> keys of the assets that hold the band, the best first."""
-    mask: Mask
-    """The mask of its items."""
-    offset: OffsetRule
-    """What decides the offset of an asset."""
-    marks: tuple[str, ...] = ()
-    """What a property's name or an asset's host may begin with to tell the provider from others like it."""
-    platform: str = ""
-    """A text that must stand in the item's platform or constellation, in small letters."""
-    scale: float | None = None
-    """Scale of an asset that declares none."""
-    fixed_scale: float | None = None
-    """Scale of every asset, whatever the asset declares."""
-    nodata: float | None = None
-    """Nodata of an asset that declares none."""
-    fixed_nodata: float | None = None
-    """Nodata of every asset, whatever the asset declares."""
-    lattice: str = "source"
-    """source: items lie on fixed tiles; zone: they do not, and are warped onto the zone's UTM lattice."""
-    token_url: str | None = None
-    """Where signatures are fetched; {collection} stands for the collection's id. None where hrefs need none."""
-    s3_endpoint: str | None = None
-    """URL of the S3 store that holds its assets; None for Amazon's."""
-
-    def access(self, source: SourceConfig, attempts: int) -> Access:
-        """Return how this provider's assets are reached; what the configuration says comes first.
-
-        Parameters
-        ----------
-        source : SourceConfig
-            The section [source] of the configuration.
-        attempts : int
-            How often an asset is read before it is a fault.
-        """
-        collection = source.collection or next(iter(self.collections), "")
-        return Access(
-            s3_endpoint=source.s3_endpoint or self.s3_endpoint,
-            s3_region=source.s3_region,
-            requester_pays=source.requester_pays,
-            token_url=self.token_url and self.token_url.replace("{collection}", collection),
-            attempts=attempts,
-        )
+FMASK = Mask(band="fmask", bits=(1, 2, 3, 4), snow_bits=(4,), nodata=255)
+"""HLS': cloud, what lies next to it, cloud shadow and snow are not clear. Bit 0 is not used."""
 
 
 _COMMON = (
@@ -104,18 +61,88 @@ def _sentinel2(name: str, keys: tuple[str, ...], bands: Mapping[str, tuple[str, 
     return Provider(name=name, keys=keys, bands=bands, **(usual | more))
 
 
+# Landsat's near infrared is one band, narrow on OLI and broad on TM; catalogues call it nir08.
+_OLI = ("coastal", "blue", "green", "red", "nir08", "swir16", "swir22")
+_LANDSAT = {band: (band,) for band in (*_OLI, "qa_pixel")} | {"nir": ("nir08",)}
+# USGS' first items name assets by files. One name is two bands: the numbers of TM and ETM+ begin at blue.
+_OLI_FILES = {
+    band: (f"SR_B{n}.TIF",) for n, band in zip((1, 2, 3, 4, 5, 5, 6, 7), (*_OLI[:4], "nir", *_OLI[4:]), strict=True)
+}
+_TM_FILES = {
+    band: (f"SR_B{n}.TIF",) for n, band in zip((1, 2, 3, 4, 4, 5, 7), (*_OLI[1:4], "nir", *_OLI[4:]), strict=True)
+}
+_QA_FILE = {"qa_pixel": ("QA_PIXEL.TIF",)}
+
+# Of HLS' bands the narrow near infrared is the one that L30 and S30 share: B8A is adjusted to OLI's B05, B08 is not.
+# The same key is another band in each: B05, B06 and B07 are red edge in S30.
+_HLS_L30 = dict(zip(("coastal", "blue", "green", "red", "nir", "swir16", "swir22"), _ESA, strict=False)) | {
+    "nir08": "B05"
+}
+_HLS_S30 = dict(zip(("coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3"), _ESA, strict=False)) | {
+    "nir": "B8A", "nir08": "B8A", "swir16": "B11", "swir22": "B12"
+}  # fmt: skip
+_HLS_STACTOOLS = {
+    "coastal": "coastal_aerosol", "blue": "blue", "green": "green", "red": "red", "rededge1": "red_edge_1",
+    "rededge2": "red_edge_2", "rededge3": "red_edge_3", "nir": "nir_narrow", "nir08": "nir_narrow",
+    "swir16": "swir_1", "swir22": "swir_2",
+}  # fmt: skip
+
+
+def _landsat(name: str, keys: tuple[str, ...], bands: Mapping[str, tuple[str, ...]], **more: Any) -> Provider:
+    """Return the entry of a provider of Landsat's Collection 2, level 2; its scenes move, so they lie on no tiles."""
+    usual: dict[str, Any] = {
+        "collections": ("landsat-c2-l2",),
+        "mask": QA_PIXEL,
+        "offset": landsat_offset,
+        "scale": 2.75e-5,
+        "nodata": 0.0,
+        "lattice": "zone",
+        "s3_region": "us-west-2",
+    }
+    return Provider(name=name, keys=keys, bands=bands, **(usual | more))
+
+
+def _usgs(name: str, keys: tuple[str, ...], bands: Mapping[str, tuple[str, ...]], **more: Any) -> Provider:
+    """Return an entry of USGS' own catalogue, whose https hrefs want a login, and whose S3 hrefs want to be paid."""
+    return _landsat(name, keys, bands, collections=("landsat-c2l2-sr",), alternate="s3", **more)
+
+
+def _hls(name: str, collections: tuple[str, ...], bands: Mapping[str, str], **more: Any) -> Provider:
+    """Return the entry of a provider of HLS, version 2: on Sentinel-2's tiles, in pixels of 30 m."""
+    usual: dict[str, Any] = {
+        "keys": ("B04", "Fmask"),
+        "mask": FMASK,
+        "offset": hls_offset,
+        "scale": 1e-4,
+        "nodata": -9999.0,
+    }
+    given = usual | more
+    keys = {band: (key,) for band, key in bands.items()} | {"fmask": (given["keys"][-1],)}
+    return Provider(name=name, collections=collections, bands=keys, **given)
+
+
+_PC_TOKENS = "https://planetarycomputer.microsoft.com/api/sas/v1/token/"
+
 PROVIDERS: tuple[Provider, ...] = (
     _sentinel2(
         "earth-search", ("red",), _BY_COMMON, marks=("earthsearch:", "sentinel-cogs"), offset=earth_search_offset
     ),
     _sentinel2("earth-search-c1", ("red",), _BY_COMMON, collections=("sentinel-2-c1-l2a",), offset=earth_search_offset),
-    _sentinel2(
-        "planetary-computer",
-        ("B04",),
-        _BY_ESA,
-        token_url="https://planetarycomputer.microsoft.com/api/sas/v1/token/{collection}",  # noqa: S106 - an address
-    ),
+    _sentinel2("planetary-computer", ("B04",), _BY_ESA, token_url=_PC_TOKENS + "{collection}"),
     _sentinel2("cdse", ("B04_10m",), _BY_CDSE, s3_endpoint="https://eodata.dataspace.copernicus.eu"),
+    _landsat(
+        "earth-search-landsat", ("red", "qa_pixel"), _LANDSAT, marks=("usgs-landsat",), requester_pays="usgs-landsat"
+    ),
+    _landsat("planetary-computer-landsat", ("red", "qa_pixel"), _LANDSAT, token_url=_PC_TOKENS + "{collection}"),
+    _usgs("usgs-landsat", ("red", "qa_pixel"), _LANDSAT),
+    _usgs("usgs-landsat-oli", ("SR_B4.TIF",), _OLI_FILES | _QA_FILE, ids="L[CO]0[89]_"),
+    _usgs("usgs-landsat-tm", ("SR_B4.TIF",), _TM_FILES | _QA_FILE, ids="L[ET]0[457]_"),
+    _hls("lp-daac-hls-l30", ("HLSL30_2.0", "HLSL30.v2.0"), _HLS_L30),
+    _hls("lp-daac-hls-s30", ("HLSS30_2.0", "HLSS30.v2.0"), _HLS_S30),
+    # Both collections lie in one container, so one signature serves a source that holds both.
+    _hls("planetary-computer-hls-l30", ("hls2-l30",), _HLS_L30, token_url=_PC_TOKENS + "hls2euwest/hls2"),
+    _hls("planetary-computer-hls-s30", ("hls2-s30",), _HLS_S30, token_url=_PC_TOKENS + "hls2euwest/hls2"),
+    _hls("stactools-hls", (), _HLS_STACTOOLS, keys=("red", "fmask"), ids=r"HLS\."),
     _sentinel2("stactools-sentinel2", ("red",), _BY_COMMON, collections=(), platform="sentinel"),
 )
 """The known providers, in the order in which they are tried: of similar ones, the one that asks more comes first."""
@@ -162,22 +189,12 @@ def from_spec(spec: ProviderConfig, collection: str) -> Provider:
     Raises
     ------
     BadInput
-        The section names no bands, or does not say which pixels are clear.
+        The section says what cannot be (`pipeline.core.provider_rules`).
     """
-    if not spec.bands:
-        raise BadInput(
-            "[source.provider] bands",
-            "must name at least one band",
-            'Write for instance red = "B04"',
-        )
-    bands = {band: (str(key),) for band, key in spec.bands.items()}
-    mask = _mask(spec)
-    if bands.setdefault(mask.band, (spec.mask.asset,)) != (spec.mask.asset,):
-        rule = f"{mask.band!r} is a band and the mask at once"
-        raise BadInput("[source.provider.mask] asset", rule, "Name the band otherwise")
-    if spec.lattice not in ("source", "zone"):
-        what = f"[source.provider] lattice = {spec.lattice!r}"
-        raise BadInput(what, 'must be "source" or "zone"', "Correct its value")
+    if mistakes := provider_mistakes(spec):
+        raise BadInput(*mistakes[0], "Correct the configuration")
+    mask = _mask(spec.mask)
+    bands = {band: (str(key),) for band, key in spec.bands.items()} | {mask.band: (spec.mask.asset,)}
     return Provider(
         name=collection or "configured",
         collections=(collection,),
@@ -189,23 +206,19 @@ def from_spec(spec: ProviderConfig, collection: str) -> Provider:
         fixed_nodata=spec.nodata,
         lattice=spec.lattice,
         token_url=spec.token_url,
+        mask_rule=None if is_scl(spec.mask) else spec.mask,
     )
 
 
-def _mask(spec: ProviderConfig) -> Mask:
-    """Return the configured mask; an asset named SCL has Sentinel-2's classes, unless the configuration says more."""
-    rule = spec.mask
-    scl = "scl" in rule.asset.lower()
-    band = "scl" if scl else re.sub(r"\W+", "_", rule.asset.lower()).strip("_")
-    if scl and not rule.clear and not rule.bits:
-        return SCL
-    if bool(rule.clear) == bool(rule.bits):
-        raise BadInput(
-            "[source.provider.mask]",
-            "needs either clear (classes that are clear) or bits (bits that are not)",
-            "Write for instance bits = [1, 2, 3]",
-        )
-    return Mask(band=band, **{f.name: getattr(rule, f.name) for f in dataclasses.fields(MaskRule)})
+def _mask(rule: MaskConfig) -> Mask:
+    """Return the configured mask as far as it is known; one named SCL has Sentinel-2's classes."""
+    given: dict[str, Any] = {f.name: getattr(rule, f.name) for f in dataclasses.fields(MaskRule)}
+    if is_scl(rule):
+        nodata = SCL.nodata if rule.nodata is None else rule.nodata
+        return dataclasses.replace(SCL, nodata=nodata, snow=rule.snow or SCL.snow)
+    dtype = mask_type(rule)
+    nodata = unclear_value(rule, dtype) if rule.nodata is None else rule.nodata
+    return Mask(band=mask_band(rule), nodata=nodata, dtype=dtype, **given)
 
 
 def _fits(provider: Provider, item: Mapping[str, Any], collection: str) -> bool:
@@ -213,7 +226,7 @@ def _fits(provider: Provider, item: Mapping[str, Any], collection: str) -> bool:
     properties, assets = item["properties"], item["assets"]
     if provider.collections and collection not in provider.collections:
         return False
-    if any(key not in assets for key in provider.keys):
+    if any(key not in assets for key in provider.keys) or not re.match(provider.ids, str(item.get("id"))):
         return False
     platform = f"{properties.get('platform')} {properties.get('constellation')}".lower()
     if provider.platform not in platform:

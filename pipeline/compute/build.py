@@ -179,7 +179,7 @@ class BandReader:
             Number of the part's first observation.
         part : Tiles
             The pixels, in the band's own size: int16 reflectance x 10000 with -32768 where there is none, or the mask's
-            own uint8 with its fill. They are valid until the next part is asked for.
+            own uint8 or uint16 with its fill. They are valid until the next part is asked for.
         """
         count, step = len(self.job.observations), self._shard.chunks[0]
         for start in range(0, count, step):

@@ -1,6 +1,6 @@
 """The digital numbers of a window of a cube, and from them the clear index series of any block of its pixels.
 
-The numbers are read once and kept as they are stored: two bytes or one, in each band's own pixels. Masks, scale, coarse
+The numbers are read once and kept as they are stored: one byte or two, in each band's own pixels. Masks, scale, coarse
 pixels and indices are applied block by block, so that a block's floating-point arrays stay in the processor's cache.
 """
 
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 
 from groundbreak import kernels
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Grid, Mask, MaskRule
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Grid, Mask
 from groundbreak.pipeline.stores.store import read_band
 from groundbreak.pipeline.stores.tiles import Pixels
 
@@ -72,9 +73,7 @@ class DigitalNumbers:
         snow : (day, rows, cols) bool, whether some overpass of the day was masked as snow
         """
         mask = self.view.mask
-        clear, snow = mask_tables(mask)
-        # NaN times a number is NaN, so one table both masks and scales.
-        scale = np.where(clear, np.float32(REFLECTANCE_SCALE), np.float32(np.nan))
+        scale, snow = _scale_table(mask), mask_tables(mask)[1]
         classes = self._own(mask.band, rows, cols)
         scales = self._finest(mask.band, scale.take(classes), rows, cols)
         bands = {}
@@ -158,23 +157,38 @@ def take_numbers(read: ReadWindow, view: CubeView, rows: slice, cols: slice) -> 
     return DigitalNumbers(view, (rows.stop - rows.start, cols.stop - cols.start), bands, factors, lead)
 
 
-def mask_tables(rule: MaskRule) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+@lru_cache(maxsize=16)
+def mask_tables(mask: Mask) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Tell which values of a mask, classes or bit flags, are clear, and which are snow.
 
     Returns
     -------
-    clear : (256,) bool
-    snow : (256,) bool
-        The mask's fill is neither.
+    clear : (256,) or (65536,) bool
+    snow : (256,) or (65536,) bool
+        The mask's fill is neither, and snow is not clear. Both are read-only, since callers share them.
     """
-    byte = np.arange(256)
-    if rule.bits:
-        clear = (byte & sum(1 << bit for bit in rule.bits)) == 0
-        snow = (byte & sum(1 << bit for bit in rule.snow_bits)) != 0
+    value = np.arange(256 ** np.dtype(mask.dtype).itemsize)
+    if mask.bits:
+        snow = (value & sum(1 << bit for bit in mask.snow_bits)) != 0
+        clear = ((value & sum(1 << bit for bit in mask.bits)) == 0) & ~snow
     else:
-        clear, snow = np.isin(byte, rule.clear), np.isin(byte, rule.snow)
-    valid = byte != rule.nodata
-    return valid & clear, valid & snow
+        clear, snow = np.isin(value, mask.clear), np.isin(value, mask.snow)
+    valid = value != mask.nodata
+    tables = valid & clear, valid & snow
+    for table in tables:
+        table.flags.writeable = False
+    return tables
+
+
+@lru_cache(maxsize=16)
+def _scale_table(mask: Mask) -> NDArray[np.float32]:
+    """Return what reflectance is multiplied by under each value of a mask, float32; NaN where it is not clear.
+
+    NaN times a number is NaN, so one table both masks and scales.
+    """
+    table = np.where(mask_tables(mask)[0], np.float32(REFLECTANCE_SCALE), np.float32(np.nan))
+    table.flags.writeable = False
+    return table
 
 
 def merge_days(

@@ -1,9 +1,11 @@
-"""Checking the provider table by the pixels: dark ground must show no step across 25 January 2022.
+"""Checking scales and offsets by the pixels: dark ground must show no step across 25 January 2022.
 
 From that day on Sentinel-2's numbers carry an offset of +1000. Some providers take it out of the pixels, some declare
 it, and the metadata of some say that they do both or neither. The provider table decides what is done with it. A wrong
 decision moves every pixel by a reflectance of 0.1, which shows where reflectance is lowest: water, shadow and dense
 leaves hardly change from year to year.
+
+A wrong scale shows in every observation: most clear pixels lie beyond what ground reflects, or even clouds are black.
 """
 
 from __future__ import annotations
@@ -38,6 +40,27 @@ COMPARED_DAYS = 45
 FEWEST_COMPARED = 5
 """Least number of observations on either side of a comparison; with fewer no step is reported."""
 
+BELIEVABLE = -1000, 16_000
+"""Least and largest reflectance that is believed, x 10000. Snow on a slope that faces a low sun and thick cloud come to
+1.5 at most; deep water and shadow lie some hundredths below 0 where the correction took too much haze away."""
+
+BEYOND_SHARE = 500
+"""Thousandths of an observation's pixels in a band; where more lie beyond what is believed, something is wrong."""
+
+BEYOND_OBSERVATIONS = 0.1
+"""Share of a region's observations; where more are wrong the run stops. A single one may be cloud that is taken for
+clear ground, and so sun glint."""
+
+FEWEST_BEYOND = 3
+"""Least number of such observations that stops a run, unless a region has fewer observations in all."""
+
+BRIGHT_LEVEL = 500
+"""Reflectance x 10000 that the brightest hundredth of some band and some observation reaches on any ground: a wood has
+0.2 in the near infrared, cloud 0.3 and more. Only clear water stays below it, while no cloud and no shore is near."""
+
+FEWEST_DARK = 10
+"""Least number of observations that tells that all are too dark: of so many some has cloud."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -60,8 +83,24 @@ class Step:
         return abs(abs(self.size) - BASELINE_OFFSET) < BASELINE_OFFSET / 2 and self.error < BASELINE_OFFSET / 5
 
 
+@dataclass(frozen=True, slots=True)
+class Disbelief:
+    """That the reflectance of a region cannot be that of ground."""
+
+    too_dark: bool
+    """Whether even the brightest pixels are black; otherwise most clear pixels lie beyond `BELIEVABLE`."""
+    count: int
+    """How many observations show it."""
+    of: int
+    """How many observations were looked at."""
+    first: int
+    """Position of the first of them in the grid's list."""
+
+
 class DarkLevels:
-    """The dark levels of a slab's observations: an observation's level is that of its darkest band.
+    """What a slab's observations show of scale and offset.
+
+    An observation's dark level is that of its darkest band, its bright level that of its brightest.
 
     Parameters
     ----------
@@ -71,6 +110,8 @@ class DarkLevels:
 
     def __init__(self, count: int) -> None:
         self._dark = np.full(count, np.inf)
+        self._bright = np.full(count, -np.inf)
+        self._beyond = np.zeros(count, int)
         self._clear = np.ones(count, bool)
 
     def add(self, first: int, values: Tiles) -> None:
@@ -79,7 +120,11 @@ class DarkLevels:
             seen = part[part != values.fill]
             if seen.size:
                 rank = seen.size * DARK_PERCENT // 100
-                self._dark[t] = min(self._dark[t], np.partition(seen, rank)[rank])
+                ranked = np.partition(seen, (rank, seen.size - 1 - rank))
+                self._dark[t] = min(self._dark[t], ranked[rank])
+                self._bright[t] = max(self._bright[t], ranked[-1 - rank])
+                beyond = (seen < BELIEVABLE[0]) | (seen > BELIEVABLE[1])
+                self._beyond[t] = max(self._beyond[t], 1000 * np.count_nonzero(beyond) // seen.size)
 
     def add_mask(self, first: int, classes: Tiles, clear: NDArray[np.bool_]) -> None:
         """Take consecutive observations of the mask into account.
@@ -90,7 +135,7 @@ class DarkLevels:
             Number of the first of these observations in the slab.
         classes : Tiles
             The mask's values.
-        clear : (256,) bool
+        clear : (256,) or (65536,) bool
             Which values are clear.
         """
         for t, part in enumerate(_sampled(classes), first):
@@ -104,6 +149,44 @@ class DarkLevels:
         """
         known = self._clear & np.isfinite(self._dark)
         return tuple(round(v) if ok else REFLECTANCE_FILL for v, ok in zip(self._dark, known, strict=True))
+
+    def bright_levels(self) -> tuple[int, ...]:
+        """Return the bright level of each observation, clear or not, x 10000; the fill where it has no pixels."""
+        return tuple(round(v) if np.isfinite(v) else REFLECTANCE_FILL for v in self._bright)
+
+    def beyond(self) -> tuple[int, ...]:
+        """Return what share of each observation's pixels lies beyond `BELIEVABLE`, in the worst band, in thousandths.
+
+        The share is -1 where an observation has no pixels, or is not clear enough.
+        """
+        known = self._clear & np.isfinite(self._dark)
+        return tuple(int(v) if ok else -1 for v, ok in zip(self._beyond, known, strict=True))
+
+
+def disbelief(builds: Sequence[Record]) -> Disbelief | None:
+    """Tell whether the reflectance of a region cannot be that of ground, so that its scale or offset is wrong.
+
+    Parameters
+    ----------
+    builds : sequence of Record
+        The records of the region's building tasks, in the order of their slabs.
+
+    Returns
+    -------
+    Disbelief, or None where there is nothing against the pixels.
+    """
+    if any(len(r.beyond) != len(r.dark) or len(r.bright) != len(r.dark) for r in builds):
+        return None  # an earlier version left no such figures
+    beyond = np.array([value for r in builds for value in r.beyond], int)
+    judged = int((beyond >= 0).sum())
+    wrong = np.flatnonzero(beyond > BEYOND_SHARE)
+    if wrong.size and wrong.size >= max(min(FEWEST_BEYOND, judged), BEYOND_OBSERVATIONS * judged):
+        return Disbelief(False, wrong.size, judged, int(wrong[0]))
+    bright = np.array([value for r in builds for value in r.bright], int)
+    seen = np.flatnonzero(bright != REFLECTANCE_FILL)
+    if seen.size >= FEWEST_DARK and bright[seen].max() < BRIGHT_LEVEL:
+        return Disbelief(True, seen.size, seen.size, int(seen[0]))
+    return None
 
 
 def region_steps(times: NDArray[np.datetime64], builds: Sequence[Record]) -> list[Step]:

@@ -16,6 +16,7 @@ import numpy as np
 from groundbreak.cluster.connect import KINDS
 from groundbreak.kernels import DETECTORS, bands_of
 from groundbreak.kernels.registry import resolve
+from groundbreak.pipeline.core.provider_rules import provider_mistakes
 from groundbreak.pipeline.core.section_reader import check_known, read_section
 from groundbreak.pipeline.core.sections import (
     SECTIONS,
@@ -206,6 +207,9 @@ def _check_source(area: AreaConfig, source: SourceConfig) -> None:
     _need((source.items is None) != (source.catalog is None), "[source]", "needs either items or catalog")
     _need(source.catalog is None or bool(source.collection), "[source] catalog", "needs a collection beside it")
     parse_span(source.datetime)
+    if source.provider is not None and (mistakes := provider_mistakes(source.provider)):
+        what, rule = mistakes[0][0], "; ".join(f"{k}: {r}" if k != mistakes[0][0] else r for k, r in mistakes)
+        _need(False, what, rule)
 
 
 def _check_detect(detect: DetectConfig) -> None:

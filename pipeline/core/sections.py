@@ -30,6 +30,8 @@ class MaskConfig(MaskRule):
 
     asset: str = "scl"
     """Key of the item's asset that holds the mask."""
+    nodata: int | None = None
+    """The mask's value where there is no observation; where it is left out, the item or its file decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class ProviderConfig:
     scale: float | None = None
     """reflectance = scale x digital number + offset; where it is left out, the item's raster:bands decide."""
     offset: float | None = None
-    """See ``scale``."""
+    """See ``scale``; where neither the configuration nor any item tells an offset, it is 0, and the log says so."""
     nodata: float | None = None
     """The digital number that means no observation; where it is left out, the item's raster:bands decide."""
     lattice: str = "source"
@@ -74,7 +76,7 @@ class SourceConfig:
     requester_pays: bool = False
     """Whether requests to S3 agree to pay for the transfer."""
     accept_offset_step: bool = False
-    """Go on where dark pixels contradict the offsets of the provider table."""
+    """Go on where pixels contradict the scales and offsets that they are read with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,24 +136,28 @@ class MaskRule:
     snow: tuple[int, ...] = ()
     """Classes that are snow: such pixels are not clear, but the detector learns that they were snow."""
     bits: tuple[int, ...] = ()
-    """Numbers of bits: a pixel in which any of them is set is not clear."""
+    """Numbers of bits, from 0: a pixel in which any of them is set is not clear."""
     snow_bits: tuple[int, ...] = ()
-    """Numbers of bits: a pixel in which any of them is set is snow."""
-    nodata: int = 0
-    """The mask's value where there is no observation."""
+    """Numbers of bits: a pixel in which any of them is set is snow, and so not clear."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mask(MaskRule):
-    """The mask of a collection: its band, and which of its values are clear."""
+    """The mask of a collection: its band, its type, and which of its values are clear."""
 
     band: str
     """Canonical name of the mask's band."""
+    nodata: int = 0
+    """The value of a cube's mask where there is no observation; it is never clear."""
+    dtype: str = "uint8"
+    """NumPy's type of the mask in a cube: uint8, or uint16 where the source's files hold more than a byte."""
 
     @property
     def identity(self) -> tuple[Any, ...]:
         """The values that enter the digests of cubes and of detection."""
-        return self.band, self.clear, self.snow, self.bits, self.snow_bits, self.nodata
+        values = self.band, self.clear, self.snow, self.bits, self.snow_bits, self.nodata
+        # A type of one byte goes without saying: so it was before there was another.
+        return values if self.dtype == "uint8" else (*values, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,3 +322,7 @@ class Record:
     """Dark level of each observation that a building task built, reflectance x 10000."""
     offsets: tuple[int, ...] = ()
     """Offset that each observation of a building task was taken to carry, reflectance x 10000."""
+    beyond: tuple[int, ...] = ()
+    """Share of each observation's pixels, in its worst band, whose reflectance is none, in thousandths; -1 unknown."""
+    bright: tuple[int, ...] = ()
+    """Bright level of each observation that a building task built, reflectance x 10000."""

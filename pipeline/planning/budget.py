@@ -10,7 +10,7 @@ from groundbreak.kernels import LAYERS, bands_of
 from groundbreak.pipeline.compute.build import PREFETCHED
 from groundbreak.pipeline.compute.index_series import PIXELS_TOGETHER
 from groundbreak.pipeline.core.frame import Frame
-from groundbreak.pipeline.core.types import Grid, Region
+from groundbreak.pipeline.core.types import Grid, Mask, Region
 from groundbreak.pipeline.readers.assets import FETCHED, ON_DISK, READERS
 from groundbreak.pipeline.stores.shards import TIME_CHUNK, chunk_step
 
@@ -39,7 +39,12 @@ COMPRESSION = 1.6
 """Bytes of pixels for each byte on disk: blosc lz4 bitshuffle on Sentinel-2 reflectance was measured as 1.62 : 1."""
 
 
-def cube_bytes(grid: Grid, regions: Sequence[Region], count: int) -> int:
+def mask_size(mask: Mask) -> int:
+    """Return the bytes of a pixel of a mask in a cube."""
+    return np.dtype(mask.dtype).itemsize
+
+
+def cube_bytes(grid: Grid, regions: Sequence[Region], count: int, mask_size: int = 1) -> int:
     """Estimate the bytes of the uncompressed pixels of a cube.
 
     Parameters
@@ -49,9 +54,11 @@ def cube_bytes(grid: Grid, regions: Sequence[Region], count: int) -> int:
         The regions that the cube holds.
     count : int
         Observations of each region.
+    mask_size : int
+        Bytes of a pixel of the mask.
     """
     pixels = sum(r.window.height * r.window.width for r in regions)
-    return int(_itemsize(grid, tuple(grid.bands)) * pixels * count)
+    return int(_itemsize(grid, tuple(grid.bands), mask_size) * pixels * count)
 
 
 def layer_bytes(frames: Sequence[Frame]) -> int:
@@ -65,7 +72,7 @@ def largest(regions: Sequence[Region]) -> Frame:
     return max((r.window for r in regions), key=lambda frame: (frame.height * frame.width, frame.width))
 
 
-def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str]) -> int:
+def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str], mask_size: int = 1) -> int:
     """Estimate the most memory that a building task takes, bytes.
 
     It holds the largest band of a slab, encoded; a part of each kind of band, decoded; the blocks of one asset before
@@ -81,9 +88,11 @@ def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str]) -
         Observations of a slab.
     ways : collection of str
         How the grid's assets are read, as `pipeline.planning.ways.way_to_read` tells it.
+    mask_size : int
+        Bytes of a pixel of the mask.
     """
     kinds = {(resolution, band == _mask(grid)) for band, resolution in grid.bands.items()}
-    frames = [(window.at(resolution), 1 if mask else 2) for resolution, mask in kinds]
+    frames = [(window.at(resolution), mask_size if mask else 2) for resolution, mask in kinds]
     parts = sum(TIME_CHUNK * frame.height * frame.width * size for frame, size in frames)
     held = _slab(grid, window, depth) + parts + 2 * 2 * grid.region**2
     if set(ways) == {ON_DISK}:
@@ -96,7 +105,13 @@ def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str]) -
 
 
 def region_memory(
-    grid: Grid, window: Frame, depth: int, count: int, indices: Sequence[str], ways: Collection[str]
+    grid: Grid,
+    window: Frame,
+    depth: int,
+    count: int,
+    indices: Sequence[str],
+    ways: Collection[str],
+    mask_size: int = 1,
 ) -> int:
     """Estimate the most memory that a task takes which builds a whole region and detects on it in memory, bytes.
 
@@ -113,14 +128,17 @@ def region_memory(
         The indices that are detected on.
     ways : collection of str
         How the grid's assets are read, as `pipeline.planning.ways.way_to_read` tells it.
+    mask_size : int
+        Bytes of a pixel of the mask.
     """
     depth = min(depth, count)
-    return _series(grid, window, count, indices) + max(
-        build_memory(grid, window, depth, ways), _block(count, indices) + layer_bytes([window]) + TASK_OVERHEAD
+    return _series(grid, window, count, indices, mask_size) + max(
+        build_memory(grid, window, depth, ways, mask_size),
+        _block(count, indices) + layer_bytes([window]) + TASK_OVERHEAD,
     )
 
 
-def fits(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> bool:
+def fits(grid: Grid, window: Frame, count: int, indices: Sequence[str], mask_size: int = 1) -> bool:
     """Tell whether the whole series of a region, as detection reads them, fit into `DETECT_BUDGET`.
 
     Parameters
@@ -132,11 +150,13 @@ def fits(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> bool:
         Observations of the grid.
     indices : sequence of str
         The indices that are detected on.
+    mask_size : int
+        Bytes of a pixel of the mask.
     """
-    return _series(grid, window, count, indices) <= DETECT_BUDGET
+    return _series(grid, window, count, indices, mask_size) <= DETECT_BUDGET
 
 
-def strip_rows(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> int:
+def strip_rows(grid: Grid, window: Frame, count: int, indices: Sequence[str], mask_size: int = 1) -> int:
     """Choose how many rows a detection task reads at a time.
 
     A strip holds whole rows of inner chunks where `DETECT_BUDGET` allows that, otherwise a half, a quarter... of one. A
@@ -151,20 +171,22 @@ def strip_rows(grid: Grid, window: Frame, count: int, indices: Sequence[str]) ->
         Observations of the grid.
     indices : sequence of str
         The indices that are detected on.
+    mask_size : int
+        Bytes of a pixel of the mask.
 
     Returns
     -------
     int, rows of the finest pixels.
     """
     coarse = round(max(grid.bands.values()) / grid.frame.resolution)
-    row = int(window.width * max(count, 1) * _itemsize(grid, bands_of(indices))) + 1
+    row = int(window.width * max(count, 1) * _itemsize(grid, bands_of(indices), mask_size)) + 1
     step = chunk_step(grid)
     while step * row > DETECT_BUDGET and step % (2 * coarse) == 0:
         step //= 2
     return max(step, STRIP_BYTES // row // step * step)
 
 
-def detect_memory(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> int:
+def detect_memory(grid: Grid, window: Frame, count: int, indices: Sequence[str], mask_size: int = 1) -> int:
     """Estimate the most memory that a detection task takes, bytes.
 
     It holds a strip of digital numbers, one band of the strip still coded, the series of a block, and the layers.
@@ -178,10 +200,12 @@ def detect_memory(grid: Grid, window: Frame, count: int, indices: Sequence[str])
         Observations of the grid.
     indices : sequence of str
         The indices that are detected on.
+    mask_size : int
+        Bytes of a pixel of the mask.
     """
-    rows = min(strip_rows(grid, window, count, indices), window.height)
+    rows = min(strip_rows(grid, window, count, indices, mask_size), window.height)
     pixels = rows * window.width * count
-    strip = int(pixels * (_itemsize(grid, bands_of(indices)) + 2))
+    strip = int(pixels * (_itemsize(grid, bands_of(indices), mask_size) + 2))
     return strip + _block(count, indices) + layer_bytes([window]) + TASK_OVERHEAD
 
 
@@ -191,9 +215,9 @@ def _slab(grid: Grid, window: Frame, depth: int) -> int:
     return frame.height * frame.width * depth * 2
 
 
-def _series(grid: Grid, window: Frame, count: int, indices: Sequence[str]) -> int:
+def _series(grid: Grid, window: Frame, count: int, indices: Sequence[str], mask_size: int) -> int:
     """Return the bytes of the digital numbers that detection reads of a window."""
-    return int(window.height * window.width * count * _itemsize(grid, bands_of(indices)))
+    return int(window.height * window.width * count * _itemsize(grid, bands_of(indices), mask_size))
 
 
 def _block(count: int, indices: Sequence[str]) -> int:
@@ -201,14 +225,14 @@ def _block(count: int, indices: Sequence[str]) -> int:
     return PIXELS_TOGETHER * count * 4 * (len(bands_of(indices)) + 2 * len(indices) + 2)
 
 
-def _itemsize(grid: Grid, bands: Sequence[str]) -> float:
+def _itemsize(grid: Grid, bands: Sequence[str], mask_size: int) -> float:
     """Return the bytes of one finest pixel of one observation, in some reflectance bands and the mask."""
     mask = _mask(grid)
-    sizes = {name: (1 if name == mask else 2) for name in (*bands, mask)}
+    sizes = {name: (mask_size if name == mask else 2) for name in (*bands, mask)}
     return sum(size * (grid.frame.resolution / grid.bands[name]) ** 2 for name, size in sizes.items())
 
 
 def _mask(grid: Grid) -> str:
-    """Return the mask's band: the last one of a grid, and the only one of one byte a pixel."""
+    """Return the mask's band: the last one of a grid."""
     *_, mask = grid.bands
     return mask

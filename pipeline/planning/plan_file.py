@@ -17,6 +17,7 @@ from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Notice, Observation, Region, Rejection
+from groundbreak.pipeline.planning.budget import mask_size
 from groundbreak.pipeline.planning.planner import GridPlan, Plan
 from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
 
@@ -71,6 +72,8 @@ def load(config: Config, output: Output) -> Plan:
     if value["schema"] != STORE_SCHEMA:
         rule = f"holds a plan of schema {value['schema']}, and this version reads {STORE_SCHEMA}"
         raise BadInput(f"[output] path = {output.path!r}", rule, "Use the groundbreak that wrote it")
+    mask_fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value["mask"].items()}
+    mask = Mask(**mask_fields)
     grids = []
     for g in value["grids"]:
         grid = _grid(g["grid"])
@@ -80,9 +83,10 @@ def load(config: Config, output: Output) -> Plan:
         others = tuple(_grid(o) for o in g["others"])
         founded = _grid(g["founded"]) if g.get("founded") else None
         regions = tuple(_region(r) for r in g["regions"])
-        grids.append(GridPlan(grid, observations, regions, others, g["cube"], g["ways"], founded=founded))
-    mask_fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value["mask"].items()}
-    mask = Mask(**mask_fields)
+        size = mask_size(mask)
+        grids.append(
+            GridPlan(grid, observations, regions, others, g["cube"], g["ways"], founded=founded, mask_size=size)
+        )
     return Plan(
         config,
         shapely.from_wkb(value["area"]),

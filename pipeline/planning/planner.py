@@ -38,6 +38,7 @@ from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import budget
 from groundbreak.pipeline.planning import grid as grids
 from groundbreak.pipeline.planning.frames import FrameReader, frame_scenes
+from groundbreak.pipeline.planning.masks import demand_scales, settle_mask
 from groundbreak.pipeline.planning.regions import Ownership, build_regions, grown_regions
 from groundbreak.pipeline.planning.settle import differences, settle_anew, settle_with
 from groundbreak.pipeline.planning.supply import Supply, weigh
@@ -73,6 +74,8 @@ class GridPlan:
     """The grid as its first plan made it, which the cube's digest is made of; None where it has not changed since."""
     replaces: str = ""
     """Digest that the cube would have on the grid of an earlier plan, where this plan was made anew; else ""."""
+    mask_size: int = 1
+    """Bytes of a pixel of the mask."""
 
     def slabs(self, depth: int) -> list[Slab]:
         """Cut the grid's observations into slabs of ``depth`` observations; the last one may be shorter."""
@@ -85,7 +88,7 @@ class GridPlan:
     @property
     def cube_bytes(self) -> int:
         """Bytes of all pixels of the cube, uncompressed."""
-        return budget.cube_bytes(self.grid, self.regions, len(self.observations))
+        return budget.cube_bytes(self.grid, self.regions, len(self.observations), self.mask_size)
 
     @property
     def figures(self) -> dict[str, int | str]:
@@ -197,16 +200,17 @@ class Plan:
 
     def memory(self) -> dict[str, int]:
         """Estimate the most memory that each kind of task takes: label -> bytes, beside what an idle worker holds."""
-        indices, depth = self.config.detect.indices, self.depth
+        indices, depth, size = self.config.detect.indices, self.depth, budget.mask_size(self.mask)
         most: Counter[str] = Counter()
         for g in self.grids:
             count, window = len(g.observations), budget.largest(g.regions)
             kinds = {
-                "building task": budget.build_memory(g.grid, window, min(depth, count), g.ways),
-                "detection task": budget.detect_memory(g.grid, window, count, indices),
+                "building task": budget.build_memory(g.grid, window, min(depth, count), g.ways, size),
+                "detection task": budget.detect_memory(g.grid, window, count, indices, size),
             }
-            if budget.fits(g.grid, window, count, indices):
-                kinds["task of a whole region"] = budget.region_memory(g.grid, window, depth, count, indices, g.ways)
+            if budget.fits(g.grid, window, count, indices, size):
+                whole = budget.region_memory(g.grid, window, depth, count, indices, g.ways, size)
+                kinds["task of a whole region"] = whole
             for kind, size in kinds.items():
                 most[f"memory per {kind}"] = max(most[f"memory per {kind}"], size)
         return dict(most)
@@ -214,7 +218,9 @@ class Plan:
     def disk_bytes(self) -> int:
         """Estimate the disk space of stores and mosaics, bytes; of cubes that are not kept, those in flight count."""
         layers = budget.layer_bytes([r.frame for g in self.grids for r in g.regions])
-        cubes = sorted(budget.cube_bytes(g.grid, [r], len(g.observations)) for g in self.grids for r in g.regions)
+        cubes = sorted(
+            budget.cube_bytes(g.grid, [r], len(g.observations), g.mask_size) for g in self.grids for r in g.regions
+        )
         if not self.config.cube.keep:
             cubes = cubes[-budget.TASKS_PER_THREAD * (self.config.cluster.workers or CPU_COUNT) :]
         return int(sum(cubes) / budget.COMPRESSION) + layers * 2
@@ -256,6 +262,8 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
     if first is not None and not _is_of(first, area, bands):
         first = None  # what is asked for is another output, and is refused where it would be written
     known, unread = headers.read_headers(screened.scenes, bands, access, kept or {})
+    mask, mask_notices = _kept_mask(settle_mask(screened, known, access), config, first)
+    demand_scales(screened.scenes, config.bands, known)
     framed = frame_scenes(screened.scenes, area, FrameReader(bands, access, known, unread))
     rejections = [*screened.rejections, *framed.rejections]
     if not framed.scenes:
@@ -274,7 +282,7 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
             known, unread = headers.read_headers(framed.scenes, bands, access, {})
     supply = weigh(settled.grids, area, screened.ground)
     every = [grid for grid, _ in settled.grids]
-    made = _Maker(config, first, anew, area, screened.mask, bands, known, unread, every)
+    made = _Maker(config, first, anew, area, mask, bands, known, unread, every)
     planned = [found for grid, scenes in settled.grids if (found := made.grid_plan(grid, scenes)) is not None]
     if not planned:
         raise BadInput("[area]", "no pixel of it lies on the items' rasters", "Check the area against the items")
@@ -284,12 +292,12 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
     return Plan(
         config,
         area,
-        screened.mask,
+        mask,
         access,
         tuple(planned),
         tuple(rejections),
         areas.uncovered_km2(area, [g.grid.source for g in planned]),
-        (*framed.notices, *settled.notices),
+        (*mask_notices, *framed.notices, *settled.notices),
         sum(made.short_pixels(g, supply) for g in planned),
     )
 
@@ -297,6 +305,18 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
 def _is_of(first: Plan, area: BaseGeometry, bands: Sequence[str]) -> bool:
     """Tell whether an earlier plan is one of the same area and bands."""
     return first.area.equals(area) and all({*g.grid.bands} == {*bands} for g in first.grids)
+
+
+def _kept_mask(mask: Mask, config: Config, first: Plan | None) -> tuple[Mask, list[Notice]]:
+    """Return the mask, as the cubes that are there have it where the configuration leaves that open."""
+    provider = config.source.provider
+    if first is None or provider is None or provider.mask.nodata is not None or first.mask.identity == mask.identity:
+        return mask, []
+    if dataclasses.replace(first.mask, nodata=mask.nodata, dtype=mask.dtype).identity != mask.identity:
+        return mask, []
+    kept = f"{first.mask.dtype} with {first.mask.nodata} for no observation"
+    wanted = f"{mask.dtype} with {mask.nodata} would be chosen today; another output would have it"
+    return first.mask, [Notice(mask.band, "mask_kept", f"the cubes hold {kept}; {wanted}")]
 
 
 @dataclass(frozen=True)
@@ -341,7 +361,16 @@ class _Maker:
                 regions = grown_regions(regions, before.regions, len(before.observations), depth)
         cube = on_earlier if founded is not grid else cube_digest(founded, depth, source, self.mask)
         return GridPlan(
-            grid, tuple(observations(scenes)), tuple(regions), others, cube, dict(ways), own, founded, replaces
+            grid,
+            tuple(observations(scenes)),
+            tuple(regions),
+            others,
+            cube,
+            dict(ways),
+            own,
+            founded,
+            replaces,
+            budget.mask_size(self.mask),
         )
 
     def short_pixels(self, planned: GridPlan, supply: Supply) -> int:

@@ -24,7 +24,7 @@ from groundbreak.pipeline.readers import blocks, gdal
 from groundbreak.pipeline.readers.blocks import BlockPart, Numbers
 from groundbreak.pipeline.readers.coded import OnDisk, get_blocks, thread_scratch
 from groundbreak.pipeline.readers.cog import BlockLayout, Blocks, Cog, NotByBlocks, read_cog
-from groundbreak.pipeline.readers.harmonise import harmonise, lookup_table
+from groundbreak.pipeline.readers.harmonise import harmonise, lookup_table, mask_values
 from groundbreak.pipeline.stores.tiles import Pixels, Tiles
 
 READERS = 8
@@ -53,9 +53,9 @@ class Window:
         return REFLECTANCE_FILL if self.mask is None else self.mask.nodata
 
     @property
-    def dtype(self) -> type[np.int16] | type[np.uint8]:
-        """Type of the cube's pixels in this band."""
-        return np.int16 if self.mask is None else np.uint8
+    def dtype(self) -> str:
+        """NumPy's type of the cube's pixels in this band."""
+        return "int16" if self.mask is None else self.mask.dtype
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def place(fetched: Fetched, asset: Asset, window: Window, tiles: Tiles, t: int, 
         return
     cog = fetched.cog
     table = lookup_table(
-        cog.blocks.dtype, cog.nodata, asset.nodata, asset.scale, asset.offset, window.fill, window.mask is None
+        cog.blocks.dtype, cog.nodata, asset.nodata, asset.scale, asset.offset, window.fill, window.dtype
     )
     pixels = fetched.pixels
     decoded = [(part, *_decode(cog, pixels, part, n)) for n, part in enumerate(pixels.parts)]
@@ -233,14 +233,14 @@ def place(fetched: Fetched, asset: Asset, window: Window, tiles: Tiles, t: int, 
         rows, cols = part.into
         row, col = fetched.rows.start + rows.start, fetched.cols.start + cols.start
         position = part.top, part.left, row, col, rows.stop - rows.start, cols.stop - cols.start
-        blocks.place(block, predicted, position, table, window.dtype(window.fill), blank, tiles.values, t)
+        blocks.place(block, predicted, position, table, table.dtype.type(window.fill), blank, tiles.values, t)
 
 
 def warm_up() -> None:
     """Compile the functions that the usual files need: uint16 reflectance and uint8 classes."""
-    for kind, out, scaled in (("u2", np.int16, True), ("u1", np.uint8, False)):
-        table, values = lookup_table(kind, None, None, 1e-4, 0.0, 0, scaled), np.zeros((1, 1, 1, 1, 1), out)
-        blocks.place(np.zeros((1, 1), kind), True, (0, 0, 0, 0, 1, 1), table, out(0), True, values, 0)
+    for kind, out in (("u2", "int16"), ("u1", "uint8")):
+        table, values = lookup_table(kind, None, None, 1e-4, 0.0, 0, out), np.zeros((1, 1, 1, 1, 1), out)
+        blocks.place(np.zeros((1, 1), kind), True, (0, 0, 0, 0, 1, 1), table, values.dtype.type(0), True, values, 0)
 
 
 def _decode(cog: Cog, pixels: BlockSet, part: BlockPart, use: int) -> tuple[Numbers, bool]:
@@ -287,6 +287,7 @@ def _fill(numbers: NDArray[np.float32], asset: Asset, window: Window, out: Pixel
     if asset.nodata is not None:
         # The file's own nodata is NaN already; an item may name another number that its file does not.
         use &= numbers != asset.nodata
-    out[use] = (
-        harmonise(numbers[use], asset.scale, asset.offset) if window.mask is None else numbers[use].astype(np.uint8)
-    )
+    if window.mask is None:
+        out[use] = harmonise(numbers[use], asset.scale, asset.offset)
+    else:
+        out[use] = mask_values(numbers[use], window.fill, window.dtype)

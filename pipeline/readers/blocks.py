@@ -176,13 +176,13 @@ def place(
         Whether the numbers are horizontal differences.
     position : tuple of six int
         First row and column in the block, first row and column in the observation, rows and columns.
-    table : (256,) or (65536,) int16 or uint8
+    table : (256,) or (65536,) int16, uint8 or uint16
         What each number becomes; ``fill`` for nodata.
-    fill : np.int16 or np.uint8
+    fill : np.int16, np.uint8 or np.uint16
         The value of pixels that the observation does not have yet.
     blank : bool
         Whether all pixels are written: the observation has none, and its memory may hold anything.
-    tiles : (row, column, time, y, x) int16 or uint8, in, out
+    tiles : (row, column, time, y, x) int16, uint8 or uint16, in, out
         Values of `pipeline.stores.tiles.Tiles`, contiguous.
     t : int
         The observation's place along time.

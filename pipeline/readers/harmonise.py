@@ -19,7 +19,7 @@ def lookup_table(
     scale: float,
     offset: float,
     fill: int,
-    scaled: bool,
+    out: str,
 ) -> Pixels:
     """Return what every number of a type becomes in the cube.
 
@@ -33,22 +33,38 @@ def lookup_table(
         reflectance = scale * number + offset
     fill : int
         What a number that means no observation becomes.
-    scaled : bool
-        Whether numbers become reflectance; otherwise they are classes, and stay as they are.
+    out : str
+        NumPy's type of the cube: int16 for reflectance; uint8 or uint16 for a mask, whose numbers stay as they are.
 
     Returns
     -------
-    (256,) or (65536,) int16 reflectance x 10000, or uint8 classes; read-only, since callers share it. Negative numbers
-    stand where their bits, read as an unsigned number, say.
+    (256,) or (65536,) of the type ``out``; read-only, since callers share it. Negative numbers stand where their bits,
+    read as an unsigned number, say.
     """
     kind = np.dtype(dtype).newbyteorder("=")
     values = np.arange(256**kind.itemsize, dtype=f"u{kind.itemsize}").view(kind).astype(np.float32)
-    table = harmonise(values, scale, offset) if scaled else values.astype(np.uint8)
+    table = harmonise(values, scale, offset) if out == "int16" else mask_values(values, fill, out)
     for nodata in (file_nodata, item_nodata):
         if nodata is not None:
             table[values == nodata] = fill
     table.flags.writeable = False
     return table
+
+
+def mask_values(numbers: NDArray[np.float32], fill: int, out: str) -> Pixels:
+    """Return the numbers of a mask in the type that its cube has.
+
+    Parameters
+    ----------
+    numbers : (...) float32
+        Whole numbers without NaN.
+    fill : int
+        What a number beyond the type's range becomes: no rule names it, so it cannot be clear.
+    out : str
+        uint8 or uint16.
+    """
+    fits = (numbers >= 0) & (numbers <= np.iinfo(out).max)
+    return np.where(fits, numbers, np.float32(fill)).astype(out)
 
 
 def harmonise(numbers: NDArray[np.float32], scale: float, offset: float) -> NDArray[np.int16]:

@@ -50,6 +50,8 @@ RECORD_COLUMNS = pa.schema(
         ("counts", pa.map_(_TEXT, _INT)),
         ("dark", pa.list_(pa.int32())),
         ("offsets", pa.list_(pa.int32())),
+        ("beyond", pa.list_(pa.int32())),
+        ("bright", pa.list_(pa.int32())),
     ]
 )
 
@@ -213,5 +215,5 @@ def _load(output: Output) -> dict[str, Record]:
 
 def _record(row: dict[str, Any]) -> Record:
     maps = {key: dict(row[key]) for key in ("seconds", "checksums", "counts")}
-    lists = {key: tuple(row.get(key) or ()) for key in ("dark", "offsets")}
+    lists = {key: tuple(row.get(key) or ()) for key in ("dark", "offsets", "beyond", "bright")}
     return Record(**{**row, **maps, **lists, "faults": tuple(Fault(**f) for f in row["faults"])})

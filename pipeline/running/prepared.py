@@ -91,7 +91,9 @@ class PreparedGrid:
 
     def fits(self, region: Region) -> bool:
         """Tell whether a region's whole series may stay in memory, so that one task builds it and detects on it."""
-        return budget.fits(self.planned.grid, region.window, len(self.times), self.view.indices)
+        return budget.fits(
+            self.planned.grid, region.window, len(self.times), self.view.indices, budget.mask_size(self.plan.mask)
+        )
 
     def detect(self, region: Region) -> tasks.DetectTask:
         """Make the task that detects on a region; it is not informed yet of what the region's builds met."""
@@ -104,7 +106,9 @@ class PreparedGrid:
             self.view,
             self.ownership,
             DetectionSettings(chosen.detector, chosen.history_end, dict(chosen.params)),
-            budget.strip_rows(self.planned.grid, region.window, len(self.times), chosen.indices),
+            budget.strip_rows(
+                self.planned.grid, region.window, len(self.times), chosen.indices, budget.mask_size(self.plan.mask)
+            ),
             config.run.fault_threshold,
         )
 

@@ -13,9 +13,17 @@ from dataclasses import dataclass, field, replace
 from distributed import Client, Future, as_completed
 
 from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.compute.offsets import OFFSET_CHANGE, Step, region_steps
+from groundbreak.pipeline.compute.offsets import (
+    BELIEVABLE,
+    BRIGHT_LEVEL,
+    OFFSET_CHANGE,
+    Disbelief,
+    Step,
+    disbelief,
+    region_steps,
+)
 from groundbreak.pipeline.core import places
-from groundbreak.pipeline.core.types import BadInput, Record, Region
+from groundbreak.pipeline.core.types import REFLECTANCE_SCALE, BadInput, Record, Region
 from groundbreak.pipeline.planning.budget import TASKS_PER_THREAD
 from groundbreak.pipeline.running import tasks
 from groundbreak.pipeline.running.ledger import Ledger, now, write_record
@@ -79,13 +87,24 @@ class RegionWork:
         Raises
         ------
         BadInput
-            Dark pixels contradict the provider table.
+            Pixels contradict the scales and offsets that they are read with.
         """
         records = [ledger.records[name] for name in self.grid.build_tasks(self.region)]
         wrong = next((step for step in region_steps(self.grid.times, records) if step.contradicts), None)
-        if wrong and not self.grid.plan.config.source.accept_offset_step:
+        accept = self.grid.plan.config.source.accept_offset_step
+        if wrong and not accept:
             raise _contradiction(self.region, wrong)
+        if (doubt := disbelief(records)) and not accept:
+            raise _unbelievable(self.region, doubt, self._named(doubt.first))
         return self.grid.detect(self.region).informed(records)
+
+    def _named(self, position: int) -> str:
+        """Return the item of an observation, and scale and offset that it is read with."""
+        scenes = self.grid.settled.observations[position].scenes
+        if not scenes:
+            return self.grid.settled.observations[position].id
+        bands = [a for a in scenes[0].assets.values() if a.band != self.grid.plan.mask.band]
+        return f"{scenes[0].id} of {scenes[0].provider} (scale {bands[0].scale:g}, offset {bands[0].offset:g})"
 
 
 @dataclass
@@ -230,6 +249,20 @@ def _result(future: Future[list[Record]], task: Task) -> list[Record]:
         write_record(task.output, record)
         records.append(record)
     return records
+
+
+def _unbelievable(region: Region, doubt: Disbelief, item: str) -> BadInput:
+    """Make the error that says that no ground has the reflectance that is read."""
+    low, high = (edge * REFLECTANCE_SCALE for edge in BELIEVABLE)
+    what = f"most clear pixels of some band lie below {low:g} or above {high:g}"
+    if doubt.too_dark:
+        what = f"even the brightest pixels lie below {BRIGHT_LEVEL * REFLECTANCE_SCALE:g}"
+    rule = f"in {doubt.count} of {doubt.of} observations {what}, which no ground reflects; the first is {item}"
+    remedy = (
+        "Say what the numbers mean in [source.provider] scale and offset, and run with --rebuild; or take them as they "
+        "are with [source] accept_offset_step = true"
+    )
+    return BadInput(f"the reflectance of {region.key}", rule, remedy)
 
 
 def _contradiction(region: Region, step: Step) -> BadInput:

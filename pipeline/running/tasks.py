@@ -19,7 +19,7 @@ from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.compute import detection
 from groundbreak.pipeline.compute.build import BandReader, SlabJob, build_slab, touched
 from groundbreak.pipeline.compute.index_series import CubeView, mask_tables
-from groundbreak.pipeline.compute.offsets import DarkLevels, region_steps
+from groundbreak.pipeline.compute.offsets import DarkLevels, disbelief, region_steps
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output, SummingStore
 from groundbreak.pipeline.core.types import Fault, Record, Region, Slab, digest
@@ -115,7 +115,7 @@ class RegionTask:
     detect: DetectTask
     """Its detection, which does not know yet what its builds will meet."""
     accept_step: bool
-    """Whether a step on dark pixels that contradicts the provider table is accepted."""
+    """Whether pixels that contradict scales and offsets are accepted."""
     attempts: int = 1
 
     @property
@@ -155,6 +155,8 @@ class _Progress:
     error: str = ""
     dark: tuple[int, ...] = ()
     offsets: tuple[int, ...] = ()
+    beyond: tuple[int, ...] = ()
+    bright: tuple[int, ...] = ()
 
 
 def warm_up(detector: str) -> None:
@@ -189,6 +191,7 @@ def build(task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) 
             done.faults.extend(reader.faults)
         done.counts["faulty_observations"] = touched(done.faults)
         done.dark, done.offsets = levels.levels(), job.offsets
+        done.beyond, done.bright = levels.beyond(), levels.bright_levels()
 
     return _recorded(task, places.cube(job.grid.name), work)
 
@@ -247,13 +250,14 @@ def build_and_detect(task: RegionTask) -> list[Record]:
     arrays = {}
     for name in view.bands:
         frame = last.region.window.at(view.grid.bands[name])
-        dtype = np.uint8 if name == view.mask.band else np.int16
+        dtype = view.mask.dtype if name == view.mask.band else "int16"
         arrays[name] = np.empty((len(view.times), frame.height, frame.width), dtype)
     records = [
         build(part, {name: values[part.slab.start : part.slab.stop] for name, values in arrays.items()})
         for part in task.builds
     ]
-    if any(step.contradicts for step in region_steps(view.times, records)) and not task.accept_step:
+    wrong = any(step.contradicts for step in region_steps(view.times, records)) or disbelief(records) is not None
+    if wrong and not task.accept_step:
         return records
     return [*records, detect(last.informed(records), detection.from_memory(arrays, view, last.region))]
 
@@ -283,6 +287,8 @@ def _recorded(task: BuildTask | DetectTask, key: str, work: Callable[[SummingSto
         counts=done.counts,
         dark=done.dark,
         offsets=done.offsets,
+        beyond=done.beyond,
+        bright=done.bright,
     )
     write_record(task.output, record)
     return record

@@ -39,6 +39,10 @@ TIMED = "time-"
 _PRODUCT = re.compile(r"\b(S2[A-Z])_MSIL\d[A-Z]_(\d{8}T\d{6})(?:_N(\d\d)(\d\d))?_")
 _TILE = re.compile(r"(\d{1,2})([C-HJ-NP-X][A-HJ-NP-Z]{2})")
 _PATH_TILE = re.compile(r"[._]T(\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})[._]")
+_LANDSAT = re.compile(r"L([COTEM])(\d\d)_L\d[A-Z]{2}_(\d{3})(\d{3})_\d{8}_(?:(\d{8})_)?\d\d_(T1|T2|RT|A1|A2)")
+_HLS = re.compile(r"HLS\.([LS]30)\.")
+_TIERS = ("RT", "T2", "T1")
+"""Landsat's categories, the best last: real time is replaced once the orbit is known, and tier 2 lies less exactly."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,6 @@ def datatake(item: Json) -> str:
     It is taken from the datatake's id or the product's name; else from the satellite's absolute orbit, of which a place
     sees one pass; else from platform and time, and begins with `TIMED`.
     """
-    properties = item["properties"]
     take = _text(item, "s2:datatake_id", "eopf:datatake_id")
     if match := re.match(r"G(S2[A-Z])_(\d{8}T\d{6})_", take):
         return f"{match[1]}_{match[2]}"
@@ -157,9 +160,21 @@ def datatake(item: Json) -> str:
     granule = f"{_text(item, 's2:tile_id', 's2:granule_id')} {item.get('id')}"
     if match := re.search(r"\b(S2[A-Z])_.*?_A(\d{6})_", granule):
         return f"{match[1]}_A{match[2]}"
-    platform = re.sub(r"[^a-z0-9]+", "", str(properties.get("platform") or "").lower())
+    platform = re.sub(r"[^a-z0-9]+", "", _platform(item).lower())
     stamp = re.sub(r"[-:]", "", str(acquired(item).astype("datetime64[s]")))
     return f"{TIMED}{platform or 'any'}-{stamp}"
+
+
+def _platform(item: Json) -> str:
+    """Return the satellite of an item, or its product where that names the satellites, or ""."""
+    if told := _text(item, "platform", "eo:platform"):
+        return told
+    name = str(item.get("id"))
+    if match := _LANDSAT.match(name):
+        return f"landsat-{int(match[2])}"
+    # L30 and S30 may see a tile in the same minute, and are two overpasses then.
+    match = _HLS.match(name)
+    return f"hls-{match[1]}" if match else ""
 
 
 def datastrip(item: Json) -> str:
@@ -169,18 +184,32 @@ def datastrip(item: Json) -> str:
 
 
 def tile(item: Json) -> str:
-    """Return the tile of an item, as STAC's grid extension writes it ("MGRS-13SDD"), or ""."""
+    """Return the MGRS tile of an item, as STAC's grid extension writes it ("MGRS-13SDD"), or "".
+
+    Other codes of a grid, such as Landsat's paths and rows, name no lattice: where their scenes lie moves by date.
+    """
     p = item["properties"]
     code = _text(item, "grid:code")
     square = f"{p.get('mgrs:utm_zone')}{p.get('mgrs:latitude_band')}{p.get('mgrs:grid_square')}"
     for text in (code.removeprefix("MGRS-"), _text(item, "s2:mgrs_tile"), square):
         if match := _TILE.fullmatch(text.upper()):
             return f"MGRS-{int(match[1]):02d}{match[2]}"
-    # Tiles become names of folders, so only a code of the expected form is believed.
-    if re.fullmatch(r"[A-Z0-9]+-[A-Za-z0-9_-]+", code):
-        return code
     match = _PATH_TILE.search(f"_{item.get('id')}_")
     return f"MGRS-{match[1]}" if match else ""
+
+
+def place(item: Json) -> str:
+    """Return the code of an item's place in the grid of its source ("MGRS-13SDD", "WRS2-034033"), or "".
+
+    Items of one place and one overpass are versions or parts of one acquisition, wherever their pixels lie.
+    """
+    if mgrs := tile(item):
+        return mgrs
+    p, match = item["properties"], _LANDSAT.match(str(item.get("id")))
+    path, row = p.get("landsat:wrs_path"), p.get("landsat:wrs_row")
+    if path is not None and row is not None:
+        return f"WRS{p.get('landsat:wrs_type') or 2}-{str(path).zfill(3)}{str(row).zfill(3)}"
+    return f"WRS2-{match[3]}{match[4]}" if match else _text(item, "grid:code")
 
 
 def baseline(item: Json) -> str:
@@ -196,18 +225,35 @@ def version(item: Json) -> str:
     """Return when an item was processed, else when it was last written, as UTC; "" where it tells neither."""
     keys = ("s2:generation_time", "processing:datetime", "updated", "created")
     times = (_instant(item["properties"].get(key)) for key in keys)
+    return next((str(time) for time in times if time is not None), _processed(item))
+
+
+def rank(item: Json) -> tuple[int, str]:
+    """Return what decides between versions of an acquisition before `version`, the best last: Landsat's tier and date.
+
+    Surface reflectance is the same in Landsat's L2SR and L2SP, so they are of one rank.
+    """
+    match = _LANDSAT.match(str(item.get("id")))
+    tier = _text(item, "landsat:collection_category") or (match[6] if match else "")
+    return (_TIERS.index(tier) if tier in _TIERS else -1), _processed(item)
+
+
+def _processed(item: Json) -> str:
+    """Return when a Landsat scene was processed, as its metadata or its product's name tell, or ""."""
+    match = _LANDSAT.match(str(item.get("id")))
+    times = (_instant(item["properties"].get("landsat:product_generated")), _instant(match[5]) if match else None)
     return next((str(time) for time in times if time is not None), "")
 
 
-def nodata_share(item: Json) -> float:
-    """Return the share of the tile without data that an item declares, 0-1; 0 where it declares none."""
+def nodata_share(item: Json) -> float | None:
+    """Return the share of the tile without data that an item declares, 0-1; None where it declares none."""
     properties = item["properties"]
     statistics = properties.get("statistics")
     declared = properties.get("s2:nodata_pixel_percentage")
     if declared is None and isinstance(statistics, Mapping):
         declared = statistics.get("nodata")
     percentage = number(declared)
-    return 0.0 if percentage is None or math.isnan(percentage) else percentage / 100
+    return None if percentage is None or math.isnan(percentage) else percentage / 100
 
 
 def _product(item: Json) -> re.Match[str] | None:

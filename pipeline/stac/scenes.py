@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
 from groundbreak.pipeline.access import hrefs
 from groundbreak.pipeline.access.offset_rules import Unusable
-from groundbreak.pipeline.access.providers import Provider
+from groundbreak.pipeline.access.provider import Provider
+from groundbreak.pipeline.access.scale_rules import reflectance_scale
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import Asset, Rejection, Scene
@@ -87,24 +88,54 @@ def _assets(raw: RawItem, provider: Provider, bands: Sequence[str], source: Sour
 
 def _asset(raw: RawItem, provider: Provider, band: str, asset: Json, source: SourceConfig) -> Asset:
     """Return the asset of a band, its numbers' meaning worked out, or raise Unusable."""
-    href = hrefs.resolve(str(asset.get("href") or ""), raw.base)
+    href = hrefs.resolve(_href(provider, asset, source), raw.base)
     refused = hrefs.check(href, root=raw.root, allow_hosts=source.allow_hosts)
     if refused:
         raise Unusable("href_refused", f"{band}: {href} {refused}")
-    metadata = _AssetMetadata(raw.item, asset, band)
+    metadata, driver = _AssetMetadata(raw.item, asset, band), _driver(asset, href, band)
     if band == provider.mask.band:
-        scale, offset = 1.0, 0.0
-        nodata: float | None = float(provider.mask.nodata)
-    else:
-        declared = metadata.number("scale"), metadata.number("offset")
-        scale = next((s for s in (provider.fixed_scale, declared[0], provider.scale) if s is not None), 0.0)
-        offset = provider.offset(raw.item["properties"], declared[1], items.baseline(raw.item))
-        if not (scale > 0 and math.isfinite(scale) and math.isfinite(offset)):
-            detail = f"{band} declares scale {declared[0]} and offset {declared[1]}"
-            raise Unusable("scale_unknown", f"{detail}; {provider.name} has no other")
-        fills = (provider.fixed_nodata, metadata.number("nodata"), provider.nodata)
-        nodata = next((n for n in fills if n is not None), None)
-    return Asset(band, href, _driver(asset, href, band), scale, offset, nodata, metadata.frame())
+        rule = provider.mask_rule
+        told = provider.mask.nodata if rule is None else rule.nodata
+        nodata = metadata.number("nodata") if told is None else float(told)
+        return Asset(band, href, driver, 1.0, 0.0, nodata, metadata.frame())
+    scale = reflectance_scale(provider, band, metadata.number("scale"), metadata.kind(driver))
+    offset = provider.offset(raw.item["properties"], metadata.offset(driver), items.baseline(raw.item))
+    if offset is not None and not abs(offset) <= 1:
+        raise Unusable("offset_unknown", f"{band} declares offset {offset:g}, which no reflectance has")
+    fills = (provider.fixed_nodata, metadata.number("nodata"), provider.nodata)
+    nodata = next((n for n in fills if n is not None), None)
+    return Asset(band, href, driver, scale, 0.0 if offset is None else offset, nodata, metadata.frame())
+
+
+def _href(provider: Provider, asset: Json, source: SourceConfig) -> str:
+    """Return the href of an asset, or the alternate one of a provider whose readers pay, where they agree to."""
+    alternate = asset.get("alternate")
+    if provider.alternate and source.requester_pays and isinstance(alternate, Mapping):
+        other = alternate.get(provider.alternate)
+        if isinstance(other, Mapping) and other.get("href"):
+            return str(other["href"])
+    return str(asset.get("href") or "")
+
+
+def declared_offsets(raw: RawItem, provider: Provider, bands: Sequence[str]) -> dict[str, float | None]:
+    """Return the offset of reflectance that an item or the configuration tells of each band; None where neither does.
+
+    Parameters
+    ----------
+    raw : RawItem
+        An item that `normalise` has made a scene of.
+    provider : Provider
+    bands : sequence of str
+        Canonical names, without the mask's.
+    """
+    properties, known = raw.item["properties"], items.baseline(raw.item)
+    found = {}
+    for band in bands:
+        key = next(k for k in provider.bands[band] if k in raw.item["assets"])
+        asset = raw.item["assets"][key]
+        driver = _driver(asset, str(asset.get("href")), band)
+        found[band] = provider.offset(properties, _AssetMetadata(raw.item, asset, band).offset(driver), known)
+    return found
 
 
 class _AssetMetadata:
@@ -115,6 +146,8 @@ class _AssetMetadata:
         count = max(len(parts) for parts in lists)
         if count > 1:
             raise Unusable("several_bands", f"{band}: its asset holds {count} bands in one file")
+        # The first items of USGS number bands where others describe them.
+        lists = [parts if isinstance(parts[0], Mapping) else [{}] for parts in lists]
         # STAC 1.1: what a band leaves out its asset may declare, and what the asset leaves out the item may.
         self.levels: tuple[Json, ...] = (*(p[0] for p in lists), asset, item["properties"])
 
@@ -126,6 +159,19 @@ class _AssetMetadata:
         """Return the declared scale, offset or nodata, or None; in raster:bands their names have no prefix."""
         keys = (name,) if name == "nodata" else (f"raster:{name}", name)
         return number(self.get(*keys))
+
+    def offset(self, driver: str) -> float | None:
+        """Return the declared offset, or None; 0 beside scale 1 is what tools write of whole numbers they know not."""
+        offset = self.number("offset")
+        copied = offset == 0 and self.number("scale") == 1 and self.kind(driver) != "float"
+        return None if copied else offset
+
+    def kind(self, driver: str) -> str:
+        """Return the kind of the asset's numbers, as the item or the format tells: integer, float or ""."""
+        told = str(self.get("data_type") or "").lower()
+        if told.startswith("float"):
+            return "float"
+        return "integer" if told.startswith(("int", "uint")) or driver == "JP2OpenJPEG" else ""
 
     def frame(self) -> Frame | None:
         """Return the frame that the item declares; None where it declares none that is north up with square pixels."""

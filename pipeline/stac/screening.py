@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +12,18 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.access.providers import Provider, recognise
+from groundbreak.pipeline.access.hrefs import is_url, redact
+from groundbreak.pipeline.access.provider import Provider
+from groundbreak.pipeline.access.providers import recognise
+from groundbreak.pipeline.access.scale_rules import is_landsat_scale
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput, Mask, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import RawItem
-from groundbreak.pipeline.stac.scenes import normalise
+from groundbreak.pipeline.stac.scenes import declared_offsets, normalise
+from groundbreak.pipeline.stac.versions import Candidate, newest
+
+LOG = logging.getLogger(__name__)
 
 REASONS: dict[str, str] = {
     "duplicate": "the same processing of the same acquisition, listed twice",
@@ -28,6 +34,7 @@ REASONS: dict[str, str] = {
     "no_datetime": "it does not tell when it was acquired",
     "no_footprint": "it does not tell where it lies",
     "offset_contradicts_baseline": "its reflectance offset is not that of its processing baseline",
+    "offset_contradicts_product": "its reflectance offset is not that of its product",
     "offset_unknown": "neither it nor its processing baseline tells the reflectance offset",
     "older_baseline": "an older processing baseline of an acquisition that is used",
     "older_version": "an older processing of an acquisition that is used",
@@ -36,7 +43,7 @@ REASONS: dict[str, str] = {
     "outside_dates": "acquired outside the dates",
     "owns_nothing": "other grids own all of the area that it reaches",
     "raster_elsewhere": "its raster does not reach where it says",
-    "scale_unknown": "its reflectance scale is not told, or is no scale",
+    "scale_unknown": "its reflectance scale is not told, or is no scale of reflectance",
     "several_bands": "a band's asset holds several bands in one file",
     "unknown_format": "an asset is neither GeoTIFF nor JPEG 2000",
 }
@@ -47,6 +54,7 @@ _REMEDIES = {
     "malformed": "Write the items with a STAC tool",
     "missing_band": "Name the assets in [source.provider] bands, or choose indices of other bands",
     "offset_contradicts_baseline": "Mend the items, or set [source.provider] offset",
+    "offset_contradicts_product": "Mend the items, or describe them in [source.provider]",
     "offset_unknown": "Set [source.provider] offset",
     "other_collection": "Check [source] collection",
     "outside_area": "Check [area] against the items' footprints",
@@ -76,17 +84,12 @@ class ScreenedItems:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A scene, and what else it is ordered and chosen by."""
+class _Told:
+    """An item that can be used, if its offsets are told."""
 
-    scene: Scene
-    strip: str
-    """Sensing start of the strip that it was cut from, or ""."""
-    nodata: float
-    """Share of the tile without data, 0-1."""
-    provider: Provider
-    ground: BaseGeometry
-    """The ground that it covers, lon/lat."""
+    candidate: Candidate
+    offsets: Mapping[str, float | None]
+    """Band of reflectance -> the offset that is told of it, or None."""
 
 
 def screen_items(
@@ -117,7 +120,7 @@ def screen_items(
         Nothing is left, an item is of no known provider, or items come from providers that are read in different ways.
     """
     shapely.prepare(area)
-    found: list[_Candidate] = []
+    found: list[_Told] = []
     rejections: list[Rejection] = []
     for raw in raws:
         outcome = _consider(raw, area, span, bands, source)
@@ -125,19 +128,23 @@ def screen_items(
             rejections.append(outcome)
         else:
             found.append(outcome)
-    kept: list[_Candidate] = []
-    groups: dict[tuple[str, str], list[_Candidate]] = defaultdict(list)
-    for candidate in _join_passes(found):
-        groups[candidate.scene.datatake, _place(candidate.scene)].append(candidate)
+    kept: list[Candidate] = []
+    groups: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    for candidate in _join_passes(_told_offsets(found, rejections)):
+        groups[candidate.scene.datatake, _place(candidate)].append(candidate)
     for group in groups.values():
-        kept += _newest(group, rejections)
+        kept += newest(group, rejections)
     if not kept:
         raise nothing_left(source, rejections)
     provider = _one_access(kept)
+    if less := sum(c.rank[0] in (0, 1) for c in kept):
+        LOG.warning("%d Landsat scenes of tier 2 or real time are used: they may lie off by more than a pixel", less)
+    if provider.alternate and not source.requester_pays and any(map(_is_remote, kept)):
+        LOG.warning("hrefs of %s may want a login: [source] requester_pays = true reads from S3 instead", provider.name)
     start: dict[str, np.datetime64] = {}
     for scene in (c.scene for c in kept):
         start[scene.datatake] = min(scene.time, start.get(scene.datatake, scene.time))
-    kept.sort(key=lambda c: (start[c.scene.datatake], c.scene.datatake, c.nodata, c.scene.id))
+    kept.sort(key=lambda c: (start[c.scene.datatake], c.scene.datatake, c.nodata or 0.0, c.scene.id))
     scenes = tuple(c.scene for c in kept)
     ground = {(c.scene.collection, c.scene.id): c.ground for c in kept}
     return ScreenedItems(scenes, tuple(rejections), provider.mask, provider, ground)
@@ -149,7 +156,7 @@ def _consider(
     span: tuple[np.datetime64, np.datetime64],
     bands: Sequence[str],
     source: SourceConfig,
-) -> _Candidate | Rejection:
+) -> _Told | Rejection:
     """Look at one item by itself; area and dates come first, since an item that is not wanted need not be known."""
     item = raw.item
     try:
@@ -166,12 +173,14 @@ def _consider(
         scene = normalise(raw, provider, (*bands, provider.mask.band), source)
         if isinstance(scene, Rejection):
             return scene
-        return _Candidate(scene, items.datastrip(item), items.nodata_share(item), provider, raw.ground)
+        ground, strip, nodata = raw.ground, items.datastrip(item), items.nodata_share(item)
+        candidate = Candidate(scene, provider, ground, items.place(item), strip, nodata, items.rank(item))
+        return _Told(candidate, declared_offsets(raw, provider, bands))
     except items.UNREADABLE as error:
         return items.rejection(item, error)
 
 
-def _join_passes(found: Sequence[_Candidate]) -> list[_Candidate]:
+def _join_passes(found: Sequence[Candidate]) -> list[Candidate]:
     """Give all items of an overpass one datatake, where only the time tells overpasses apart."""
     timed = [c for c in found if c.scene.datatake.startswith(items.TIMED)]
     timed.sort(key=lambda c: (c.scene.datatake.rpartition("-")[0], c.scene.time))
@@ -188,46 +197,50 @@ def _join_passes(found: Sequence[_Candidate]) -> list[_Candidate]:
     return joined
 
 
-def _place(scene: Scene) -> str:
-    """Return what tells scenes of one place: the tile, else the lattice, else the footprint to about a kilometre."""
-    if scene.tile:
-        return scene.tile
+def _place(candidate: Candidate) -> str:
+    """Return what tells scenes of one place: its code, else the lattice, else the footprint to about a kilometre."""
+    if candidate.place:
+        return candidate.place
+    scene = candidate.scene
     frame = next((a.frame for a in scene.assets.values() if a.frame is not None), None)
     if frame is not None:
         return str((frame.epsg, frame.bounds))
     return str([round(float(x), 2) for x in scene.bounds])
 
 
-def _newest(group: list[_Candidate], rejections: list[Rejection]) -> list[_Candidate]:
-    """Choose among the scenes of one datatake and tile: the newest baseline, and of each strip the newest version.
+def _told_offsets(found: Sequence[_Told], rejections: list[Rejection]) -> list[Candidate]:
+    """Keep the items whose offsets are told, band by band; of a band whose offset no item tells, it is 0.
 
-    Strips of one baseline are the parts of a datatake that was cut on its way to the ground: they are merged later, so
-    none of them is dropped here.
+    Of the items of one source some may leave out what others tell. Their offset would be a guess.
     """
-    newest = max(c.scene.baseline for c in group)
-    strips: dict[str, list[_Candidate]] = defaultdict(list)
-    for c in group:
-        if c.scene.baseline == newest:
-            strips[c.strip].append(c)
+    told = {band for item in found for band, offset in item.offsets.items() if offset is not None}
+    kept, silent = [], set()
+    for c, offsets in ((item.candidate, item.offsets) for item in found):
+        untold = [band for band, offset in offsets.items() if offset is None]
+        if lacking := [band for band in untold if band in told]:
+            detail = f"tells no offset of {', '.join(lacking)}, and other items of its source do"
+        elif lacking := [band for band in untold if is_landsat_scale(c.scene.assets[band].scale)]:
+            detail = f"tells no offset of {', '.join(lacking)}, and the scale is that of Landsat, which has an offset"
         else:
-            detail = f"{c.scene.baseline or 'none'}; {newest} is used"
-            rejections.append(Rejection(c.scene.id, "older_baseline", detail))
-    kept = []
-    for strip in strips.values():
-        *older, best = sorted(strip, key=lambda c: (c.scene.version, c.scene.id))
-        kept.append(best)
-        for c in older:
-            same = c.scene.version == best.scene.version
-            reason = "duplicate" if same else "older_version"
-            rejections.append(Rejection(c.scene.id, reason, f"{best.scene.id} is used"))
+            silent.update(untold)
+            kept.append(c)
+            continue
+        rejections.append(Rejection(c.scene.id, "offset_unknown", detail))
+    if silent:
+        bands = ", ".join(sorted(silent))
+        LOG.warning("neither the items nor [source.provider] tell an offset of reflectance: 0 is taken for %s", bands)
     return kept
 
 
-def _one_access(kept: Sequence[_Candidate]) -> Provider:
+def _is_remote(candidate: Candidate) -> bool:
+    return any(is_url(asset.href) for asset in candidate.scene.assets.values())
+
+
+def _one_access(kept: Sequence[Candidate]) -> Provider:
     """Return the provider of all scenes, or the first of several that are read in the same way."""
     ways: dict[tuple[object, ...], Provider] = {}
     for p in (c.provider for c in kept):
-        ways.setdefault((p.mask, p.lattice, p.token_url, p.s3_endpoint), p)
+        ways.setdefault((p.mask, p.lattice, p.token_url, p.s3_endpoint, p.s3_region, p.requester_pays), p)
     if len(ways) > 1:
         names = " and ".join(p.name for p in ways.values())
         rule = f"holds items of {names}, which are read in different ways"

@@ -53,7 +53,7 @@ class Shard:
     chunks: tuple[int, ...]
     """(time, y, x) of an inner chunk; a shard holds whole chunks."""
     dtype: str
-    """NumPy's type of the pixels: int16 or uint8."""
+    """NumPy's type of the pixels: int16, or uint8 or uint16 of a mask."""
     fill: int
     """The value of a pixel that is missing."""
 
@@ -108,7 +108,7 @@ def shard_of(grid: Grid, mask: Mask, depth: int, band: str) -> Shard:
     return Shard(
         (depth, side, side),
         (largest_divisor(depth, TIME_CHUNK), chunk, chunk),
-        "uint8" if is_mask else "int16",
+        mask.dtype if is_mask else "int16",
         mask.nodata if is_mask else REFLECTANCE_FILL,
     )
 
@@ -183,7 +183,7 @@ def read(store: Store, path: str, shard: Shard, window: Slices) -> Pixels:
 
     Returns
     -------
-    (time, y, x) int16 or uint8; fill where a shard or a chunk is absent.
+    (time, y, x) int16, or a mask's uint8 or uint16; fill where a shard or a chunk is absent.
 
     Raises
     ------

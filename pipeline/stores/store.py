@@ -81,7 +81,7 @@ def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> 
 
     Returns
     -------
-    (time, y, x) int16 reflectance x 10000, or the mask's uint8, as stored.
+    (time, y, x) int16 reflectance x 10000, or the mask's uint8 or uint16, as stored.
 
     Raises
     ------

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.int16 | np.uint8]
-"""Pixels as a cube stores them: int16 reflectance x 10000, or the mask's uint8 classes or bits."""
+Pixels = NDArray[np.int16 | np.uint8 | np.uint16]
+"""Pixels as a cube stores them: int16 reflectance x 10000, or the classes or bits of the mask, uint8 or uint16."""
 
 LayerPixels = NDArray[np.int16 | np.uint8 | np.uint16]
 """Pixels as layers store them: the type of a layer is in `kernels.LAYERS`."""

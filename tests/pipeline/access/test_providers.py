@@ -6,16 +6,14 @@ import pickle
 
 import pytest
 
+from groundbreak.kernels import DEFAULT_INDICES, bands_of
+from groundbreak.kernels.indices import BANDS
 from groundbreak.pipeline.access.offset_rules import Unusable, baseline_offset
-from groundbreak.pipeline.access.providers import PROVIDERS, Provider, from_spec, recognise
+from groundbreak.pipeline.access.provider import Provider
+from groundbreak.pipeline.access.providers import PROVIDERS, from_spec, recognise
 from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from tests.stac import earth_search_item, pc_item
-
-CANONICAL = {
-    *("coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3"),
-    *("nir", "nir08", "nir09", "swir16", "swir22", "scl"),
-}  # fmt: skip
 
 
 def _travelled(provider: Provider) -> Provider:
@@ -27,8 +25,13 @@ def _travelled(provider: Provider) -> Provider:
 def test_every_entry_names_every_band_once_and_travels_to_a_worker() -> None:
     assert len({p.name for p in PROVIDERS}) == len(PROVIDERS)
     for provider in PROVIDERS:
-        assert set(provider.bands) == CANONICAL
-        assert len(set(provider.bands.values())) == len(CANONICAL)
+        assert provider.mask.band in provider.bands
+        assert set(provider.bands) - {provider.mask.band} <= set(BANDS)
+        assert set(bands_of(DEFAULT_INDICES)) <= set(provider.bands)
+        others = {band: keys for band, keys in provider.bands.items() if band != "nir08"}
+        assert len(set(others.values())) == len(others)
+        if "sentinel-2" in "".join(provider.collections):
+            assert set(provider.bands) == {*BANDS, "scl"}
         assert _travelled(provider).offset is provider.offset
 
 
@@ -50,12 +53,12 @@ def test_earth_search_is_told_by_its_host_where_its_properties_are_gone() -> Non
 
 def test_an_unknown_collection_is_bad_input_that_names_the_known_and_the_way_out() -> None:
     item = earth_search_item(offset=0, applied=None)
-    item["collection"] = "landsat-c2-l2"
-    item["properties"].update(platform="landsat-8", constellation=None)
+    item["collection"] = "modis-09A1-061"
+    item["properties"].update(platform="terra", constellation=None)
     with pytest.raises(BadInput) as caught:
         recognise(item)
     text = str(caught.value)
-    for part in ("landsat-c2-l2", "planetary-computer", "sentinel-2-c1-l2a", "[source.provider]"):
+    for part in ("modis-09A1-061", "planetary-computer", "sentinel-2-c1-l2a", "[source.provider]"):
         assert part in text
 
 
@@ -96,16 +99,34 @@ def test_earth_search_offsets(declared: float | None, applied: bool | None, base
     provider = next(p for p in PROVIDERS if p.name == "earth-search")
     properties = {} if applied is None else {"earthsearch:boa_offset_applied": applied}
     try:
-        got: float | str = provider.offset(properties, declared, baseline)
+        got: float | str | None = provider.offset(properties, declared, baseline)
     except Unusable as error:
         got = error.reason
     assert got == offset
 
 
 def test_only_planetary_computer_signs() -> None:
-    urls = {p.name: p.access(SourceConfig(), 1).token_url for p in PROVIDERS}
-    wanted = "https://planetarycomputer.microsoft.com/api/sas/v1/token/sentinel-2-l2a"
-    assert {k: v for k, v in urls.items() if v} == {"planetary-computer": wanted}
+    urls = {p.name: p.access(SourceConfig(requester_pays=True), 1).token_url for p in PROVIDERS}
+    address = "https://planetarycomputer.microsoft.com/api/sas/v1/token/"
+    assert {k: v.removeprefix(address) for k, v in urls.items() if v} == {
+        "planetary-computer": "sentinel-2-l2a",
+        "planetary-computer-landsat": "landsat-c2-l2",
+        "planetary-computer-hls-l30": "hls2euwest/hls2",
+        "planetary-computer-hls-s30": "hls2euwest/hls2",
+    }
+
+
+def test_only_who_agrees_to_it_pays() -> None:
+    paid = {p.name for p in PROVIDERS if p.requester_pays}
+    assert paid == {"earth-search-landsat"}
+    provider = next(p for p in PROVIDERS if p.name == "earth-search-landsat")
+    with pytest.raises(BadInput, match=r"\[source\] requester_pays: must be true"):
+        provider.access(SourceConfig(), 3)
+    access = provider.access(SourceConfig(requester_pays=True), 3)
+    assert (access.requester_pays, access.s3_region) == (True, "us-west-2")
+    assert provider.access(SourceConfig(requester_pays=True, s3_region="x"), 3).s3_region == "x"
+    elsewhere = SourceConfig(requester_pays=True, s3_endpoint="http://127.0.0.1:9000")
+    assert provider.access(elsewhere, 3).s3_region is None
 
 
 def test_bit_flags_from_a_configuration() -> None:
@@ -129,7 +150,7 @@ def test_bit_flags_from_a_configuration() -> None:
 def test_what_a_configuration_leaves_out_the_item_says() -> None:
     provider = from_spec(ProviderConfig(bands={"red": "b1"}, mask=MaskConfig(clear=(1,))), "x")
     assert provider.offset({}, -0.3, "") == -0.3
-    assert provider.offset({}, None, "") == 0.0
+    assert provider.offset({}, None, "") is None
     assert (provider.fixed_scale, provider.scale) == (None, None)
 
 

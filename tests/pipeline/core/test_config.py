@@ -45,6 +45,75 @@ def test_a_day_stands_for_all_of_it() -> None:
     assert parse_span("2020-01-01T10:00:00Z/2020-01-01T11:00:00Z")[1] == np.datetime64("2020-01-01T11:00:00.000")
 
 
+def described(mask: dict[str, Any] | None = None, **keys: Any) -> dict[str, Any]:
+    """Return the smallest configuration with a provider: its mask, and further keys."""
+    provider = {"bands": {"red": "B04"}, "mask": {"asset": "qa", **(mask or {"clear": [1]})}, **keys}
+    return changed("source", provider=provider)
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (described({"clear": [-1]}), ["[source.provider.mask]", "clear holds -1", "between 0 and 65535"]),
+        (described({"clear": [70000, 4]}), ["clear holds 70000", "between 0 and 65535"]),
+        (described({"clear": [4], "snow": [70000]}), ["snow holds 70000"]),
+        (described({"bits": [16]}), ["bits holds 16", "between 0 and 15"]),
+        (described({"bits": [-1]}), ["bits holds -1"]),
+        (described({"bits": [1], "snow_bits": [99]}), ["snow_bits holds 99", "between 0 and 15"]),
+        (described({"clear": [4], "bits": [1]}), ["either clear", "has both"]),
+        (described({"snow": [11]}), ["either clear"]),
+        (described({"clear": [4], "snow_bits": [4]}), ["snow_bits without bits"]),
+        (described({"bits": [4], "snow": [4]}), ["snow beside bits"]),
+        (described({"clear": [4, 4, 5]}), ["clear holds 4 more than once"]),
+        (described({"bits": [1, 1]}), ["bits holds 1 more than once"]),
+        (described({"clear": [4, 5], "snow": [5]}), ["5 cannot be clear and snow"]),
+        (described({"clear": [0], "nodata": 0}), ["nodata = 0", "clear"]),
+        (described({"clear": [4], "snow": [255], "nodata": 255}), ["nodata = 255", "snow"]),
+        (described({"clear": [4], "nodata": -1}), ["nodata = -1", "between 0 and 65535"]),
+        (described({"clear": [4], "nodata": 65536}), ["nodata = 65536"]),
+        (described({"clear": [4], "asset": ""}), ["asset must not be empty"]),
+        (described({"clear": [1.5]}), ["[source.provider.mask] clear", "whole number"]),
+        (described(scale=0.0), ["[source.provider] scale = 0", "between 1e-06 and 1"]),
+        (described(scale=-1e-4), ["scale = -0.0001"]),
+        (described(scale=1e-8), ["scale = 1e-08"]),
+        (described(scale=100.0), ["scale = 100"]),
+        (described(scale=float("nan")), ["scale = nan"]),
+        (described(offset=-1000.0), ["offset = -1000", "between -1 and 1"]),
+        (described(nodata=float("inf")), ["nodata = inf"]),
+        (described(lattice="utm"), ["lattice = 'utm'", "zone"]),
+        (described(bands={}), ["at least one band"]),
+        (described(bands={"red": 4}), ["[source.provider.bands] red = 4", "key of an asset"]),
+        (described(bands={"red": "B04", "qa": "x"}), ["'qa' is a band and the mask at once"]),
+        (
+            described({"clear": [4, 4], "bits": [77]}, scale=0.0),
+            ["scale = 0", "more than once", "bits holds 77", "both"],
+        ),
+    ],
+)
+def test_a_provider_that_cannot_be_is_refused_when_it_is_read(data: dict[str, Any], names: list[str]) -> None:
+    with pytest.raises(BadInput) as caught:
+        Config.from_dict(data)
+    for name in names:
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        {"clear": [0]},
+        {"clear": [21824, 21952, 5440, 5504], "nodata": 1},
+        {"bits": [0, 1, 2, 3, 4, 9, 11, 13, 15], "snow_bits": [5], "nodata": 1},
+        {"bits": [1, 2, 3], "snow_bits": [4], "nodata": 255},
+        {"clear": [65535], "snow": [0]},
+        {"asset": "SCL"},
+        {"asset": "SCL", "nodata": 0},
+    ],
+)
+def test_masks_that_can_be(mask: dict[str, Any]) -> None:
+    provider = {"bands": {"red": "B04"}, "mask": {"asset": "qa", **mask}}
+    assert Config.from_dict(changed("source", provider=provider)).source.provider is not None
+
+
 @pytest.mark.parametrize(
     ("data", "names"),
     [

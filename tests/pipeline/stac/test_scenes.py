@@ -177,6 +177,10 @@ def test_the_driver_comes_from_the_type_and_else_from_the_name(kind: str | None,
         ({"platform": None}, "x", "time-any-20240711T173911"),
         ({"platform": "../../etc"}, "../x", "time-etc-20240711T173911"),
         ({"s2:datatake_id": "../../etc"}, "x", "time-landsat8-20240711T173911"),
+        ({"platform": None}, "LC09_L2SP_034033_20240711_02_T1", "time-landsat9-20240711T173911"),
+        ({"platform": "LANDSAT_9"}, "LC09_L2SP_034033_20240711_02_T1", "time-landsat9-20240711T173911"),
+        ({"platform": None}, "HLS.L30.T10SGD.2020247T184028.v2.0", "time-hlsl30-20240711T173911"),
+        ({"platform": None}, "HLS.S30.T10SGD.2020247T184028.v2.0", "time-hlss30-20240711T173911"),
     ],
 )
 def test_keys_of_datatakes_know_no_baseline(properties: Item, name: str, key: str) -> None:
@@ -191,7 +195,8 @@ def test_keys_of_datatakes_know_no_baseline(properties: Item, name: str, key: st
         ({"grid:code": "MGRS-1LAC"}, "x", "MGRS-01LAC"),
         ({"s2:mgrs_tile": "13SDD"}, "x", "MGRS-13SDD"),
         ({"mgrs:utm_zone": 1, "mgrs:latitude_band": "L", "mgrs:grid_square": "AC"}, "", "MGRS-01LAC"),
-        ({"grid:code": "WRS2-034033"}, "x", "WRS2-034033"),
+        ({"grid:code": "WRS2-034033"}, "x", ""),
+        ({"grid:code": "MODIS-h10v05"}, "x", ""),
         ({}, "HLS.S30.T13TDE.2024113T174901.v2.0", "MGRS-13TDE"),
         ({"grid:code": "MGRS-../../x"}, "x", ""),
         ({"grid:code": "../../x"}, "../T13SDD/..", ""),
@@ -200,6 +205,22 @@ def test_keys_of_datatakes_know_no_baseline(properties: Item, name: str, key: st
 )
 def test_tiles_are_safe_names(properties: Item, name: str, tile: str) -> None:
     assert items.tile({"id": name, "properties": properties}) == tile
+
+
+@pytest.mark.parametrize(
+    ("properties", "name", "place"),
+    [
+        ({"grid:code": "MGRS-13SDD"}, "x", "MGRS-13SDD"),
+        ({"grid:code": "WRS2-034033"}, "x", "WRS2-034033"),
+        ({"landsat:wrs_path": "34", "landsat:wrs_row": 33}, "x", "WRS2-034033"),
+        ({"landsat:wrs_path": "034", "landsat:wrs_row": "033", "landsat:wrs_type": "1"}, "x", "WRS1-034033"),
+        ({}, "LC08_L2SP_034033_20240807_20240816_02_T1_SR", "WRS2-034033"),
+        ({"grid:code": "MODIS-h10v05"}, "x", "MODIS-h10v05"),
+        ({}, "x", ""),
+    ],
+)
+def test_places_are_codes_of_any_grid(properties: Item, name: str, place: str) -> None:
+    assert items.place({"id": name, "properties": properties}) == place
 
 
 @pytest.mark.parametrize(
@@ -222,6 +243,9 @@ def test_versions_come_from_the_processing_before_the_catalogue() -> None:
     later = {"created": "2025-01-01T00:00:00Z", "updated": "2025-01-03T00:00:00Z"}
     assert items.version({"properties": later}) == "2025-01-03T00:00:00.000"
     assert items.version({"properties": {}}) == ""
+    usgs = "LT05_L2SP_010067_19860424_20200918_02_T2_SR"
+    assert items.version({"id": usgs, "properties": {}}) == "2020-09-18T00:00:00.000"
+    assert items.version({"id": usgs, "properties": later}) == "2025-01-03T00:00:00.000"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import shapely
 
 from groundbreak.pipeline.core.config import parse_span
+from groundbreak.pipeline.core.geo import to_lonlat
 from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import RawItem
@@ -87,6 +89,95 @@ def test_of_one_strip_the_newest_version() -> None:
     assert reasons(got) == {old["id"]: "older_version", new["id"]: "duplicate"}
 
 
+def _stripless(name: str, box: tuple[float, ...], nodata: float | None = None, **more: Any) -> Item:
+    """Return an item whose tile and datatake are told, and whose strip is not."""
+    item = pc_item(box=(box[0], box[1], box[2], box[3]), **more)
+    del item["properties"]["s2:datastrip_id"], item["properties"]["s2:nodata_pixel_percentage"]
+    if nodata is not None:
+        item["properties"]["s2:nodata_pixel_percentage"] = nodata
+    for asset in item["assets"].values():
+        asset["href"] = asset["href"].replace(item["id"], name)
+    return item | {"id": name}
+
+
+TILE_BOX = to_lonlat(shapely.box(399960, 4290240, 509760, 4400040), 32613).bounds
+
+
+def _part(south: float, north: float, east: float = 1.0) -> tuple[float, float, float, float]:
+    """Return a part of the tile's box, in shares of it."""
+    west, low, right, top = TILE_BOX
+    return west, low + south * (top - low), west + east * (right - west), low + north * (top - low)
+
+
+NORTH, SOUTH, WHOLE, HALF = _part(0.5, 1), _part(0, 0.5), _part(0, 1), _part(0, 1, 0.5)
+SPLIT = [
+    # footprints of the two parts, and the nodata that each tells, per cent
+    pytest.param(NORTH, SOUTH, None, None, id="footprints that touch"),
+    pytest.param(_part(0.4, 1), SOUTH, None, None, id="footprints that overlap"),
+    pytest.param(_part(0.15, 1), _part(0, 0.2), 15.0, 80.0, id="one part is small"),
+    pytest.param(WHOLE, WHOLE, 50.0, 50.0, id="whole footprints, two halves"),
+    pytest.param(WHOLE, WHOLE, 3.4, 96.6, id="whole footprints, nearly all and the rest"),
+    pytest.param(WHOLE, WHOLE, 45.0, 47.0, id="whole footprints that overlap"),
+    pytest.param(WHOLE, _part(0, 0.08), 8.0, 92.0, id="one footprint is whole"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "less", "more"), SPLIT)
+@pytest.mark.parametrize(
+    "names", [("S2A_13SDD_20240711_0_L2A", "S2A_13SDD_20240711_1_L2A"), ("x", "x_part2"), ("b", "a")]
+)
+def test_parts_of_a_tile_without_a_strip_are_all_kept(
+    one: Any, other: Any, less: float | None, more: float | None, names: tuple[str, str]
+) -> None:
+    given = [
+        _stripless(names[0], one, less),
+        _stripless(names[1], other, more, made="2024-07-12T03:00:00Z"),
+    ]
+    for order in (given, given[::-1]):
+        got = screened(order, area=shapely.box(*WHOLE))
+        assert {s.id for s in got.scenes} == set(names)
+        assert got.rejections == ()
+        assert len({s.datatake for s in got.scenes}) == 1
+
+
+@pytest.mark.parametrize(
+    ("box", "nodata"), [(WHOLE, None), (WHOLE, 0.0), (WHOLE, 2.0), (HALF, None), (HALF, 50.0), (WHOLE, 30.0)]
+)
+def test_versions_of_a_tile_without_a_strip_are_not_parts(box: Any, nodata: float | None) -> None:
+    old = _stripless("S2A_13SDD_20240711_0_L2A", box, nodata)
+    moved = (box[0] + 0.004, *box[1:])  # each processing draws its own footprint
+    new = _stripless("S2A_13SDD_20240711_1_L2A", moved, nodata, made="2024-08-12T01:00:00Z")
+    got = screened([new, old], area=shapely.box(*WHOLE))
+    assert [s.id for s in got.scenes] == [new["id"]]
+    assert reasons(got) == {old["id"]: "older_version"}
+    again = new | {"id": "again"}
+    assert reasons(screened([new, again], area=shapely.box(*WHOLE))) in (
+        {"again": "duplicate"},
+        {new["id"]: "duplicate"},
+    )
+
+
+def test_parts_of_one_strip_are_told_by_their_ground() -> None:
+    given = [pc_item(box=NORTH), pc_item(box=SOUTH, made="2024-07-12T03:00:00Z")]
+    got = screened(given, area=shapely.box(*WHOLE))
+    assert (len(got.scenes), got.rejections) == (2, ())
+
+
+def test_of_each_part_the_newest_version() -> None:
+    given = [_stripless(f"{k}-{v}", box, made=f"2024-0{8 + v}-12T01:00:00Z")
+             for k, box in (("n", NORTH), ("s", SOUTH)) for v in (0, 1)]  # fmt: skip
+    got = screened(given, area=shapely.box(*WHOLE))
+    assert {s.id for s in got.scenes} == {"n-1", "s-1"}
+    assert reasons(got) == {"n-0": "older_version", "s-0": "older_version"}
+
+
+def test_an_old_item_without_a_strip_gives_way_to_a_new_one_with_it() -> None:
+    old = _stripless("old", WHOLE, baseline="02.14")
+    got = screened([old, pc_item(box=WHOLE)])
+    assert [s.id for s in got.scenes] == [pc_item()["id"]]
+    assert reasons(got) == {"old": "older_baseline"}
+
+
 def test_tiles_of_one_datatake_are_no_duplicates() -> None:
     assert len(screened([pc_item(), pc_item(tile="13SED")]).scenes) == 2
 
@@ -125,6 +216,112 @@ def test_where_only_time_tells_items_of_one_pass_share_a_key() -> None:
     assert len(set(keys.values())) == 3
     again = _nameless("2024-07-11T17:40:00Z", -106.0, "a2")
     assert len(screened([given[0], again], provider=SPEC).scenes) == 1
+
+
+def _cog(day: int, declared: Item | None, **bands: Item | None) -> Item:
+    """Return an item of somebody's own COGs, with what its reflectance declares (of single bands: ``bands``)."""
+    item = _nameless(f"2024-07-{day:02d}T17:39:59Z", -106.0, f"d{day}")
+    for key, told in {"B04": declared, "B08": declared, **bands}.items():
+        if told is not None:
+            item["assets"][key]["raster:bands"] = [told]
+    return item
+
+
+BARE = ProviderConfig(bands={"red": "B04", "nir": "B08"}, mask=MaskConfig(asset="SCL"))
+TOLD = {"scale": 1e-4, "offset": -0.1, "nodata": 0, "data_type": "uint16"}
+SILENT = {"scale": 1e-4, "nodata": 0, "data_type": "uint16"}
+
+
+def _with(spec: ProviderConfig, **more: Any) -> ProviderConfig:
+    return dataclasses.replace(spec, **more)
+
+
+@pytest.mark.parametrize("silent", [SILENT, None, {"nodata": 0}, {"scale": 1.0, "offset": 0.0, "data_type": "uint16"}])
+def test_an_offset_that_other_items_tell_is_not_guessed(silent: Item | None) -> None:
+    given = [_cog(1, TOLD), _cog(2, silent), _cog(3, TOLD)]
+    got = screened(given, provider=_with(BARE, scale=1e-4))
+    assert [s.id for s in got.scenes] == ["d1", "d3"]
+    assert reasons(got) == {"d2": "offset_unknown"}
+    both = screened(given, provider=_with(BARE, scale=1e-4, offset=-0.1))
+    assert {s.assets["red"].offset for s in both.scenes} == {-0.1}
+    assert len(both.scenes) == 3
+
+
+def test_an_offset_that_one_band_alone_does_not_tell() -> None:
+    got = screened([_cog(1, TOLD), _cog(2, TOLD, B08=SILENT)], provider=BARE)
+    assert reasons(got) == {"d2": "offset_unknown"}
+    assert "nir" in got.rejections[0].detail
+    assert "red" not in got.rejections[0].detail
+
+
+def test_an_offset_of_0_that_is_told_is_no_reason_to_guess_it() -> None:
+    given = [_cog(1, TOLD | {"offset": 0}), _cog(2, SILENT)]
+    assert reasons(screened(given, provider=BARE)) == {"d2": "offset_unknown"}
+
+
+def test_offsets_that_are_told_may_differ() -> None:
+    got = screened([_cog(1, TOLD), _cog(2, TOLD | {"offset": 0.0})], provider=BARE)
+    assert [s.assets["red"].offset for s in got.scenes] == [-0.1, 0.0]
+
+
+def test_where_nobody_tells_an_offset_it_is_0_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING"):
+        got = screened([_cog(1, None), _cog(2, None)], provider=_with(BARE, scale=1e-4))
+    assert {s.assets["red"].offset for s in got.scenes} == {0.0}
+    assert "0 is taken for nir, red" in caplog.text
+    caplog.clear()
+    with caplog.at_level("WARNING"):
+        screened([_cog(1, None)], provider=_with(BARE, scale=1e-4, offset=0.0))
+    assert caplog.text == ""
+
+
+def test_landsats_scale_has_an_offset() -> None:
+    with pytest.raises(BadInput, match=r"offset_unknown.*\[source.provider\] offset"):
+        screened([_cog(1, None)], provider=_with(BARE, scale=2.75e-5))
+    assert len(screened([_cog(1, None)], provider=_with(BARE, scale=2.75e-5, offset=-0.2)).scenes) == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"scale": 1.0, "offset": 0.0, "data_type": "uint16", "nodata": 0},
+        {"scale": 1, "data_type": "int16"},
+        {"scale": 1.0, "offset": 0.0, "data_type": "uint8"},
+        {"scale": 1e-8, "data_type": "uint16"},
+        {"scale": 100, "data_type": "uint16"},
+        {"scale": 100, "data_type": "float32"},
+        {"scale": 0.5, "data_type": "uint16"},
+        {"offset": 0.0, "data_type": "uint16"},
+        {"data_type": "float32"},
+    ],
+)
+def test_scales_that_nobody_can_believe(told: Item) -> None:
+    got = screened([_cog(1, TOLD), _cog(2, told)], provider=BARE)
+    assert reasons(got) == {"d2": "scale_unknown"}
+    with pytest.raises(BadInput, match=r"scale_unknown.*Set \[source\.provider\] scale"):
+        screened([_cog(1, told)], provider=BARE)
+    assert len(screened([_cog(1, told)], provider=_with(BARE, scale=1e-4, offset=0.0)).scenes) == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"scale": 1.0, "offset": 0.0, "data_type": "float32"},
+        {"scale": 0.01, "offset": 0.0, "data_type": "float64"},
+        {"scale": 0.004, "offset": 0.0, "data_type": "uint8"},
+        {"scale": 1 / 65535, "offset": 0.0, "data_type": "uint16"},
+        {"scale": 1.0, "offset": 0.0},  # of an untold kind: the file's header decides
+    ],
+)
+def test_scales_that_can_be(told: Item) -> None:
+    (scene,) = screened([_cog(1, told)], provider=BARE).scenes
+    assert scene.assets["red"].scale == told["scale"]
+
+
+@pytest.mark.parametrize("offset", [-1000, 2.5, "inf"])
+def test_an_offset_in_digital_numbers_is_none_of_reflectance(offset: Any) -> None:
+    got = screened([_cog(1, TOLD), _cog(2, TOLD | {"offset": offset})], provider=BARE)
+    assert reasons(got) == {"d2": "offset_unknown"}
 
 
 def test_bit_flags_reach_the_outcome() -> None:
