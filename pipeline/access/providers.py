@@ -74,6 +74,7 @@ class Provider:
             requester_pays=source.requester_pays,
             token_url=self.token_url and self.token_url.replace("{collection}", collection),
             attempts=attempts,
+            login_hosts=source.login_hosts,
         )
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from async_tiff import TIFF, ImageFileDirectory
 from async_tiff.enums import Endianness
 from numpy.typing import NDArray
-from obstore.store import ObjectStore
 
+from groundbreak.pipeline.access.whole_urls import Store
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
 
@@ -105,12 +105,12 @@ BlockLayout = Cog | NotByBlocks
 """What a header says about the blocks of its raster."""
 
 
-def read_cog(store: ObjectStore, path: str) -> BlockLayout:
+def read_cog(store: Store, path: str) -> BlockLayout:
     """Read the header of one GeoTIFF, and wait for it.
 
     Parameters
     ----------
-    store : ObjectStore
+    store : Store
         The store of the file's host or bucket.
     path : str
         The file's path in the store.
@@ -131,12 +131,12 @@ def check_size(height: int, width: int) -> None:
         raise ValueError(f"its header claims {height} x {width} pixels")
 
 
-async def read_header(store: ObjectStore, path: str) -> BlockLayout:
+async def read_header(store: Store, path: str) -> BlockLayout:
     """Read the header of one GeoTIFF, in a coroutine, so that many are read at once.
 
     Parameters
     ----------
-    store : ObjectStore
+    store : Store
         The store of the file's host or bucket.
     path : str
         The file's path in the store.

@@ -12,9 +12,11 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundbreak.pipeline.access.hrefs import Signer, check, redact, resolve
+from groundbreak.pipeline.access.addresses import resolve
+from groundbreak.pipeline.access.hrefs import check, redact
 from groundbreak.pipeline.access.providers import PROVIDERS
 from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.access.signing import Signer
 from groundbreak.pipeline.core.sections import SourceConfig
 from tests.stac import Loopback, reply, serve
 

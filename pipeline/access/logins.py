@@ -1,0 +1,249 @@
+"""Logins: what is sent to a host beside a request, for both readers alike, and how a wanted login is noticed.
+
+- What the environment tells GDAL to send (GDAL_HTTP_HEADERS, GDAL_HTTP_HEADER_FILE, GDAL_HTTP_BEARER,
+  GDAL_HTTP_USERPWD, GDAL_HTTP_COOKIE) goes to every host over HTTP, as GDAL sends it.
+- EARTHDATA_TOKEN goes to NASA's Earthdata hosts, and to those that [source] login_hosts names.
+- A host that ~/.netrc (or NETRC) names gets its account. Hosts of Earthdata and of login_hosts, which know no accounts
+  themselves, lead to a page that does: that way is followed once, and the cookies at its end are sent from then on.
+
+All of it is looked up where it is used, on the worker that reads. None of it travels with a task, is stored or logged.
+"""
+
+from __future__ import annotations
+
+import base64
+import netrc
+import os
+import re
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.cookies import get_cookie_header
+
+from groundbreak.pipeline.access.hrefs import redact
+from groundbreak.pipeline.access.retries import NeedsLogin
+
+EARTHDATA = (".earthdata.nasa.gov", ".earthdatacloud.nasa.gov")
+"""Ends of the names of NASA's hosts, which take the token of an Earthdata Login."""
+MOST_HOPS = 10
+"""Redirects that are followed to a login and back."""
+TIMEOUT = (10, 60)
+"""Seconds to connect, and between bytes."""
+
+_LOGIN = re.compile(r"login|oauth|signin|sign-in|//urs\.|//sso\.", re.I)
+_PERHAPS_A_LOGIN = re.compile(r"401|redirect|not supported|not recognized|NotSupported|[Mm]agic|not a TIFF", re.I)
+"""What the readers' errors say where a login page may have come instead of a raster."""
+
+
+def takes_token(host: str, login_hosts: Collection[str]) -> bool:
+    """Tell whether a host is one of Earthdata's, or is named by the configuration."""
+    return host.endswith(EARTHDATA) or host in {h.strip("[]").lower() for h in login_hosts}
+
+
+def gdal_headers() -> dict[str, str]:
+    """Return the headers that the environment tells GDAL to send to every host: name -> value."""
+    env = os.environ
+    lines = told_headers()
+    if file := env.get("GDAL_HTTP_HEADER_FILE"):
+        lines += Path(file).read_text().splitlines()
+    found = {name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
+    if env.get("GDAL_HTTP_AUTH", "").upper() == "BEARER" and (bearer := env.get("GDAL_HTTP_BEARER")):
+        found.setdefault("Authorization", f"Bearer {bearer}")
+    elif account := env.get("GDAL_HTTP_USERPWD"):
+        found.setdefault("Authorization", _basic(*account.split(":", 1)))
+    if cookie := env.get("GDAL_HTTP_COOKIE"):
+        found.setdefault("Cookie", cookie)
+    return found
+
+
+def told_headers() -> list[str]:
+    """Return the headers of GDAL_HTTP_HEADERS alone: one a line, or a list with commas between, as GDAL has it."""
+    text = os.environ.get("GDAL_HTTP_HEADERS", "")
+    if "\n" in text or ":" not in text.partition(",")[2]:
+        return text.splitlines()
+    return re.split(r",\s*(?=[A-Za-z0-9-]+\s*:)", text)
+
+
+def _basic(user: str, password: str = "") -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def account(host: str) -> tuple[str, str] | None:
+    """Return the (user, password) that ~/.netrc, or the file that NETRC names, has for a host; never its default.
+
+    Raises
+    ------
+    OSError
+        The file is there and cannot be read.
+    """
+    named = os.environ.get("NETRC") or os.environ.get("GDAL_HTTP_NETRC_FILE")
+    path = Path(named or "~/.netrc").expanduser()
+    if not path.exists():
+        return None
+    entry = _accounts(path, path.stat().st_mtime_ns).get(host)
+    return None if entry is None else (entry[0] or entry[1] or "", entry[2] or "")
+
+
+@lru_cache(maxsize=4)
+def _accounts(path: Path, _changed: int) -> dict[str, tuple[str, str, str]]:
+    """Return the accounts of a netrc file, which is read again when it has changed."""
+    try:
+        return dict(netrc.netrc(path).hosts)
+    except netrc.NetrcParseError as error:
+        raise OSError(f"{path} cannot be read: line {error.lineno} is not as netrc has it") from None
+
+
+@dataclass(slots=True)
+class Logins:
+    """Makes the headers of requests, and keeps the cookies of the hosts to which it has logged in."""
+
+    life_s: float = 1800.0
+    """Seconds after which a login is made anew."""
+    settle_s: float = 10.0
+    """Seconds in which it is not: many readers that are refused at once log in once."""
+    _cookies: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def own_headers(self, href: str, login_hosts: Collection[str], *, refresh: bool = False) -> dict[str, str]:
+        """Return the headers that a host gets of us: a token, an account, or the cookies of a login.
+
+        Parameters
+        ----------
+        href : str
+            The URL that is asked for.
+        login_hosts : collection of str
+            Hosts beside Earthdata's that get its token, and that lead to a login page.
+        refresh : bool
+            The last cookies were refused.
+
+        Returns
+        -------
+        dict: name -> value. What the environment tells GDAL to send comes first, and gets no second Authorization.
+
+        Raises
+        ------
+        OSError
+            The login, or ~/.netrc, cannot be reached.
+        """
+        host = (urlsplit(href).hostname or "").lower()
+        told = {name.lower() for name in gdal_headers()}
+        if "authorization" in told:
+            return {}
+        known = takes_token(host, login_hosts)
+        if known and (token := os.environ.get("EARTHDATA_TOKEN")):
+            return {"Authorization": f"Bearer {token.strip()}"}
+        if (own := account(host)) is not None and _is_safe(href, login_hosts):
+            return {"Authorization": _basic(*own)}
+        cookies = self._log_in(href, login_hosts, refresh) if known and "cookie" not in told else ""
+        return {"Cookie": cookies} if cookies else {}
+
+    def headers(self, href: str, login_hosts: Collection[str], *, refresh: bool = False) -> dict[str, str]:
+        """Return all headers of a request: those that GDAL is told to send, and `own_headers`."""
+        return gdal_headers() | self.own_headers(href, login_hosts, refresh=refresh)
+
+    def _log_in(self, href: str, login_hosts: Collection[str], refresh: bool) -> str:
+        """Return the cookies of an href's host, "" where it gave none."""
+        place = "{0.scheme}://{0.netloc}".format(urlsplit(href))
+        with self._lock:
+            cookies, made = self._cookies.get(place, ("", -1e9))
+            age = time.monotonic() - made
+            if age < (self.settle_s if refresh else self.life_s):
+                return cookies
+            cookies = _walk_to_login(href, login_hosts)
+            self._cookies[place] = cookies, time.monotonic()
+            return cookies
+
+
+def _is_safe(href: str, login_hosts: Collection[str]) -> bool:
+    """Tell whether an account may be sent: encrypted, or to a host that the configuration names."""
+    parts = urlsplit(href)
+    return parts.scheme == "https" or (parts.hostname or "").lower() in {h.strip("[]").lower() for h in login_hosts}
+
+
+def _walk_to_login(href: str, login_hosts: Collection[str]) -> str:
+    """Follow a host's redirects, with the account of each host on the way, and return the cookies for that host."""
+    session, url = requests.Session(), href
+    for _ in range(MOST_HOPS):
+        own = account((urlsplit(url).hostname or "").lower()) if _is_safe(url, login_hosts) else None
+        with _ask(session, url, {"Authorization": _basic(*own)} if own else {}) as answer:
+            if not answer.is_redirect:
+                break
+            url = urljoin(url, answer.headers["Location"])
+    cookies = get_cookie_header(session.cookies, requests.Request("GET", href).prepare())  # type: ignore[no-untyped-call]
+    return str(cookies or "")
+
+
+def _ask(session: requests.Session, url: str, headers: Mapping[str, str]) -> requests.Response:
+    """Ask for the first bytes of a URL; redirects are not followed, and requests adds no account of its own."""
+    return session.get(
+        url,
+        headers={**headers, "Range": "bytes=0-511", "Accept-Encoding": "identity"},
+        auth=lambda request: request,
+        allow_redirects=False,
+        stream=True,
+        timeout=TIMEOUT,
+    )
+
+
+_logins = Logins()
+own_headers, headers = _logins.own_headers, _logins.headers
+"""`Logins.own_headers` and `Logins.headers` of this process: the tasks of one worker share its cookies."""
+
+
+def explain(href: str, login_hosts: Collection[str], error: Exception) -> NeedsLogin | None:
+    """Find out whether an asset could not be read because its host asks for a login.
+
+    Parameters
+    ----------
+    href : str
+        The URL that was read.
+    login_hosts : collection of str
+        See `Logins.own_headers`.
+    error : Exception
+        What reading it has raised.
+
+    Returns
+    -------
+    NeedsLogin with words for people, or None where there is another cause.
+    """
+    if not _PERHAPS_A_LOGIN.search(f"{type(error).__name__}: {error}"):
+        return None
+    try:
+        sent = headers(href, login_hosts)
+        seen = _look(href, sent)
+    except (OSError, ValueError):
+        return None
+    if seen is None:
+        return None
+    host = (urlsplit(href).hostname or "").lower()
+    if {"authorization", "cookie"} & {name.lower() for name in sent}:
+        remedy = "the token, account or cookie that was sent is not accepted: renew it"
+    else:
+        remedy = "set EARTHDATA_TOKEN, or write the account into ~/.netrc"
+        if not takes_token(host, login_hosts):
+            remedy += f", and name {host} in [source] login_hosts (or set GDAL_HTTP_HEADERS)"
+    return NeedsLogin(f"{host} asks for a login ({seen}); {remedy}")
+
+
+def _look(href: str, sent: Mapping[str, str]) -> str | None:
+    """Return what shows that a host asks for a login, or None."""
+    session, url = requests.Session(), href
+    for _ in range(MOST_HOPS):
+        with _ask(session, url, sent if url == href else {}) as answer:
+            if answer.status_code == 401:
+                return "it answers 401"
+            if answer.is_redirect:
+                url = urljoin(url, answer.headers["Location"])
+                if _LOGIN.search(url):
+                    return f"it leads to {redact(url)}"
+                continue
+            start = next(answer.iter_content(512), b"").lstrip().lower()
+            page = "html" in answer.headers.get("Content-Type", "") or start.startswith((b"<!doctype html", b"<html"))
+            return "a web page came instead of a raster" if answer.ok and page else None
+    return None
