@@ -215,7 +215,8 @@ def explain(href: str, login_hosts: Collection[str], error: Exception) -> NeedsL
     if not _PERHAPS_A_LOGIN.search(f"{type(error).__name__}: {error}"):
         return None
     try:
-        sent = headers(href, login_hosts)
+        # Where a login has ended, a new one is tried first.
+        sent = headers(href, login_hosts, refresh=True)
         seen = _look(href, sent)
     except (OSError, ValueError):
         return None
