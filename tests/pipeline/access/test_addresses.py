@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -81,8 +82,6 @@ def test_a_local_name_is_taken_as_it_is_where_such_a_file_exists(name: str, tmp_
 
 @pytest.mark.parametrize("name", [n for n in NAMES if "/" not in n])
 def test_a_local_name_may_be_encoded(name: str, tmp_path: Path) -> None:
-    from urllib.parse import quote
-
     file = tmp_path / name / "a.tif"
     file.parent.mkdir()
     file.touch()

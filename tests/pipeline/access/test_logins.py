@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -176,8 +177,6 @@ class Urs:
 
 def both(urs: Urs) -> Any:
     """Run the two hosts of `Urs`."""
-    import contextlib
-
     stack = contextlib.ExitStack()
     urs.data, urs.accounts = stack.enter_context(host(urs.keep)), stack.enter_context(host(urs.keep))
     return stack
