@@ -33,6 +33,9 @@ REQUESTS = 64
 _UNASKABLE = re.compile(r"//|%2[ef]|/\.\.?(/|$)|/$|^$", re.I)
 """Paths of URLs that obstore cannot ask for as they are written: it joins whole names by single slashes."""
 
+_TOKEN = re.compile(r"(?:^|&)(?:sr=c|srt=)")
+"""What the tokens of Azure hold that are good for a whole container or account."""
+
 CLIENT_OPTIONS: ClientConfig = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
 
 
@@ -94,8 +97,9 @@ class Access:
         if parts.scheme.lower() in OBJECT_STORES:
             return self.open_prefix(f"{parts.scheme.lower()}://{parts.netloc}"), path
         headers = logins.headers(signed, self.login_hosts, refresh=refresh)
-        # A token is shared by all hrefs of a collection; any other query is one file's own.
-        shared = not parts.query or (self.token_url is not None and not naming_query(href))
+        # A token is shared by all files of a collection or container; any other query is one file's own.
+        token = self.token_url is not None or _TOKEN.search(parts.query) is not None
+        shared = not parts.query or (token and not naming_query(href))
         if not shared or _UNASKABLE.search(parts.path):
             return WholeUrls(headers), signed
         query = f"?{parts.query}" if parts.query else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pystac
 import pystac_client
@@ -23,7 +22,7 @@ from groundbreak.pipeline.core.config import parse_span
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import RawItem
-from groundbreak.pipeline.stac.pages import read_pages
+from groundbreak.pipeline.stac.pages import item_key, read_pages
 from groundbreak.pipeline.stac.reader import CatalogReader, own_href
 from groundbreak.pipeline.stac.session import TIMEOUT
 
@@ -70,7 +69,7 @@ def _search(reader: CatalogReader, area: BaseGeometry) -> Iterator[RawItem]:
     collection = str(reader.source.collection)
     start, end = parse_span(reader.source.datetime)
     remedy = "Check the address and the network, or try again later"
-    seen: set[tuple[Any, Any]] = set()
+    seen: set[tuple[str, str]] = set()
     try:
         client = _open(reader)
         for part in shapely.get_parts(area):
@@ -85,8 +84,7 @@ def _search(reader: CatalogReader, area: BaseGeometry) -> Iterator[RawItem]:
                     limit=ITEMS_PER_PAGE,
                 )
             for item in read_pages(reader, search):
-                key = (item.get("collection"), item.get("id"))
-                if key not in seen:
+                if (key := item_key(item)) not in seen:
                     seen.add(key)
                     yield RawItem(item, resolve(own_href(item) or reader.href, reader.href), None)
     except (APIError, pystac.STACError, KeyError, ValueError, requests.RequestException) as error:

@@ -42,7 +42,7 @@ def read_pages(reader: CatalogReader, search: pystac_client.ItemSearch) -> Itera
     href = search.url
     link: Json | None = _first(search)
     asked: set[str] = set()
-    seen: set[tuple[Any, Any]] = set()
+    seen: set[tuple[str, str]] = set()
     came, empty, promised = 0, 0, None
     while link is not None and empty < MOST_EMPTY:
         href, request = _request(link, href, search)
@@ -57,12 +57,12 @@ def read_pages(reader: CatalogReader, search: pystac_client.ItemSearch) -> Itera
         told = number_matched(page)
         promised = promised if told is None else told
         # An item that stands twice on one page was counted twice by the API; on two pages, it took another one's place.
-        fresh = [f for f in features if (f.get("collection"), f.get("id")) not in seen]
+        fresh = [f for f in features if item_key(f) not in seen]
         came += len(fresh)
         if features and not fresh:
             _need_all(reader, came, promised, f"lists on page {len(asked)} nothing but items of earlier pages")
             return
-        seen |= {(f.get("collection"), f.get("id")) for f in fresh}
+        seen |= {item_key(f) for f in fresh}
         if len(asked) > MOST_PAGES or len(seen) > MOST_ITEMS:
             raise reader.refuse(f"has no end: {len(asked):,} pages, {len(seen):,} items so far", _SAVE)
         reader.ticker.add(len(fresh))
@@ -70,6 +70,11 @@ def read_pages(reader: CatalogReader, search: pystac_client.ItemSearch) -> Itera
         empty = 0 if features else empty + 1
         link = next_link(page)
     _need_all(reader, came, promised, "")
+
+
+def item_key(item: Json) -> tuple[str, str]:
+    """Return what tells an item from others of its source; one without an id is told by all that it holds."""
+    return str(item.get("collection")), digest(item) if item.get("id") is None else str(item["id"])
 
 
 def _need_all(reader: CatalogReader, came: int, promised: int | None, odd: str) -> None:

@@ -91,6 +91,14 @@ def test_plain_paths_go_through_obstore(path: str) -> None:
         assert server.asked[0].path == quote(path, safe="/%[]~+")
 
 
+def test_a_token_of_a_container_is_one_store_and_a_signature_of_a_file_is_none() -> None:
+    shared = [Access().locate(f"https://h.org/{n}.tif?sv=1&sr=c&sig=x")[0] for n in range(3)]
+    assert len({id(store) for store in shared}) == 1
+    assert not isinstance(shared[0], WholeUrls)
+    for query in ("X-Amz-Signature=a", "sv=1&sr=b&sig=x", "sr=c&sig=x&file=a.tif"):
+        assert isinstance(Access().locate(f"https://h.org/a.tif?{query}")[0], WholeUrls)
+
+
 def test_what_a_server_says_instead_of_a_part() -> None:
     replies: dict[str, Reply] = {
         "404": (404, {}, b""),

@@ -105,6 +105,13 @@ def test_other_legitimate_answers() -> None:
         assert sorted(read(url)) == ids
     with api(lambda _start, _url: page_of(0, [], 3, [ITEMS[0], ITEMS[0], ITEMS[1]])) as url:
         assert read(url) == [ITEMS[0]["id"], ITEMS[1]["id"]]
+    # Items that are none are handed on, each of them: screening rejects them by name.
+    odd = [{k: v for k, v in {**i, "id": None}.items() if k != "id" or n % 2} for n, i in enumerate(ITEMS[:40])]
+    with api(
+        lambda start, url: page_of(start, by_get(20, url) if not start else [], 40, odd[start : start + 20])
+    ) as url:
+        source = SourceConfig(datetime=DATES, catalog=url, collection="sentinel-2-l2a", allow_hosts=("127.0.0.1",))
+        assert len(list(read_items(source, AREA, lambda text: text))) == 40
     # The next link leads to the same page for ever, but all that is promised has come.
     with api(lambda start, url: page_of(start, by_get(min(start + SIZE, 60), url))) as url:
         assert sorted(read(url)) == ids
