@@ -3,8 +3,8 @@
 - What the environment tells GDAL to send (GDAL_HTTP_HEADERS, GDAL_HTTP_HEADER_FILE, GDAL_HTTP_BEARER,
   GDAL_HTTP_USERPWD, GDAL_HTTP_COOKIE) goes to every host over HTTP, as GDAL sends it.
 - EARTHDATA_TOKEN goes to NASA's Earthdata hosts, and to those that [source] login_hosts names.
-- A host that ~/.netrc (or NETRC) names gets its account. Hosts of Earthdata and of login_hosts, which know no accounts
-  themselves, lead to a page that does: that way is followed once, and the cookies at its end are sent from then on.
+- A host that ~/.netrc (or NETRC) names gets its account. Hosts of Earthdata, login_hosts and allow_hosts may lead to
+  another host that has the accounts: that way is followed once, and the cookies at its end are sent from then on.
 
 All of it is looked up where it is used, on the worker that reads. None of it travels with a task, is stored or logged.
 """
@@ -17,7 +17,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -41,9 +41,36 @@ _PERHAPS_A_LOGIN = re.compile(r"401|redirect|not supported|not recognized|NotSup
 """What the readers' errors say where a login page may have come instead of a raster."""
 
 
-def takes_token(host: str, login_hosts: Collection[str]) -> bool:
-    """Tell whether a host is one of Earthdata's, or is named by the configuration."""
-    return host.endswith(EARTHDATA) or host in {h.strip("[]").lower() for h in login_hosts}
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The hosts that the configuration names."""
+
+    login_hosts: tuple[str, ...] = ()
+    """Hosts beside Earthdata's that get its token."""
+    allow_hosts: tuple[str, ...] = ()
+    """Private hosts: an account that ~/.netrc has for one of them may go there unencrypted."""
+
+    def gets_token(self, host: str) -> bool:
+        """Tell whether a host is one of Earthdata's, or is to be treated like them."""
+        return host.endswith(EARTHDATA) or host in _plain(self.login_hosts)
+
+    def may_lead_to_login(self, host: str) -> bool:
+        """Tell whether a host's redirects are followed to a login."""
+        return self.gets_token(host) or host in _plain(self.allow_hosts)
+
+    def gets_account(self, url: str) -> bool:
+        """Tell whether an account may be sent to a URL: encrypted, or to a host that the configuration names."""
+        parts = urlsplit(url)
+        named = _plain((*self.login_hosts, *self.allow_hosts))
+        return parts.scheme == "https" or (parts.hostname or "").lower() in named
+
+
+NOBODY = Trust()
+"""No host is named."""
+
+
+def _plain(hosts: tuple[str, ...]) -> set[str]:
+    return {host.strip("[]").lower() for host in hosts}
 
 
 def gdal_headers() -> dict[str, str]:
@@ -82,12 +109,15 @@ def account(host: str) -> tuple[str, str] | None:
     OSError
         The file is there and cannot be read.
     """
+    entry = _accounts_here().get(host)
+    return None if entry is None else (entry[0] or entry[1] or "", entry[2] or "")
+
+
+def _accounts_here() -> dict[str, tuple[str, str, str]]:
+    """Return all accounts of this user, by host."""
     named = os.environ.get("NETRC") or os.environ.get("GDAL_HTTP_NETRC_FILE")
     path = Path(named or "~/.netrc").expanduser()
-    if not path.exists():
-        return None
-    entry = _accounts(path, path.stat().st_mtime_ns).get(host)
-    return None if entry is None else (entry[0] or entry[1] or "", entry[2] or "")
+    return _accounts(path, path.stat().st_mtime_ns) if path.exists() else {}
 
 
 @lru_cache(maxsize=4)
@@ -110,15 +140,15 @@ class Logins:
     _cookies: dict[str, tuple[str, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def own_headers(self, href: str, login_hosts: Collection[str], *, refresh: bool = False) -> dict[str, str]:
+    def own_headers(self, href: str, trust: Trust, *, refresh: bool = False) -> dict[str, str]:
         """Return the headers that a host gets of us: a token, an account, or the cookies of a login.
 
         Parameters
         ----------
         href : str
             The URL that is asked for.
-        login_hosts : collection of str
-            Hosts beside Earthdata's that get its token, and that lead to a login page.
+        trust : Trust
+            The hosts that the configuration names.
         refresh : bool
             The last cookies were refused.
 
@@ -135,19 +165,20 @@ class Logins:
         told = {name.lower() for name in gdal_headers()}
         if "authorization" in told:
             return {}
-        known = takes_token(host, login_hosts)
-        if known and (token := os.environ.get("EARTHDATA_TOKEN")):
+        if trust.gets_token(host) and (token := os.environ.get("EARTHDATA_TOKEN")):
             return {"Authorization": f"Bearer {token.strip()}"}
-        if (own := account(host)) is not None and _is_safe(href, login_hosts):
+        if (own := account(host)) is not None and trust.gets_account(href):
             return {"Authorization": _basic(*own)}
-        cookies = self._log_in(href, login_hosts, refresh) if known and "cookie" not in told else ""
+        if "cookie" in told or not trust.may_lead_to_login(host) or not _accounts_here():
+            return {}
+        cookies = self._log_in(href, trust, refresh)
         return {"Cookie": cookies} if cookies else {}
 
-    def headers(self, href: str, login_hosts: Collection[str], *, refresh: bool = False) -> dict[str, str]:
+    def headers(self, href: str, trust: Trust, *, refresh: bool = False) -> dict[str, str]:
         """Return all headers of a request: those that GDAL is told to send, and `own_headers`."""
-        return gdal_headers() | self.own_headers(href, login_hosts, refresh=refresh)
+        return gdal_headers() | self.own_headers(href, trust, refresh=refresh)
 
-    def _log_in(self, href: str, login_hosts: Collection[str], refresh: bool) -> str:
+    def _log_in(self, href: str, trust: Trust, refresh: bool) -> str:
         """Return the cookies of an href's host, "" where it gave none."""
         place = "{0.scheme}://{0.netloc}".format(urlsplit(href))
         with self._lock:
@@ -155,22 +186,16 @@ class Logins:
             age = time.monotonic() - made
             if age < (self.settle_s if refresh else self.life_s):
                 return cookies
-            cookies = _walk_to_login(href, login_hosts)
+            cookies = _walk_to_login(href, trust)
             self._cookies[place] = cookies, time.monotonic()
             return cookies
 
 
-def _is_safe(href: str, login_hosts: Collection[str]) -> bool:
-    """Tell whether an account may be sent: encrypted, or to a host that the configuration names."""
-    parts = urlsplit(href)
-    return parts.scheme == "https" or (parts.hostname or "").lower() in {h.strip("[]").lower() for h in login_hosts}
-
-
-def _walk_to_login(href: str, login_hosts: Collection[str]) -> str:
+def _walk_to_login(href: str, trust: Trust) -> str:
     """Follow a host's redirects, with the account of each host on the way, and return the cookies for that host."""
     session, url = requests.Session(), href
     for _ in range(MOST_HOPS):
-        own = account((urlsplit(url).hostname or "").lower()) if _is_safe(url, login_hosts) else None
+        own = account((urlsplit(url).hostname or "").lower()) if trust.gets_account(url) else None
         with _ask(session, url, {"Authorization": _basic(*own)} if own else {}) as answer:
             if not answer.is_redirect:
                 break
@@ -196,15 +221,15 @@ own_headers, headers = _logins.own_headers, _logins.headers
 """`Logins.own_headers` and `Logins.headers` of this process: the tasks of one worker share its cookies."""
 
 
-def explain(href: str, login_hosts: Collection[str], error: Exception) -> NeedsLogin | None:
+def explain(href: str, trust: Trust, error: Exception) -> NeedsLogin | None:
     """Find out whether an asset could not be read because its host asks for a login.
 
     Parameters
     ----------
     href : str
         The URL that was read.
-    login_hosts : collection of str
-        See `Logins.own_headers`.
+    trust : Trust
+        The hosts that the configuration names.
     error : Exception
         What reading it has raised.
 
@@ -216,7 +241,7 @@ def explain(href: str, login_hosts: Collection[str], error: Exception) -> NeedsL
         return None
     try:
         # Where a login has ended, a new one is tried first.
-        sent = headers(href, login_hosts, refresh=True)
+        sent = headers(href, trust, refresh=True)
         seen = _look(href, sent)
     except (OSError, ValueError):
         return None
@@ -227,7 +252,7 @@ def explain(href: str, login_hosts: Collection[str], error: Exception) -> NeedsL
         remedy = "the token, account or cookie that was sent is not accepted: renew it"
     else:
         remedy = "set EARTHDATA_TOKEN, or write the account into ~/.netrc"
-        if not takes_token(host, login_hosts):
+        if not trust.gets_token(host):
             remedy += f", and name {host} in [source] login_hosts (or set GDAL_HTTP_HEADERS)"
     return NeedsLogin(f"{host} asks for a login ({seen}); {remedy}")
 

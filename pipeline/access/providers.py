@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from groundbreak.pipeline.access.logins import Trust
 from groundbreak.pipeline.access.offset_rules import OffsetRule, declared_offset, earth_search_offset, plain_offset
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core.sections import ProviderConfig, SourceConfig
@@ -74,7 +75,7 @@ class Provider:
             requester_pays=source.requester_pays,
             token_url=self.token_url and self.token_url.replace("{collection}", collection),
             attempts=attempts,
-            login_hosts=source.login_hosts,
+            trust=Trust(source.login_hosts, source.allow_hosts),
         )
 
 

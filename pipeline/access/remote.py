@@ -56,8 +56,8 @@ class Access:
     """Where a signature is fetched (the Planetary Computer's scheme); None where hrefs need none."""
     attempts: int = 3
     """How often an asset is read before it is a fault."""
-    login_hosts: tuple[str, ...] = ()
-    """Hosts beside Earthdata's that get its token, and that lead to a login page (`pipeline.access.logins`)."""
+    trust: logins.Trust = logins.NOBODY
+    """The hosts that get a login (`pipeline.access.logins`)."""
 
     def gdal_path(self, href: str, *, refresh: bool = False) -> str:
         """Return what GDAL opens: the signed href behind its virtual file system.
@@ -96,7 +96,7 @@ class Access:
         path = unquote(parts.path).lstrip("/")
         if parts.scheme.lower() in OBJECT_STORES:
             return self.open_prefix(f"{parts.scheme.lower()}://{parts.netloc}"), path
-        headers = logins.headers(signed, self.login_hosts, refresh=refresh)
+        headers = logins.headers(signed, self.trust, refresh=refresh)
         # A token is shared by all files of a collection or container; any other query is one file's own.
         token = self.token_url is not None or _TOKEN.search(parts.query) is not None
         shared = not parts.query or (token and not naming_query(href))
@@ -108,7 +108,7 @@ class Access:
     def open_prefix(self, prefix: str) -> ObjectStore:
         """Return the objects under an s3://, gs:// or az:// prefix; all that ask for the same share one store."""
         # What does not change where the objects are must not make another store of them.
-        return _bucket(prefix, replace(self, token_url=None, attempts=1, login_hosts=()), self._is_anonymous)
+        return _bucket(prefix, replace(self, token_url=None, attempts=1, trust=logins.NOBODY), self._is_anonymous)
 
     def gdal_login(self, href: str, *, refresh: bool = False) -> dict[str, str]:
         """Return GDAL's settings that log in to the host of one href, beside those of `gdal_options`.
@@ -117,14 +117,14 @@ class Access:
         """
         if not href.lower().startswith(("http://", "https://")):
             return {}
-        own = logins.own_headers(href, self.login_hosts, refresh=refresh)
+        own = logins.own_headers(href, self.trust, refresh=refresh)
         lines = [*logins.told_headers(), *(f"{name}: {value}" for name, value in own.items())]
         return {"GDAL_HTTP_HEADERS": "\r\n".join(lines)} if own else {}
 
     def may_wait(self, href: str) -> bool:
         """Tell whether `locate` may have to ask somebody first: for a signature, or for a login."""
         host = urlsplit(href).hostname or ""
-        return self.token_url is not None or logins.takes_token(host.lower(), self.login_hosts)
+        return self.token_url is not None or self.trust.may_lead_to_login(host.lower())
 
     @contextmanager
     def telling_logins(self, href: str) -> Iterator[None]:
@@ -133,7 +133,7 @@ class Access:
             yield
         except Exception as error:
             if self.token_url is None and href.lower().startswith(("http://", "https://")):
-                asked = logins.explain(href, self.login_hosts, error)
+                asked = logins.explain(href, self.trust, error)
                 if asked is not None:
                     raise asked from None
             raise

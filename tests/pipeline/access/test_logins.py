@@ -13,7 +13,7 @@ import pytest
 import rasterio
 
 from groundbreak.pipeline.access import logins
-from groundbreak.pipeline.access.logins import Logins, gdal_headers
+from groundbreak.pipeline.access.logins import Logins, Trust, gdal_headers
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import NeedsLogin, ReadError
 from groundbreak.pipeline.core.types import Asset
@@ -102,14 +102,14 @@ def test_the_token_of_earthdata_goes_to_earthdata_and_to_named_hosts(
     monkeypatch.setenv("EARTHDATA_TOKEN", "tok")
     token = {"Authorization": "Bearer tok"}
     for name in ("data.lpdaac.earthdatacloud.nasa.gov", "urs.earthdata.nasa.gov", "cmr.earthdata.nasa.gov"):
-        assert logins.headers(f"https://{name}/a.tif", ()) == token
+        assert logins.headers(f"https://{name}/a.tif", Trust()) == token
         assert Access().gdal_login(f"https://{name}/a.tif") == {"GDAL_HTTP_HEADERS": "Authorization: Bearer tok"}
     for name in ("h.org", "earthdata.nasa.gov.h.org", "xearthdata.nasa.gov", "sentinel2.blob.core.windows.net"):
-        assert logins.headers(f"https://{name}/a.tif", ()) == {}
+        assert logins.headers(f"https://{name}/a.tif", Trust()) == {}
         assert Access().gdal_login(f"https://{name}/a.tif") == {}
     assert Access().gdal_login("s3://bucket/a.tif") == {}
     with host(needs(file, "authorization", "Bearer tok")) as server:
-        assert read_both(server.url, Access(attempts=1, login_hosts=("127.0.0.1",)))
+        assert read_both(server.url, Access(attempts=1, trust=Trust(("127.0.0.1",))))
         with pytest.raises(ReadError, match="asks for a login"):
             fetch(asset(server.url), Window(TILE.frame(), None), Access(attempts=3), None)
 
@@ -118,10 +118,10 @@ def test_headers_of_the_environment_and_a_token_go_together(monkeypatch: pytest.
     monkeypatch.setenv("EARTHDATA_TOKEN", "tok")
     monkeypatch.setenv("GDAL_HTTP_HEADERS", "X-One: 1")
     url = "https://data.lpdaac.earthdatacloud.nasa.gov/a.tif"
-    assert logins.headers(url, ()) == {"X-One": "1", "Authorization": "Bearer tok"}
+    assert logins.headers(url, Trust()) == {"X-One": "1", "Authorization": "Bearer tok"}
     assert Access().gdal_login(url) == {"GDAL_HTTP_HEADERS": "X-One: 1\r\nAuthorization: Bearer tok"}
     monkeypatch.setenv("GDAL_HTTP_HEADERS", "authorization: Bearer own")
-    assert logins.headers(url, ()) == {"authorization": "Bearer own"}
+    assert logins.headers(url, Trust()) == {"authorization": "Bearer own"}
     assert Access().gdal_login(url) == {}
 
 
@@ -141,17 +141,17 @@ def test_an_account_of_netrc_goes_to_its_own_host(
     if where == "NETRC":
         monkeypatch.setenv("NETRC", str(path))
     with host(needs(file, "authorization", "Basic bWU6d29yZA==")) as server:
-        assert read_both(server.url, Access(attempts=1, login_hosts=("127.0.0.1",)))
-    assert logins.headers("https://127.0.0.1/a.tif", ()) == {"Authorization": "Basic bWU6d29yZA=="}
+        assert read_both(server.url, Access(attempts=1, trust=Trust(("127.0.0.1",))))
+    assert logins.headers("https://127.0.0.1/a.tif", Trust()) == {"Authorization": "Basic bWU6d29yZA=="}
     # Neither unencrypted, nor to a host that netrc does not name.
-    assert logins.headers("http://127.0.0.1/a.tif", ()) == {}
-    assert logins.headers("https://h.org/a.tif", ()) == {}
+    assert logins.headers("http://127.0.0.1/a.tif", Trust()) == {}
+    assert logins.headers("https://h.org/a.tif", Trust()) == {}
 
 
 def test_a_netrc_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     write_netrc(tmp_path / "home/.netrc", "machine\n\nnonsense here")
     with pytest.raises(OSError, match="netrc"):
-        logins.headers("https://h.org/a.tif", ())
+        logins.headers("https://h.org/a.tif", Trust())
 
 
 class Urs:
@@ -182,28 +182,28 @@ def both(urs: Urs) -> Any:
     return stack
 
 
-OWN = ("127.0.0.1", "localhost")
+OWN = Trust(allow_hosts=("127.0.0.1", "localhost"))
 
 
 def test_an_account_elsewhere_gives_a_cookie_once_for_both_readers(file: Path, tmp_path: Path) -> None:
     write_netrc(tmp_path / "home/.netrc", "machine localhost login me password word")
     urs = Urs(file)
     with both(urs):
-        assert read_both(urs.data.url, Access(attempts=1, login_hosts=OWN))
+        assert read_both(urs.data.url, Access(attempts=1, trust=OWN))
         assert urs.logins == 1
         assert not any("authorization" in asked.headers for asked in urs.data.asked)
         assert not any("cookie" in asked.headers for asked in urs.accounts.asked)
         # A session that has ended is made anew when the file is tried again.
         urs.logins = 7
         logins._logins._cookies = {k: (v, at - 100) for k, (v, at) in logins._logins._cookies.items()}
-        fetch(asset(urs.data.url), Window(TILE.frame(), None), Access(attempts=2, login_hosts=OWN), None)
+        fetch(asset(urs.data.url), Window(TILE.frame(), None), Access(attempts=2, trust=OWN), None)
         assert urs.logins == 8
 
 
 def test_a_wanted_login_is_told_in_words_by_both_readers(file: Path) -> None:
     urs = Urs(file)
     with both(urs):
-        access = Access(attempts=3, login_hosts=OWN)
+        access = Access(attempts=3, trust=OWN)
         for read in (
             lambda: fetch(asset(urs.data.url), Window(TILE.frame(), None), access, None),
             lambda: gdal.read_info(asset(urs.data.url), access),
@@ -218,7 +218,7 @@ def test_a_wanted_login_is_told_in_words_by_both_readers(file: Path) -> None:
 def test_a_token_that_is_refused_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EARTHDATA_TOKEN", "SECRET")
     with host(needs(file, "authorization", "Bearer other")) as server:
-        access = Access(attempts=3, login_hosts=("127.0.0.1",))
+        access = Access(attempts=3, trust=Trust(("127.0.0.1",)))
         with pytest.raises(ReadError, match="not accepted: renew it") as caught:
             fetch(asset(server.url), Window(TILE.frame(), None), access, None)
         assert "SECRET" not in str(caught.value)
@@ -238,7 +238,7 @@ def test_a_token_that_is_refused_is_told(file: Path, monkeypatch: pytest.MonkeyP
 )
 def test_ways_to_ask_for_a_login(reply: Reply, says: str) -> None:
     with host(lambda _: reply) as server:
-        told = logins.explain(f"{server.url}/a.tif", (), OSError("Range request not supported"))
+        told = logins.explain(f"{server.url}/a.tif", Trust(), OSError("Range request not supported"))
         assert isinstance(told, NeedsLogin)
         assert says in str(told)
         assert "SECRET" not in str(told)
@@ -248,15 +248,15 @@ def test_ways_to_ask_for_a_login(reply: Reply, says: str) -> None:
 @pytest.mark.parametrize("reply", [(404, HTML, PAGE), (500, {}, b""), (206, {}, b"II*\0"), (403, {}, b"<x/>")])
 def test_what_is_no_login(reply: Reply) -> None:
     with host(lambda _: reply) as server:
-        assert logins.explain(f"{server.url}/a.tif", (), OSError("Range request not supported")) is None
-        assert logins.explain(f"{server.url}/a.tif", (), OSError("HTTP error 404")) is None
+        assert logins.explain(f"{server.url}/a.tif", Trust(), OSError("Range request not supported")) is None
+        assert logins.explain(f"{server.url}/a.tif", Trust(), OSError("HTTP error 404")) is None
         assert len(server.asked) == 1
 
 
 def test_no_secret_travels_with_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EARTHDATA_TOKEN", "SECRET")
     monkeypatch.setenv("GDAL_HTTP_HEADERS", "X-Key: SECRET")
-    access = Access(login_hosts=("h.org",))
+    access = Access(trust=Trust(("h.org",)))
     access.locate("https://h.org/a.tif")
     assert b"SECRET" not in pickle.dumps(access)
     assert "SECRET" not in repr(access)
