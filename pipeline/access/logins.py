@@ -1,4 +1,4 @@
-"""Logins: what is sent to a host beside a request, for both readers alike, and how a wanted login is noticed.
+"""Logins: what is sent to a host beside a request, for both readers alike, from environment and ~/.netrc.
 
 - What the environment tells GDAL to send (GDAL_HTTP_HEADERS, GDAL_HTTP_HEADER_FILE, GDAL_HTTP_BEARER,
   GDAL_HTTP_USERPWD, GDAL_HTTP_COOKIE) goes to every host over HTTP, as GDAL sends it.
@@ -26,8 +26,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.cookies import get_cookie_header
 
-from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.access.retries import NeedsLogin
+from groundbreak.pipeline.access.hrefs import check
 
 EARTHDATA = (".earthdata.nasa.gov", ".earthdatacloud.nasa.gov")
 """Ends of the names of NASA's hosts, which take the token of an Earthdata Login."""
@@ -35,10 +34,6 @@ MOST_HOPS = 10
 """Redirects that are followed to a login and back."""
 TIMEOUT = (10, 60)
 """Seconds to connect, and between bytes."""
-
-_LOGIN = re.compile(r"login|oauth|signin|sign-in|//urs\.|//sso\.", re.I)
-_PERHAPS_A_LOGIN = re.compile(r"401|redirect|not supported|not recognized|NotSupported|[Mm]agic|not a TIFF", re.I)
-"""What the readers' errors say where a login page may have come instead of a raster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,18 +188,27 @@ class Logins:
 
 def _walk_to_login(href: str, trust: Trust) -> str:
     """Follow a host's redirects, with the account of each host on the way, and return the cookies for that host."""
-    session, url = requests.Session(), href
-    for _ in range(MOST_HOPS):
-        own = account((urlsplit(url).hostname or "").lower()) if trust.gets_account(url) else None
-        with _ask(session, url, {"Authorization": _basic(*own)} if own else {}) as answer:
-            if not answer.is_redirect:
+    with requests.Session() as session:
+        url: str | None = href
+        for _ in range(MOST_HOPS):
+            if url is None:
                 break
-            url = urljoin(url, answer.headers["Location"])
-    cookies = get_cookie_header(session.cookies, requests.Request("GET", href).prepare())  # type: ignore[no-untyped-call]
-    return str(cookies or "")
+            own = account((urlsplit(url).hostname or "").lower()) if trust.gets_account(url) else None
+            with ask(session, url, {"Authorization": _basic(*own)} if own else {}) as answer:
+                url = next_hop(answer, trust)
+        request = requests.Request("GET", href).prepare()
+        return str(get_cookie_header(session.cookies, request) or "")  # type: ignore[no-untyped-call]
 
 
-def _ask(session: requests.Session, url: str, headers: Mapping[str, str]) -> requests.Response:
+def next_hop(answer: requests.Response, trust: Trust) -> str | None:
+    """Return where an answer leads to, or None where it leads nowhere, or where the policy lets nothing be asked."""
+    if not answer.is_redirect:
+        return None
+    url = urljoin(answer.url, answer.headers["Location"])
+    return None if check(url, root=None, allow_hosts=(*trust.login_hosts, *trust.allow_hosts)) else url
+
+
+def ask(session: requests.Session, url: str, headers: Mapping[str, str]) -> requests.Response:
     """Ask for the first bytes of a URL; redirects are not followed, and requests adds no account of its own."""
     return session.get(
         url,
@@ -219,57 +223,3 @@ def _ask(session: requests.Session, url: str, headers: Mapping[str, str]) -> req
 _logins = Logins()
 own_headers, headers = _logins.own_headers, _logins.headers
 """`Logins.own_headers` and `Logins.headers` of this process: the tasks of one worker share its cookies."""
-
-
-def explain(href: str, trust: Trust, error: Exception) -> NeedsLogin | None:
-    """Find out whether an asset could not be read because its host asks for a login.
-
-    Parameters
-    ----------
-    href : str
-        The URL that was read.
-    trust : Trust
-        The hosts that the configuration names.
-    error : Exception
-        What reading it has raised.
-
-    Returns
-    -------
-    NeedsLogin with words for people, or None where there is another cause.
-    """
-    if not _PERHAPS_A_LOGIN.search(f"{type(error).__name__}: {error}"):
-        return None
-    try:
-        # Where a login has ended, a new one is tried first.
-        sent = headers(href, trust, refresh=True)
-        seen = _look(href, sent)
-    except (OSError, ValueError):
-        return None
-    if seen is None:
-        return None
-    host = (urlsplit(href).hostname or "").lower()
-    if {"authorization", "cookie"} & {name.lower() for name in sent}:
-        remedy = "the token, account or cookie that was sent is not accepted: renew it"
-    else:
-        remedy = "set EARTHDATA_TOKEN, or write the account into ~/.netrc"
-        if not trust.gets_token(host):
-            remedy += f", and name {host} in [source] login_hosts (or set GDAL_HTTP_HEADERS)"
-    return NeedsLogin(f"{host} asks for a login ({seen}); {remedy}")
-
-
-def _look(href: str, sent: Mapping[str, str]) -> str | None:
-    """Return what shows that a host asks for a login, or None."""
-    session, url = requests.Session(), href
-    for _ in range(MOST_HOPS):
-        with _ask(session, url, sent if url == href else {}) as answer:
-            if answer.status_code == 401:
-                return "it answers 401"
-            if answer.is_redirect:
-                url = urljoin(url, answer.headers["Location"])
-                if _LOGIN.search(url):
-                    return f"it leads to {redact(url)}"
-                continue
-            start = next(answer.iter_content(512), b"").lstrip().lower()
-            page = "html" in answer.headers.get("Content-Type", "") or start.startswith((b"<!doctype html", b"<html"))
-            return "a web page came instead of a raster" if answer.ok and page else None
-    return None

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 import obstore.store
 from obstore.store import HTTPStore, LocalStore
 
-from groundbreak.pipeline.access import logins, retries
+from groundbreak.pipeline.access import login_pages, logins, retries
 from groundbreak.pipeline.access.addresses import naming_query
 from groundbreak.pipeline.access.hrefs import OBJECT_STORES, is_url
 from groundbreak.pipeline.access.signing import sign
@@ -100,7 +100,7 @@ class Access:
         # A token is shared by all files of a collection or container; any other query is one file's own.
         token = self.token_url is not None or _TOKEN.search(parts.query) is not None
         shared = not parts.query or (token and not naming_query(href))
-        if not shared or _UNASKABLE.search(parts.path):
+        if not shared or _UNASKABLE.search(parts.path) or "\ufffd" in path:
             return WholeUrls(headers), signed
         query = f"?{parts.query}" if parts.query else ""
         return _host(f"{parts.scheme}://{parts.netloc}{query}", tuple(sorted(headers.items()))), path
@@ -133,7 +133,7 @@ class Access:
             yield
         except Exception as error:
             if self.token_url is None and href.lower().startswith(("http://", "https://")):
-                asked = logins.explain(href, self.trust, error)
+                asked = login_pages.explain(href, self.trust, error)
                 if asked is not None:
                     raise asked from None
             raise

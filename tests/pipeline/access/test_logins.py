@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from groundbreak.pipeline.access import logins
+from groundbreak.pipeline.access import login_pages, logins
 from groundbreak.pipeline.access.logins import Logins, Trust, gdal_headers
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import NeedsLogin, ReadError
@@ -238,7 +238,7 @@ def test_a_token_that_is_refused_is_told(file: Path, monkeypatch: pytest.MonkeyP
 )
 def test_ways_to_ask_for_a_login(reply: Reply, says: str) -> None:
     with host(lambda _: reply) as server:
-        told = logins.explain(f"{server.url}/a.tif", Trust(), OSError("Range request not supported"))
+        told = login_pages.explain(f"{server.url}/a.tif", Trust(), OSError("Range request not supported"))
         assert isinstance(told, NeedsLogin)
         assert says in str(told)
         assert "SECRET" not in str(told)
@@ -248,8 +248,8 @@ def test_ways_to_ask_for_a_login(reply: Reply, says: str) -> None:
 @pytest.mark.parametrize("reply", [(404, HTML, PAGE), (500, {}, b""), (206, {}, b"II*\0"), (403, {}, b"<x/>")])
 def test_what_is_no_login(reply: Reply) -> None:
     with host(lambda _: reply) as server:
-        assert logins.explain(f"{server.url}/a.tif", Trust(), OSError("Range request not supported")) is None
-        assert logins.explain(f"{server.url}/a.tif", Trust(), OSError("HTTP error 404")) is None
+        assert login_pages.explain(f"{server.url}/a.tif", Trust(), OSError("Range request not supported")) is None
+        assert login_pages.explain(f"{server.url}/a.tif", Trust(), OSError("HTTP error 404")) is None
         assert len(server.asked) == 1
 
 
@@ -263,6 +263,15 @@ def test_no_secret_travels_with_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SECRET" not in str(access.gdal_options())
     assert gdal_headers() == {"X-Key": "SECRET"}
     assert not rasterio.env.hasenv()
+
+
+def test_a_way_to_a_login_does_not_lead_into_a_private_network(file: Path, tmp_path: Path) -> None:
+    write_netrc(tmp_path / "home/.netrc", "machine localhost login me password word")
+    urs = Urs(file)
+    with both(urs):
+        own = Logins()
+        assert own.own_headers(f"{urs.data.url}/a.tif", Trust(allow_hosts=("127.0.0.1",))) == {}
+        assert urs.accounts.asked == []
 
 
 def test_a_login_is_made_anew_after_some_time(file: Path, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_thousand_queries_share_their_connections() -> None:
         assert ranges == [whole[:2], whole[30:]]
 
 
-@pytest.mark.parametrize("path", ["/a//b.tif", "/a%2Fb.tif", "/a/b.tif/"])
+@pytest.mark.parametrize("path", ["/a//b.tif", "/a%2Fb.tif", "/a/b.tif/", "/caf%E9.tif"])
 def test_a_path_is_asked_for_as_it_is_written(path: str) -> None:
     with host(lambda asked: part(asked.path.encode() * 2, asked)) as server:
         store, where = Access().locate(server.url + path)
