@@ -10,13 +10,16 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import numpy as np
+import obstore
 import pyarrow.parquet as pq
 import pytest
 from distributed import Client
+from obstore.store import S3Store
 
 from groundbreak.pipeline import api, cli
 from groundbreak.pipeline.access import logins
 from groundbreak.pipeline.core.types import BadInput
+from groundbreak.pipeline.readers import gdal
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.commands import write_config
 from tests.hosts import Asked, Reply, host
@@ -154,3 +157,26 @@ def test_a_file_outside_the_folder_of_its_list_is_refused_with_what_helps(source
     with pytest.raises(BadInput, match="move the list of items to a folder that holds its files") as caught:
         api.plan(configure(tmp_path, BOX, SPAN, items=items))
     assert "allow_hosts" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["My Data/é [1]", "a%20b", "#1?x"])
+def test_keys_of_an_object_store_of_any_name(
+    name: str, source: Path, expected: dict[str, str], tmp_path: Path, client: Client, endpoint: str
+) -> None:
+    store = S3Store("archive")
+    for path in source.rglob("*.tif"):
+        obstore.put(store, f"{name}/{path.relative_to(source)}", path.read_bytes())
+    items = listed(source, tmp_path, lambda path: f"s3://archive/{quote(name)}/{path}")
+    own = {"s3_endpoint": endpoint, "s3_region": "us-east-1"}
+    settings = configure(tmp_path, BOX, SPAN, items=items, source=own)
+    result = api.run(settings, client)
+    assert not result.faults
+    assert zarr_bytes(tmp_path / "out") == expected
+    plan = api.plan(settings)
+    assert plan.access is not None
+    asset = plan.grids[0].observations[0].scenes[0].assets["red"]
+    # The values of the first date, by GDAL.
+    frame = TILE.frame()
+    x, y = frame.centres()
+    want = np.rint(ramp("red", TILE, 0, x[None, :], y[:, None]))
+    assert (gdal.read(asset, frame, plan.access, nearest=True) == want).all()
