@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
@@ -9,10 +10,13 @@ from urllib.parse import urljoin
 import pystac_client
 import requests
 
+from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.core.types import digest
 from groundbreak.pipeline.stac.items import Json
 from groundbreak.pipeline.stac.reader import MOST_ITEMS, CatalogReader, next_link, number_matched
 from groundbreak.pipeline.stac.session import TIMEOUT
+
+LOG = logging.getLogger(__name__)
 
 MOST_PAGES = 10_000
 """Pages of a search; more are taken for a server that never ends."""
@@ -59,6 +63,10 @@ def read_pages(reader: CatalogReader, search: pystac_client.ItemSearch) -> Itera
         # An item that stands twice on one page was counted twice by the API; on two pages, it took another one's place.
         fresh = [f for f in features if item_key(f) not in seen]
         came += len(fresh)
+        if fresh and len(fresh) < len(features) and told is None:
+            LOG.warning(
+                "%s: page %d repeats items of an earlier one, so others may be missing", redact(href), len(asked)
+            )
         if features and not fresh:
             _need_all(reader, came, promised, f"lists on page {len(asked)} nothing but items of earlier pages")
             return

@@ -106,19 +106,25 @@ class CatalogReader:
         features = document.get("features")
         if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
             raise self.refuse("holds features that are no items", "Write it with a STAC tool")
-        promised = number_matched(document)
-        goes_on = next_link(document) is not None
-        if len(features) < promised if promised is not None else goes_on:
-            of = f"holds {len(features)} of {promised} items" if promised is not None else "has a link to a next page"
-            remedy = (
-                "Save all pages (item_collection() of pystac-client does), or name the API as [source] catalog; "
-                "where a part is meant, take numberMatched and the link out of the file"
-            )
-            raise self.refuse(f"is one page of a search: it {of}", remedy)
+        self._need_whole(document, len(features))
         own = own_href(document) if self.root is not None else ""
         for feature in features:
             base = resolve(own_href(feature) or own or self.href, self.href)
             yield RawItem(feature, base, self.root, self.href)
+
+    def _need_whole(self, document: Json, count: int) -> None:
+        """Raise BadInput for an item collection that is one page of a longer search."""
+        promised = number_matched(document)
+        if promised is None:
+            sign = "has a link to a next page" if next_link(document) is not None else None
+        else:
+            sign = f"holds {count} of {promised} items" if count < promised else None
+        if sign is not None:
+            remedy = (
+                "Save all pages (item_collection() of pystac-client does), or name the API as [source] catalog; "
+                "where a part is meant, take numberMatched and the link out of the file"
+            )
+            raise self.refuse(f"is one page of a search: it {sign}", remedy)
 
     def _raw(self, item: Json, href: str) -> RawItem:
         """Return an item that was read from a document of its own."""

@@ -150,6 +150,12 @@ def test_a_part_is_refused(page: Page, says: str) -> None:
         read(url)
 
 
+def test_pages_that_overlap_are_told_where_no_count_says_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    with api(lambda start, url: page_of(start, by_get(start + 15, url), None)) as url:
+        assert len(read(url)) == 75
+    assert "page 2 repeats items of an earlier one" in caplog.text
+
+
 def test_what_passes_between_pages_is_tried_again() -> None:
     left = [502, 502]
 
