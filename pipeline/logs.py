@@ -10,6 +10,9 @@ import sys
 
 LOGGER = logging.getLogger("groundbreak")
 
+PROGRESS = logging.getLogger("groundbreak.progress")
+"""Gets a line every few seconds while something takes long (`pipeline.core.ticker`)."""
+
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
@@ -27,6 +30,8 @@ class _StandardError(logging.Handler):
 def log_to_stderr(level: int) -> None:
     """Have this process write groundbreak's log lines from ``level`` on; calling it again changes the level."""
     LOGGER.setLevel(level)
+    # How far a plan is concerns whoever waits for it, unless they asked for quiet.
+    PROGRESS.setLevel(min(level, logging.INFO) if level <= logging.WARNING else level)
     if not any(isinstance(handler, _StandardError) for handler in LOGGER.handlers):
         handler = _StandardError()
         handler.setFormatter(logging.Formatter(FORMAT))

@@ -1,4 +1,4 @@
-"""Hrefs: which of them may be read, how they are made absolute and signed, and what of them may be shown.
+"""The policy of hrefs: which of them may be read, and what of them may be shown.
 
 The policy is literal: it looks at the text of an href before anything is planned, and asks no name server. So a public
 name that resolves to a private address (DNS rebinding) passes it. Where workers can reach services that must be kept
@@ -9,16 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import posixpath
 import re
-import threading
-import time
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from datetime import datetime
-from urllib.parse import unquote, urljoin, urlsplit
-
-import requests
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 OBJECT_STORES = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 """Scheme of an object store -> prefix of GDAL's virtual file system for it."""
@@ -37,34 +31,27 @@ def is_url(href: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]*:", href, re.I) is not None
 
 
-def resolve(href: str, base: str) -> str:
-    """Make an href absolute.
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing may be read from an href; as a text it is put behind the href in a sentence."""
 
-    Parameters
-    ----------
-    href : str
-        URL or path, absolute or relative.
-    base : str
-        Where the document that holds the href was read from: a URL or an absolute path.
-    """
-    if href.lower().startswith("file://"):
-        return unquote(urlsplit(href).path)
-    if is_url(href):
-        return href
-    if not is_url(base):
-        return posixpath.normpath(posixpath.join(posixpath.dirname(base), href))
-    scheme, slashes, rest = base.partition("://")
-    # urljoin joins only under schemes that it knows, and s3, gs and az are not among them.
-    return scheme + urljoin("http" + slashes + rest, href).removeprefix("http")
+    rule: str
+    """The rule that the href breaks."""
+    remedy: str
+    """What can be done about it."""
+
+    def __str__(self) -> str:
+        """Return rule and remedy as one text."""
+        return f"{self.rule}; {self.remedy}"
 
 
-def check(href: str, *, root: str | None, allow_hosts: Collection[str]) -> str | None:
+def check(href: str, *, root: str | None, allow_hosts: Collection[str]) -> Refusal | None:
     """Check an absolute href against the policy.
 
     Parameters
     ----------
     href : str
-        Absolute URL or path.
+        Absolute URL or path, as `pipeline.access.addresses.resolve` makes it.
     root : str or None
         Folder of the local catalogue that holds the href, under which local paths must lie; None for a remote
         catalogue, which may name no local path.
@@ -73,40 +60,64 @@ def check(href: str, *, root: str | None, allow_hosts: Collection[str]) -> str |
 
     Returns
     -------
-    str, why the href may not be read, to be put behind the href in a sentence; None where it may be read.
+    Refusal, or None where the href may be read.
     """
-    if re.search(r"[\x00-\x20\x7f\\]", href):
-        return "holds a control character, blank or backslash"
+    blank = r"\x20" if is_url(href) else ""
+    if re.search(rf"[\x00-\x1f\x7f\\{blank}]", href):
+        return Refusal("holds a control character, blank or backslash", "write / between folders, and %20 for a blank")
     if not is_url(href):
         return _check_path(href, root)
     try:
         parts = urlsplit(href)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        return "is no well-formed URL"
+        return Refusal("is no well-formed URL", "mend it")
     scheme = parts.scheme.lower()
     if scheme in OBJECT_STORES:
-        good = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", parts.netloc)
-        return None if good else f"names no plain bucket ({parts.netloc.rpartition('@')[2]!r})"
+        return _check_object(href, parts.netloc)
     if scheme not in ("http", "https"):
-        return f"has scheme {scheme!r}; allowed are https, s3, gs and az"
+        return _check_scheme(href, scheme)
     if "@" in parts.netloc:
-        return "carries a user name or password"
+        return Refusal("carries a user name or password", "take it out, and write it into ~/.netrc")
+    if "#" in href:
+        return Refusal("has a fragment, which no server sees", "write %23 for a # in a name")
     refused = _check_host(host, allow_hosts)
     if refused is None and scheme == "http" and not _named(host, allow_hosts):
-        return f"is plain http to {host}, which [source] allow_hosts does not name"
+        return Refusal(f"is plain http to {host}, which [source] allow_hosts does not name", "name it there")
     return refused
 
 
-def _check_path(path: str, root: str | None) -> str | None:
+def _check_object(href: str, bucket: str) -> Refusal | None:
+    """Return why an object of a store may not be read, or None where it may."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", bucket):
+        return Refusal(f"names no plain bucket ({bucket.rpartition('@')[2]!r})", "write scheme://bucket/key")
+    if re.search(r"[?#]", href):
+        return Refusal("has a query or fragment, and an object has a key alone", "write %3F for a ?, and %23 for a #")
+    return None
+
+
+def _check_scheme(href: str, scheme: str) -> Refusal:
+    """Return why an href of an unknown scheme may not be read, and what its writer may have meant."""
+    relative = "write hrefs relative to the list of items"
+    if re.match(r"file:/*[a-z]:|[a-z]:/", href, re.I):
+        return Refusal("is a path of Windows", relative)
+    if scheme == "file":
+        return Refusal("is a file:// URL that leads to another machine or to no absolute path", relative)
+    rule = f"has scheme {scheme!r}; allowed are https, s3, gs and az"
+    remedy = "bring the files to one of these, or to this machine"
+    return Refusal(rule, remedy if "://" in href else f"{remedy}; if it is a name with a colon in it, write ./{href}")
+
+
+def _check_path(path: str, root: str | None) -> Refusal | None:
     """Return why a local path may not be read, or None where it may."""
     if root is None:
-        return "is a local path, which a remote catalogue may not name"
+        rule = "is a local path, which a remote catalogue may not name"
+        return Refusal(rule, "save the list of items beside its files, and name that as [source] items")
     if path.startswith("/vsi"):
-        return "is a GDAL virtual path"
+        return Refusal("is a GDAL virtual path", "write the URL or the path of the file itself")
     top = os.path.realpath(root)
     if os.path.commonpath((os.path.realpath(path), top)) != top:
-        return "lies outside the catalogue's folder"
+        return Refusal("lies outside the catalogue's folder", "move the list of items to a folder that holds its files")
     return None
 
 
@@ -115,10 +126,10 @@ def _named(host: str, allow_hosts: Collection[str]) -> bool:
     return host.strip("[]").rstrip(".").lower() in {h.strip("[]").rstrip(".").lower() for h in allow_hosts}
 
 
-def _check_host(host: str, allow_hosts: Collection[str]) -> str | None:
+def _check_host(host: str, allow_hosts: Collection[str]) -> Refusal | None:
     """Return why nothing may be read from a host, or None where it may."""
     name = host.rstrip(".").lower()
-    remedy = "; [source] allow_hosts can name it"
+    remedy = "[source] allow_hosts can name it"
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
@@ -127,14 +138,14 @@ def _check_host(host: str, allow_hosts: Collection[str]) -> str | None:
         carrier = any(address in network for network in _EMBEDDING if network.version == address.version)
         mapped = getattr(address, "ipv4_mapped", None) is not None
         public = address.is_global and not (address.is_multicast or carrier or mapped)
-        return None if public or _named(name, allow_hosts) else f"is at {name}, not a public host{remedy}"
+        return None if public or _named(name, allow_hosts) else Refusal(f"is at {name}, not a public host", remedy)
     if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
-        return "has a host that is no plain name"
+        return Refusal("has a host that is no plain name", "write it in plain letters (a name in xn-- form is one)")
     if re.fullmatch(r"\d+|0x[0-9a-f]*", name.rpartition(".")[2]):
         # 2130706433, 0x7f.1 and 0177.0.0.1 are all 127.0.0.1 to a C library.
-        return f"spells an address unusually ({name})"
+        return Refusal(f"spells an address unusually ({name})", "write four plain numbers")
     private = "." not in name or any(name.endswith("." + n) for n in _PRIVATE_NAMES)
-    return f"is at {name}, a private name{remedy}" if private and not _named(name, allow_hosts) else None
+    return Refusal(f"is at {name}, a private name", remedy) if private and not _named(name, allow_hosts) else None
 
 
 def redact(text: str) -> str:
@@ -144,70 +155,3 @@ def redact(text: str) -> str:
     end a query, since it may stand inside one.
     """
     return _FRAGMENT.sub(r"\1", _QUERY.sub("", _USER.sub(r"\1", text)))
-
-
-@dataclass(slots=True)
-class Signer:
-    """Signs hrefs with tokens, which it fetches when they are first needed and keeps until shortly before they end."""
-
-    margin: float = 300.0
-    """Seconds before its end in which a token is no longer used: a long read must not outlive it."""
-    settle: float = 10.0
-    """Seconds in which a new token is not fetched again: many readers that are refused at once refresh it once."""
-    _tokens: dict[str, tuple[str, float, float]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def sign(self, href: str, token_url: str | None, *, refresh: bool = False) -> str:
-        """Sign an href.
-
-        The href stays as it is where it needs no signature, and where its host is not one that the token is meant for.
-
-        Parameters
-        ----------
-        href : str
-            Absolute URL or path; a signature that it already carries is replaced.
-        token_url : str or None
-            Where a token is fetched; None where hrefs need no signature.
-        refresh : bool
-            The last signature was refused (403).
-
-        Returns
-        -------
-        str, the href with a signature in its query.
-
-        Raises
-        ------
-        OSError
-            The token could not be fetched (the exceptions of `requests` are of this kind).
-        """
-        if token_url is None or urlsplit(href).scheme not in ("http", "https"):
-            return href
-        host = urlsplit(href).hostname or ""
-        # A token must not travel to whatever host a catalogue names.
-        if not (host.endswith(".blob.core.windows.net") or host == urlsplit(token_url).hostname):
-            return href
-        return f"{href.partition('?')[0]}?{self._token(token_url, refresh)}"
-
-    def _token(self, url: str, refresh: bool) -> str:
-        """Return the token of an address, kept or fetched."""
-        with self._lock:
-            token, end, fetched = self._tokens.get(url, ("", 0.0, 0.0))
-            now = time.time()
-            fresh = now < end - self.margin
-            if token and fresh and not (refresh and now - fetched > self.settle):
-                return token
-            answer = requests.get(url, timeout=30)
-            answer.raise_for_status()
-            try:
-                data = answer.json()
-                token = str(data["token"]).lstrip("?")
-                end = datetime.fromisoformat(data["msft:expiry"]).timestamp()
-            except (ValueError, KeyError, TypeError):
-                raise OSError(f"{redact(url)} did not answer with a token and its expiry") from None
-            self._tokens[url] = (token, end, now)
-            return token
-
-
-_signer = Signer()
-sign = _signer.sign
-"""`Signer.sign` of this process's own signer: the tasks of one worker share its tokens."""

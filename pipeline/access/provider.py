@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from groundbreak.pipeline.access.logins import Trust
 from groundbreak.pipeline.access.offset_rules import OffsetRule
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core.sections import MaskConfig, SourceConfig
@@ -82,4 +83,5 @@ class Provider:
             requester_pays=source.requester_pays,
             token_url=self.token_url and self.token_url.replace("{collection}", collection),
             attempts=attempts,
+            trust=Trust(source.login_hosts, source.allow_hosts),
         )

@@ -6,6 +6,9 @@ Keys are asked for where they are used, on the worker that reads; none travels w
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
@@ -15,14 +18,23 @@ from urllib.parse import unquote, urlsplit
 import obstore.store
 from obstore.store import HTTPStore, LocalStore
 
-from groundbreak.pipeline.access import retries
-from groundbreak.pipeline.access.hrefs import OBJECT_STORES, is_url, sign
+from groundbreak.pipeline.access import login_pages, logins, retries
+from groundbreak.pipeline.access.addresses import naming_query
+from groundbreak.pipeline.access.hrefs import OBJECT_STORES, is_url
+from groundbreak.pipeline.access.signing import sign
+from groundbreak.pipeline.access.whole_urls import Store, WholeUrls
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, S3Config
 
 REQUESTS = 64
 """Requests in flight at once, of a plan or of a task."""
+
+_UNASKABLE = re.compile(r"//|%2[ef]|/\.\.?(/|$)|/$|^$", re.I)
+"""Paths of URLs that obstore cannot ask for as they are written: it joins whole names by single slashes."""
+
+_TOKEN = re.compile(r"(?:^|&)(?:sr=c|srt=)")
+"""What the tokens of Azure hold that are good for a whole container or account."""
 
 CLIENT_OPTIONS: ClientConfig = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
 
@@ -44,6 +56,8 @@ class Access:
     """Where a signature is fetched (the Planetary Computer's scheme); None where hrefs need none."""
     attempts: int = 3
     """How often an asset is read before it is a fault."""
+    trust: logins.Trust = logins.NOBODY
+    """The hosts that get a login (`pipeline.access.logins`)."""
 
     def gdal_path(self, href: str, *, refresh: bool = False) -> str:
         """Return what GDAL opens: the signed href behind its virtual file system.
@@ -59,10 +73,14 @@ class Access:
         if not is_url(signed):
             return signed
         scheme, _, rest = signed.partition("://")
-        return OBJECT_STORES[scheme.lower()] + rest if scheme.lower() in OBJECT_STORES else "/vsicurl/" + signed
+        if scheme.lower() in OBJECT_STORES:
+            return OBJECT_STORES[scheme.lower()] + unquote(rest)
+        return "/vsicurl/" + signed
 
-    def locate(self, href: str, *, refresh: bool = False) -> tuple[ObjectStore, str]:
+    def locate(self, href: str, *, refresh: bool = False) -> tuple[Store, str]:
         """Return (store, path): a host's or bucket's store, one for all hrefs of one signature, and the path in it.
+
+        Where a query names the file, or obstore cannot ask for a path as it is written, the path is the whole URL.
 
         Parameters
         ----------
@@ -78,12 +96,47 @@ class Access:
         path = unquote(parts.path).lstrip("/")
         if parts.scheme.lower() in OBJECT_STORES:
             return self.open_prefix(f"{parts.scheme.lower()}://{parts.netloc}"), path
-        return _host(f"{parts.scheme}://{parts.netloc}" + (f"?{parts.query}" if parts.query else "")), path
+        headers = logins.headers(signed, self.trust, refresh=refresh)
+        # A token is shared by all files of a collection or container; any other query is one file's own.
+        token = self.token_url is not None or _TOKEN.search(parts.query) is not None
+        shared = not parts.query or (token and not naming_query(href))
+        if not shared or _UNASKABLE.search(parts.path) or "\ufffd" in path:
+            return WholeUrls(headers), signed
+        query = f"?{parts.query}" if parts.query else ""
+        return _host(f"{parts.scheme}://{parts.netloc}{query}", tuple(sorted(headers.items()))), path
 
     def open_prefix(self, prefix: str) -> ObjectStore:
         """Return the objects under an s3://, gs:// or az:// prefix; all that ask for the same share one store."""
         # What does not change where the objects are must not make another store of them.
-        return _bucket(prefix, replace(self, token_url=None, attempts=1), self._is_anonymous)
+        return _bucket(prefix, replace(self, token_url=None, attempts=1, trust=logins.NOBODY), self._is_anonymous)
+
+    def gdal_login(self, href: str, *, refresh: bool = False) -> dict[str, str]:
+        """Return GDAL's settings that log in to the host of one href, beside those of `gdal_options`.
+
+        What the environment tells GDAL to send, GDAL finds by itself.
+        """
+        if not href.lower().startswith(("http://", "https://")):
+            return {}
+        own = logins.own_headers(href, self.trust, refresh=refresh)
+        lines = [*logins.told_headers(), *(f"{name}: {value}" for name, value in own.items())]
+        return {"GDAL_HTTP_HEADERS": "\r\n".join(lines)} if own else {}
+
+    def may_wait(self, href: str) -> bool:
+        """Tell whether `locate` may have to ask somebody first: for a signature, or for a login."""
+        host = urlsplit(href).hostname or ""
+        return self.token_url is not None or self.trust.may_lead_to_login(host.lower())
+
+    @contextmanager
+    def telling_logins(self, href: str) -> Iterator[None]:
+        """Raise `NeedsLogin` in place of an error that stems from a page that asks for a login."""
+        try:
+            yield
+        except Exception as error:
+            if self.token_url is None and href.lower().startswith(("http://", "https://")):
+                asked = login_pages.explain(href, self.trust, error)
+                if asked is not None:
+                    raise asked from None
+            raise
 
     def gdal_options(self) -> dict[str, str]:
         """Return GDAL's settings for reading; to be asked for on the worker that reads, whose keys decide."""
@@ -143,11 +196,15 @@ def _local() -> ObjectStore:
 
 
 @lru_cache(maxsize=64)
-def _host(url: str) -> ObjectStore:
-    """Return a host's objects; a signature in the query goes along with every request."""
-    return HTTPStore.from_url(
-        url, client_options={**CLIENT_OPTIONS, "allow_http": True}, retry_config=retries.OBJECT_STORE
-    )
+def _host(url: str, headers: tuple[tuple[str, str], ...]) -> ObjectStore:
+    """Return a host's objects; a signature in the query goes along with every request, and so do the headers.
+
+    Where a server leads to another host, Authorization and Cookie do not go there.
+    """
+    client: ClientConfig = {**CLIENT_OPTIONS, "allow_http": True}
+    if headers:
+        client["default_headers"] = dict(headers)
+    return HTTPStore.from_url(url, client_options=client, retry_config=retries.OBJECT_STORE)
 
 
 def _has_keys(*prefixes: str) -> bool:

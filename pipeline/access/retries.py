@@ -36,6 +36,10 @@ CATALOG_BACKOFF_S = 0.5
 """Seconds before the second retry of a request; each further one waits twice as long."""
 
 
+class NeedsLogin(Exception):
+    """A host asks for a login: trying again does not help."""
+
+
 class ReadError(Exception):
     """An asset could not be read after every attempt.
 
@@ -55,7 +59,7 @@ class ReadError(Exception):
 def with_retries[T](name: str, attempts: int, read: Callable[[bool], T], failed: Exception | None = None) -> T:
     """Call ``read`` until it returns, and return what it returns.
 
-    What cannot get better by waiting, a file that is not there, is not tried again.
+    What cannot get better by waiting, a file that is not there or a login that is wanted, is not tried again.
 
     Parameters
     ----------
@@ -98,11 +102,26 @@ def catalog_retries() -> Retry:
     )
 
 
+def range_retries() -> Retry:
+    """Return how a request for a part of a file is repeated, where urllib3 makes it; the answer tells what is left."""
+    return Retry(
+        total=3,
+        redirect=10,
+        backoff_factor=FIRST_WAIT_S,
+        status_forcelist=(429, 500, 502, 503, 504),
+        raise_on_status=False,
+    )
+
+
 def is_gone(error: Exception | None) -> bool:
-    """Return whether an error says that there is no such file."""
-    return isinstance(error, FileNotFoundError) or bool(re.search(r" 404|No such file or directory", str(error)))
+    """Return whether an error says that there is no such file, or that its host asks for a login."""
+    return isinstance(error, FileNotFoundError | NeedsLogin) or bool(
+        re.search(r" 404|No such file or directory", str(error))
+    )
 
 
 def _cause(error: Exception | None) -> str:
     """Return an error in one text, without signatures."""
+    if isinstance(error, NeedsLogin):
+        return redact(str(error))
     return redact(f"{type(error).__name__}: {error}".partition("\n\nDebug source")[0])  # obstore tells all it knows

@@ -5,11 +5,13 @@ The keys are in `pipeline.core.sections`. Here are the rules that the type of a 
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -131,8 +133,16 @@ class Config:
         return cls.from_dict(data, file.resolve().parent)
 
     def path(self, text: str) -> str:
-        """Return a user's path or URL as it is absolute: relative paths start from the configuration's folder."""
-        return text if "://" in text else str((self.base / text).resolve())
+        """Return a user's path or URL as it is absolute: relative paths start from the configuration's folder.
+
+        A ``~`` at the start means a home folder, unless something of that name lies in the configuration's folder.
+        """
+        if text.lower().startswith("file:///"):
+            text = unquote(text[len("file://") :])
+        if "://" in text:
+            return text
+        own = self.base / text
+        return str((own if own.exists() else self.base / os.path.expanduser(text)).resolve())  # noqa: PTH111 - no error
 
     @property
     def span(self) -> tuple[np.datetime64, np.datetime64]:

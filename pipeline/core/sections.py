@@ -67,6 +67,8 @@ class SourceConfig:
     """Id of the collection; items of another one are rejected."""
     allow_hosts: tuple[str, ...] = ()
     """Private hosts, loopback included, that assets may be read from."""
+    login_hosts: tuple[str, ...] = ()
+    """Hosts beside NASA's Earthdata that get EARTHDATA_TOKEN, or lead to a host with an account in ~/.netrc."""
     provider: ProviderConfig | None = None
     """What the items mean, where the provider table does not know."""
     s3_endpoint: str | None = None

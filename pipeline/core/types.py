@@ -62,7 +62,7 @@ class Asset:
     href: str
     """Absolute URL or path, unsigned."""
     driver: str
-    """The one GDAL driver that may open it: GTiff or JP2OpenJPEG."""
+    """The format that its item names, GTiff or JP2OpenJPEG as GDAL calls them; its bytes have the last word."""
     scale: float
     """reflectance = scale * digital number + offset."""
     offset: float

@@ -17,6 +17,7 @@ from groundbreak.pipeline.access.retries import ReadError
 from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Asset, Notice, Rejection, Scene
+from groundbreak.pipeline.readers.cog import NO_CODE, NotByBlocks
 from groundbreak.pipeline.readers.gdal import read_info
 from groundbreak.pipeline.readers.headers import HeaderKey, Headers, header_key
 
@@ -62,7 +63,7 @@ class FrameReader:
         header = self.known.get(key)
         if header is not None and header.frame is not None:
             return header.frame, True
-        if asset.frame is not None and (header is None or key in self.unread):
+        if asset.frame is not None and header != NotByBlocks(NO_CODE):
             return asset.frame, False
         if key in self.unread:
             raise ReadError(f"it tells no frame, and its header cannot be read: {self.unread[key]}", 0)

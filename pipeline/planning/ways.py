@@ -10,6 +10,8 @@ from groundbreak.pipeline.readers.assets import FETCHED, ON_DISK
 from groundbreak.pipeline.readers.cog import NotByBlocks
 from groundbreak.pipeline.readers.headers import HeaderKey, Headers, header_key
 
+SAID_JP2 = "GeoTIFF by its bytes, though its item says JPEG 2000"
+
 
 def way_to_read(scene: Scene, band: str, grid: Grid, known: Headers, unread: Mapping[HeaderKey, str]) -> str:
     """Tell how an asset will be read, and why, in words that a plan shows.
@@ -34,7 +36,8 @@ def way_to_read(scene: Scene, band: str, grid: Grid, known: Headers, unread: Map
     if isinstance(header, NotByBlocks):
         return f"general: {header.why}"
     if header.frame.overlap(target) is not None:
-        return FETCHED if is_url(asset.href) else ON_DISK
+        way = FETCHED if is_url(asset.href) else ON_DISK
+        return way if asset.driver == "GTiff" else f"{way} ({SAID_JP2})"
     if header.frame.epsg != target.epsg:
         return f"general: warped, EPSG:{header.frame.epsg} onto EPSG:{target.epsg}"
     return "general: warped, another pixel size or phase"

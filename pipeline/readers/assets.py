@@ -12,18 +12,19 @@ from threading import BoundedSemaphore
 
 import numpy as np
 from numpy.typing import NDArray
-from obstore.store import ObjectStore
 
 from groundbreak.pipeline.access.hrefs import is_url
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import with_retries
+from groundbreak.pipeline.access.whole_urls import Store
 from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Asset, Mask
 from groundbreak.pipeline.readers import blocks, gdal
 from groundbreak.pipeline.readers.blocks import BlockPart, Numbers
 from groundbreak.pipeline.readers.coded import OnDisk, get_blocks, thread_scratch
-from groundbreak.pipeline.readers.cog import BlockLayout, Blocks, Cog, NotByBlocks, read_cog
+from groundbreak.pipeline.readers.cog import BlockLayout, Blocks, Cog, NotByBlocks
+from groundbreak.pipeline.readers.formats import read_layout_now
 from groundbreak.pipeline.readers.harmonise import harmonise, lookup_table, mask_values
 from groundbreak.pipeline.stores.tiles import Pixels, Tiles
 
@@ -141,14 +142,15 @@ def fetch_once(asset: Asset, window: Window, access: Access, header: BlockLayout
     Exception
         An error of obstore, async-tiff, GDAL, rasterio or stackstac, or ValueError: what came is not what it should be.
     """
-    if asset.driver != "GTiff":
-        return _read(asset, window, access, refresh)
-    store, path = access.locate(asset.href, refresh=refresh)
-    cog = read_cog(store, path) if refresh or header is None else header
-    if cog is not header and cog.frame is not None and asset.frame is not None:
-        crs.demand_reach(cog.frame, asset.frame, window.frame)
-    coded = None if isinstance(cog, NotByBlocks) else _coded(cog, window, store, path)
-    return _read(asset, window, access, refresh) if coded is None else coded
+    with access.telling_logins(asset.href):
+        if isinstance(header, NotByBlocks) and not refresh:
+            return _read(asset, window, access, refresh)
+        store, path = access.locate(asset.href, refresh=refresh)
+        cog = read_layout_now(store, path, asset.driver) if refresh or header is None else header
+        if cog is not header and cog.frame is not None and asset.frame is not None:
+            crs.demand_reach(cog.frame, asset.frame, window.frame)
+        coded = None if isinstance(cog, NotByBlocks) else _coded(cog, window, store, path)
+        return _read(asset, window, access, refresh) if coded is None else coded
 
 
 def local_blocks(asset: Asset, window: Window, access: Access, header: BlockLayout | None) -> Coded | None:
@@ -171,7 +173,7 @@ def local_blocks(asset: Asset, window: Window, access: Access, header: BlockLayo
     return _coded(header, window, *access.locate(asset.href))
 
 
-def _coded(cog: Cog, window: Window, store: ObjectStore, path: str) -> Coded | None:
+def _coded(cog: Cog, window: Window, store: Store, path: str) -> Coded | None:
     """Fetch the blocks that a window takes; return None where they lie on another lattice than the window."""
     met = cog.frame.overlap(window.frame)
     if met is None:

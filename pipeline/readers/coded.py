@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import local
 
-import obstore
-from obstore.store import LocalStore, ObjectStore
+from obstore.store import LocalStore
 
+from groundbreak.pipeline.access.whole_urls import Store
 from groundbreak.pipeline.core.ranges import requests
 from groundbreak.pipeline.readers.blocks import BlockPart
 from groundbreak.pipeline.readers.cog import Blocks
@@ -109,14 +109,12 @@ def _spans(blocks: Blocks, wanted: Sequence[BlockPart]) -> Iterator[tuple[int, i
     return (span for span in spans if span[1])
 
 
-def get_blocks(
-    store: ObjectStore, path: str, blocks: Blocks, wanted: Sequence[BlockPart]
-) -> dict[int, memoryview] | OnDisk:
+def get_blocks(store: Store, path: str, blocks: Blocks, wanted: Sequence[BlockPart]) -> dict[int, memoryview] | OnDisk:
     """Fetch the bytes of the blocks that a window needs, each once; those of a local file are only announced.
 
     Parameters
     ----------
-    store : ObjectStore
+    store : Store
         The store of the file's host or bucket.
     path : str
         The file's path in the store.
@@ -135,7 +133,7 @@ def get_blocks(
     ValueError
         The file is shorter than its header says.
     Exception
-        An error of obstore: the file cannot be reached.
+        An error of obstore or requests: the file cannot be reached.
     """
     if isinstance(store, LocalStore):
         on_disk = OnDisk(f"/{path}", blocks)
@@ -143,7 +141,7 @@ def get_blocks(
         return on_disk
     found: dict[int, memoryview] = {}
     for request in requests(_spans(blocks, wanted), GAP_BYTES):
-        got = memoryview(obstore.get_range(store, path, start=request.start, end=request.end))
+        got = memoryview(store.get_range(path, start=request.start, end=request.end))
         if len(got) != request.end - request.start:
             raise ValueError(f"{len(got)} of {request.end - request.start} bytes came")
         found |= request.split(got)

@@ -15,8 +15,8 @@ import numpy as np
 from async_tiff import TIFF, GeoKeyDirectory, ImageFileDirectory
 from async_tiff.enums import Endianness
 from numpy.typing import NDArray
-from obstore.store import ObjectStore
 
+from groundbreak.pipeline.access.whole_urls import Store
 from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
@@ -38,6 +38,9 @@ CODINGS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 
 DTYPES = {(1, 8): "u1", (1, 16): "u2", (2, 16): "i2", (3, 32): "f4"}
 """(sample format, bits) -> NumPy's type, without a byte order."""
+
+NO_CODE = "its CRS has no EPSG code"
+"""Why a raster goes the general way whose header does not tell its CRS in a way that is understood here."""
 
 USER_DEFINED = 32767
 """Value of a GeoTIFF key that says that other keys describe what is meant."""
@@ -111,12 +114,12 @@ BlockLayout = Cog | NotByBlocks
 """What a header says about the blocks of its raster."""
 
 
-def read_cog(store: ObjectStore, path: str) -> BlockLayout:
+def read_cog(store: Store, path: str) -> BlockLayout:
     """Read the header of one GeoTIFF, and wait for it.
 
     Parameters
     ----------
-    store : ObjectStore
+    store : Store
         The store of the file's host or bucket.
     path : str
         The file's path in the store.
@@ -137,12 +140,12 @@ def check_size(height: int, width: int) -> None:
         raise ValueError(f"its header claims {height} x {width} pixels")
 
 
-async def read_header(store: ObjectStore, path: str) -> BlockLayout:
+async def read_header(store: Store, path: str) -> BlockLayout:
     """Read the header of one GeoTIFF, in a coroutine, so that many are read at once.
 
     Parameters
     ----------
-    store : ObjectStore
+    store : Store
         The store of the file's host or bucket.
     path : str
         The file's path in the store.
@@ -179,7 +182,7 @@ def _frame(ifd: ImageFileDirectory) -> Frame | NotByBlocks:
     keys, size, tie = ifd.geo_key_directory, ifd.model_pixel_scale, ifd.model_tiepoint
     epsg = _epsg(keys)
     if epsg is None:
-        return NotByBlocks("its CRS has no EPSG code")
+        return NotByBlocks(NO_CODE)
     if size is None or tie is None or len(tie) != 6 or abs(size[0] - size[1]) > SQUARE * size[0]:
         return NotByBlocks("its pixels are not square and north up")
     half = 0.5 if keys is not None and keys.raster_type == 2 else 0.0  # the tie point is a pixel's centre

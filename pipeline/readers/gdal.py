@@ -1,7 +1,8 @@
 """The general way to read: one asset opened by GDAL, and a window of it on any lattice, through stackstac's reader.
 
-An asset is opened with the one driver that its item's media type names: a remote ".tif" that holds VRT XML would
-otherwise make GDAL read local files. Signatures are made here, when an asset is read, never when a run is planned.
+An asset is opened by the drivers for GeoTIFF and JPEG 2000 alone, between which its bytes decide: a remote ".tif" that
+holds VRT XML would otherwise make GDAL read local files. Signatures are made here, when an asset is read, never when a
+run is planned.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Asset
 from groundbreak.pipeline.readers.cog import SQUARE, check_size
+from groundbreak.pipeline.readers.formats import DRIVERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,9 @@ class RasterInfo:
     dtype: str
 
 
-class _OneDriverReader(AutoParallelRioReader):  # type: ignore[misc]  # stackstac is not typed
-    """stackstac's reader, confined to one GDAL driver and one thread (a window is read once, then closed)."""
+class _Reader(AutoParallelRioReader):  # type: ignore[misc]  # stackstac is not typed
+    """stackstac's reader, confined to two GDAL drivers and one thread (a window is read once, then closed)."""
 
-    driver = "GTiff"
     told: Frame
     """Where the plan has the asset's pixels."""
     target: Frame
@@ -50,7 +51,7 @@ class _OneDriverReader(AutoParallelRioReader):  # type: ignore[misc]  # stacksta
 
     def _open(self) -> SingleThreadedRioDataset:
         with self.gdal_env.open:
-            dataset = SelfCleaningDatasetReader(self.url, driver=self.driver, sharing=False)
+            dataset = SelfCleaningDatasetReader(self.url, driver=[*DRIVERS], sharing=False)
             own, warped = _frame(dataset, self.told.epsg), None
             if own is not None:
                 crs.demand_reach(own, self.told, self.target)
@@ -67,10 +68,6 @@ class _OneDriverReader(AutoParallelRioReader):  # type: ignore[misc]  # stacksta
         return SingleThreadedRioDataset(self.gdal_env, dataset, vrt=warped)
 
 
-class _Jp2Reader(_OneDriverReader):
-    driver = "JP2OpenJPEG"
-
-
 def read_info(asset: Asset, access: Access) -> RasterInfo:
     """Read the frame, the blocks and the type of an asset.
 
@@ -81,8 +78,13 @@ def read_info(asset: Asset, access: Access) -> RasterInfo:
     """
 
     def attempt(refresh: bool) -> RasterInfo:
-        path = access.gdal_path(asset.href, refresh=refresh)
-        with rasterio.Env(**access.gdal_options()), rasterio.open(path, driver=asset.driver, sharing=False) as dataset:
+        path, options = access.gdal_path(asset.href, refresh=refresh), access.gdal_options()
+        options |= access.gdal_login(asset.href, refresh=refresh)
+        with (
+            access.telling_logins(asset.href),
+            rasterio.Env(**options),
+            rasterio.DatasetReader(path, driver=[*DRIVERS], sharing=False) as dataset,
+        ):
             frame = _frame(dataset, None if asset.frame is None else asset.frame.epsg)
             if frame is None:
                 raise ValueError("its pixels are not square and north up")
@@ -124,8 +126,7 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh:
         frame, into, rows, cols = asset.frame, out[met.rows, met.cols], met.source_rows, met.source_cols
     if not into.size:
         return out
-    kind = _Jp2Reader if asset.driver == "JP2OpenJPEG" else _OneDriverReader
-    reader = kind(
+    reader = _Reader(
         url=access.gdal_path(asset.href, refresh=refresh),
         spec=RasterSpec(epsg=frame.epsg, bounds=frame.bounds, resolutions_xy=(frame.resolution, frame.resolution)),
         dtype=out.dtype,
@@ -133,7 +134,7 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh:
         scale_offset=(1, 0),
         errors_as_nodata=(),
         resampling=Resampling.nearest if nearest else Resampling.bilinear,
-        gdal_env=LayeredEnv(always=access.gdal_options()),
+        gdal_env=LayeredEnv(always=access.gdal_options() | access.gdal_login(asset.href, refresh=refresh)),
     )
     reader.told, reader.target, reader.read_on = asset.frame or target, target, frame
     try:

@@ -17,16 +17,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from groundbreak.pipeline.access.hrefs import redact
+from groundbreak.pipeline.access.addresses import identity
 from groundbreak.pipeline.access.remote import REQUESTS, Access
 from groundbreak.pipeline.access.retries import ReadError, with_retries
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.ticker import Ticker
 from groundbreak.pipeline.core.types import Asset, Scene
 from groundbreak.pipeline.readers import blocks
-from groundbreak.pipeline.readers.cog import BlockLayout, Blocks, Cog, NotByBlocks, read_cog, read_header
+from groundbreak.pipeline.readers.cog import BlockLayout, Blocks, Cog, NotByBlocks
+from groundbreak.pipeline.readers.formats import read_layout, read_layout_now
 
 _BLOCK_COLUMNS = pa.struct(
     [
@@ -57,7 +59,7 @@ HEADER_COLUMNS = pa.schema(
 )
 
 HeaderKey = tuple[str, str]
-"""(href without signatures, version of the scene)."""
+"""(`identity` of the href, version of the scene)."""
 
 Headers = Mapping[HeaderKey, BlockLayout]
 """`header_key` of an asset -> what the asset's header says."""
@@ -65,13 +67,13 @@ Headers = Mapping[HeaderKey, BlockLayout]
 
 def header_key(asset: Asset, scene: Scene) -> HeaderKey:
     """Return the key under which an asset's header is kept; a file that was processed again has another key."""
-    return redact(asset.href), scene.version
+    return identity(asset.href), scene.version
 
 
 def read_headers(
     scenes: Sequence[Scene], bands: Sequence[str], access: Access, known: Headers
 ) -> tuple[dict[HeaderKey, BlockLayout], dict[HeaderKey, str]]:
-    """Read the headers of all GeoTIFFs of some scenes that are not known yet.
+    """Read the headers of all assets of some scenes that are not known yet.
 
     Parameters
     ----------
@@ -89,19 +91,19 @@ def read_headers(
     failed : dict
         `header_key` -> why the header could not be read.
     """
-    wanted = {header_key(s.assets[b], s): s.assets[b] for s in scenes for b in bands if s.assets[b].driver == "GTiff"}
+    wanted = {header_key(s.assets[b], s): s.assets[b] for s in scenes for b in bands}
     found = {k: known[k] for k in wanted if k in known}
     failed = {}
 
     def again(first: tuple[Asset, Exception]) -> BlockLayout | ReadError:
         asset, error = first
+
+        def read(refresh: bool) -> BlockLayout:
+            with access.telling_logins(asset.href):
+                return read_layout_now(*access.locate(asset.href, refresh=refresh), asset.driver)
+
         try:
-            return with_retries(
-                asset.href,
-                access.attempts,
-                lambda refresh: read_cog(*access.locate(asset.href, refresh=refresh)),
-                error,
-            )
+            return with_retries(asset.href, access.attempts, read, error)
         except ReadError as last:
             return last
 
@@ -123,17 +125,19 @@ def read_headers(
 
 async def _read_all(assets: Sequence[Asset], access: Access) -> list[BlockLayout | Exception]:
     """Read the header of each asset in one attempt; return it, or the error."""
-    free = asyncio.Semaphore(REQUESTS)
+    free, ticker = asyncio.Semaphore(REQUESTS), Ticker(f"reading headers: {{}} of {len(assets):,}")
 
     async def read(asset: Asset) -> BlockLayout | Exception:
         async with free:
             try:
-                # Signing takes a request, which would block the event loop.
-                signed = access.token_url is not None
-                at = await asyncio.to_thread(access.locate, asset.href) if signed else access.locate(asset.href)
-                return await read_header(*at)
+                # Asking for a signature would block the event loop.
+                waits = access.may_wait(asset.href)
+                at = await asyncio.to_thread(access.locate, asset.href) if waits else access.locate(asset.href)
+                return await read_layout(*at, asset.driver)
             except Exception as error:  # there are many kinds, and it is tried again
                 return error
+            finally:
+                ticker.add()
 
     return await asyncio.gather(*(read(asset) for asset in assets))
 

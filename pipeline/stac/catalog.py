@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pystac
 import pystac_client
@@ -18,11 +17,14 @@ from pystac_client.warnings import NoConformsTo, PystacClientWarning
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.access import hrefs
+from groundbreak.pipeline.access.addresses import resolve
 from groundbreak.pipeline.core.config import parse_span
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import RawItem
-from groundbreak.pipeline.stac.reader import TIMEOUT, CatalogReader, own_href
+from groundbreak.pipeline.stac.pages import item_key, read_pages
+from groundbreak.pipeline.stac.reader import CatalogReader, own_href
+from groundbreak.pipeline.stac.session import TIMEOUT
 
 ITEMS_PER_PAGE = 100
 """Items that an API is asked for at once: servers behind a gateway cannot send more than a few megabytes."""
@@ -67,7 +69,7 @@ def _search(reader: CatalogReader, area: BaseGeometry) -> Iterator[RawItem]:
     collection = str(reader.source.collection)
     start, end = parse_span(reader.source.datetime)
     remedy = "Check the address and the network, or try again later"
-    seen: set[tuple[Any, Any]] = set()
+    seen: set[tuple[str, str]] = set()
     try:
         client = _open(reader)
         for part in shapely.get_parts(area):
@@ -81,11 +83,10 @@ def _search(reader: CatalogReader, area: BaseGeometry) -> Iterator[RawItem]:
                     datetime=f"{start}Z/{end}Z",
                     limit=ITEMS_PER_PAGE,
                 )
-            for item in search.items_as_dicts():
-                key = (item.get("collection"), item.get("id"))
-                if key not in seen:
+            for item in read_pages(reader, search):
+                if (key := item_key(item)) not in seen:
                     seen.add(key)
-                    yield RawItem(item, own_href(item) or reader.href, None)
+                    yield RawItem(item, resolve(own_href(item) or reader.href, reader.href), None)
     except (APIError, pystac.STACError, KeyError, ValueError, requests.RequestException) as error:
         _need_collection(reader, collection)
         raise reader.refuse(f"does not answer as a STAC API ({error})", remedy) from None

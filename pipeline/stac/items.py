@@ -20,6 +20,7 @@ import shapely.geometry
 from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
+from groundbreak.pipeline.access.addresses import resolve_beside
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.access.offset_rules import Unusable
 from groundbreak.pipeline.core import geo
@@ -55,6 +56,12 @@ class RawItem:
     """URL or absolute path that relative hrefs start from."""
     root: str | None
     """Folder of the local catalogue, under which local paths must lie; None for a remote catalogue."""
+    document: str | None = None
+    """The document that it was read from, where that is not ``base``: relative hrefs mean the files beside it first."""
+
+    def resolve(self, href: str) -> str:
+        """Make an href of the item absolute."""
+        return resolve_beside(href, self.document or self.base, self.base)
 
     @cached_property
     def ground(self) -> BaseGeometry:

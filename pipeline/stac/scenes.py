@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from groundbreak.pipeline.access import hrefs
 from groundbreak.pipeline.access.offset_rules import Unusable
@@ -88,7 +88,10 @@ def _assets(raw: RawItem, provider: Provider, bands: Sequence[str], source: Sour
 
 def _asset(raw: RawItem, provider: Provider, band: str, asset: Json, source: SourceConfig) -> Asset:
     """Return the asset of a band, its numbers' meaning worked out, or raise Unusable."""
-    href = hrefs.resolve(_href(provider, asset, source), raw.base)
+    written = _href(provider, asset, source)
+    if not written:
+        raise Unusable("malformed", f"{band}: its asset has no href")
+    href = raw.resolve(written)
     refused = hrefs.check(href, root=raw.root, allow_hosts=source.allow_hosts)
     if refused:
         raise Unusable("href_refused", f"{band}: {href} {refused}")
@@ -193,8 +196,11 @@ def _driver(asset: Json, href: str, band: str) -> str:
     kind = str(asset.get("type") or "").partition(";")[0].strip().lower()
     if kind in _DRIVERS:
         return _DRIVERS[kind]
-    suffix = PurePosixPath(urlsplit(href).path).suffix.lower()
-    driver = _DRIVERS.get(suffix)
+    parts = urlsplit(href)
+    # The name may stand in the query; and a ? in a local name begins no query.
+    names = [parts.path, *(value for _, value in parse_qsl(parts.query))] if hrefs.is_url(href) else [href]
+    suffix, *others = (PurePosixPath(name).suffix.lower() for name in names)
+    driver = next((_DRIVERS[s] for s in (suffix, *others) if s in _DRIVERS), None)
     if driver is None:
         detail = f"{band}: of type {kind or 'untold'!r} and name *{suffix}; must be GeoTIFF or JPEG 2000"
         raise Unusable("unknown_format", detail)

@@ -50,7 +50,7 @@ REASONS: dict[str, str] = {
 """Code of a reason why an item is not used -> what it means."""
 
 _REMEDIES = {
-    "href_refused": "Name the hosts that you trust in [source] allow_hosts",
+    "href_refused": "The example says what helps",
     "malformed": "Write the items with a STAC tool",
     "missing_band": "Name the assets in [source.provider] bands, or choose indices of other bands",
     "offset_contradicts_baseline": "Mend the items, or set [source.provider] offset",

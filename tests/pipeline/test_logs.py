@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from groundbreak.pipeline import cli
-from groundbreak.pipeline.logs import LOGGER, log_to_stderr
+from groundbreak.pipeline.core import ticker
+from groundbreak.pipeline.core.ticker import Ticker
+from groundbreak.pipeline.logs import LOGGER, PROGRESS, log_to_stderr
 from tests.commands import write_config
 from tests.world import Tile, days, lonlat_box, write_source
 
@@ -26,6 +28,7 @@ def as_before() -> Iterator[None]:
     level, handlers, propagate = LOGGER.level, list(LOGGER.handlers), LOGGER.propagate
     yield
     LOGGER.setLevel(level)
+    PROGRESS.setLevel(logging.NOTSET)
     LOGGER.handlers[:], LOGGER.propagate = handlers, propagate
 
 
@@ -49,6 +52,40 @@ def test_lines_go_to_what_standard_error_is_at_the_time_once(capsys: pytest.Capt
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].endswith("WARNING groundbreak.any: loud")
+
+
+def test_a_long_wait_is_told_in_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_to_stderr(logging.WARNING)
+    counts = Ticker("reading items: {} so far")
+    counts.add(700)
+    monkeypatch.setattr(ticker, "EVERY_S", 0.0)
+    counts.add(700)
+    monkeypatch.setattr(ticker, "EVERY_S", 1000.0)
+    counts.add(700)
+    monkeypatch.setattr(ticker, "EVERY_S", 0.0)
+    counts.add(700)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("groundbreak.progress: ")[2] for line in lines] == [
+        "reading items: 1,400 so far",
+        "reading items: 2,800 so far",
+    ]
+
+
+def test_a_plan_that_takes_long_says_how_far_it_is_unless_it_is_to_be_quiet(
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_config(world / "run.toml", None, BOX, "2021-01-01/2021-12-31")
+    assert cli.main(["plan", str(file)]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(ticker, "EVERY_S", 0.0)
+    assert cli.main(["plan", str(file)]) == 0
+    said = capsys.readouterr().err
+    assert "reading items: 3 so far" in said
+    assert "reading headers: 15 of 15" in said
+    assert cli.main(["plan", str(file), "-q"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_verbose_tells_what_a_run_decides_and_quiet_only_the_result(

@@ -173,3 +173,28 @@ def test_the_examples_load() -> None:
     assert len(files) >= 2
     for file in files:
         Config.from_toml(file)
+
+
+def test_a_tilde_is_a_home_folder_unless_it_is_the_name_of_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, base = tmp_path / "home", tmp_path / "base"
+    home.mkdir()
+    base.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    config = Config.from_dict(SMALLEST, base)
+    assert config.path("~/out") == str(home / "out")
+    assert config.path("~") == str(home)
+    assert config.path("~nobody-of-this-name/out") == str(base / "~nobody-of-this-name/out")
+    assert config.path("a/~/b") == str(base / "a/~/b")
+    assert config.path("https://h.org/~me/items.json") == "https://h.org/~me/items.json"
+    (base / "~d").mkdir()
+    assert config.path("~d/items.json") == str(base / "~d/items.json")
+    (base / "~").mkdir()
+    (base / "~/items.json").touch()
+    assert config.path("~/items.json") == str(base / "~/items.json")
+
+
+def test_a_file_url_is_a_path(tmp_path: Path) -> None:
+    config = Config.from_dict(SMALLEST, tmp_path)
+    assert config.path("file:///data/My%20Data/items.json") == "/data/My Data/items.json"
