@@ -10,6 +10,7 @@ from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
+from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
 
 LOG = logging.getLogger(__name__)
@@ -23,6 +24,26 @@ SETTINGS = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.target": False,
 }
+
+
+LEAST_MEMORY = 256 * 2**20
+"""Bytes that a worker takes before it has done anything; with less it would be started again for ever."""
+
+
+def memory_bytes(text: str) -> int:
+    """Return the bytes that a text such as "4GiB" stands for.
+
+    Raises
+    ------
+    ValueError
+        The text is not a number of bytes with a unit.
+    """
+    if not text.strip()[:1].isdigit():
+        raise ValueError(f"{text!r} does not begin with a number")
+    try:
+        return int(parse_bytes(text))
+    except OverflowError:
+        raise ValueError(f"{text!r} is no number of bytes") from None
 
 
 @contextmanager
