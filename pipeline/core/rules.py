@@ -182,8 +182,9 @@ def _check_params(detect: DetectConfig, mistakes: Mistakes) -> None:
         if name in defaults:
             try:
                 resolve(detect.detector, {name: value})
-            except (ValueError, OverflowError) as error:
-                mistakes.need(False, f"[detect.params] {name} = {value!r}", str(error))
+            except (ValueError, TypeError) as error:  # NumPy says TypeError of whole numbers beyond all floats
+                text = str(error) if isinstance(error, ValueError) else "must be a finite number >= 0"
+                mistakes.need(False, f"[detect.params] {name} = {value!r}", text)
 
 
 def _is_day(text: str) -> bool:
