@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,10 +30,12 @@ from groundbreak.pipeline.planning.planner import Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.publish import publish
 from groundbreak.pipeline.readers import headers
-from groundbreak.pipeline.running import prepared, runner, tasks
+from groundbreak.pipeline.running import place, prepared, runner, tasks
 from groundbreak.pipeline.running.ledger import Ledger, locked
 from groundbreak.pipeline.running.progress import silent
 from groundbreak.pipeline.running.runner import Listener, Outcome
+from groundbreak.pipeline.summary import Summary
+from groundbreak.pipeline.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
 
@@ -51,6 +54,15 @@ class Result:
     """What could not be read, by name."""
     steps: dict[str, list[Step]]
     """Region -> steps on dark pixels that contradict the provider table, and were accepted."""
+    verdict: Verdict
+    """How many pixels were judged, what was not used and why."""
+    notes: tuple[str, ...] = ()
+    """What the run replaced in the output, and what it took on trust there; in sentences."""
+
+    @property
+    def good(self) -> bool:
+        """Whether every region is done and some pixel could be judged: exit code 0 of the command line."""
+        return not self.outcome.failed and self.verdict.good
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -63,6 +75,10 @@ class Result:
             "regions failed": len(outcome.failed),
             "faults": len(self.faults),
             "sites": len(self.sites),
+            "pixels judged": self.verdict.judged,
+            "pixels with too few observations": self.verdict.statuses.get("too_few_observations", 0),
+            "% of the area provisional": round(100 * self.verdict.provisional_share, 3),
+            "items not used": len(self.verdict.rejections),
         }
 
     def __repr__(self) -> str:
@@ -70,7 +86,9 @@ class Result:
 
     def _repr_html_(self) -> str:
         rows = ((s.id, s.status, s.onset, s.halt or "-", f"{s.area_m2:,.0f}") for s in self.sites)
-        return show.table("Result", self.figures) + show.listing(("site", "status", "onset", "halt", "m²"), rows)
+        found = show.listing(("site", "status", "onset", "halt", "m²"), rows)
+        why = show.listing(("what stands behind it",), ((line,) for line in (*self.verdict.lines, *self.notes)))
+        return show.table("Result", self.figures) + f"<p>{html.escape(self.verdict.sentence)}</p>" + found + why
 
 
 def plan(config: Config | str | Path) -> Plan:
@@ -122,17 +140,25 @@ def run(
     """
     config = _config(config)
     output = output_of(config)
-    planned = planner.plan(config, headers.load(output))
-    LOG.info("%r", planned)
+    # The output is looked at before the source: nobody should wait for a plan that cannot be written down.
+    output.check()
+    place.check_strangers(output)
     with locked(output):
+        if not rebuild:
+            place.check_area(config, output)
+        source = place.other_source(config, output)
         ledger = Ledger(output)
-        if retry:
-            for task in [t for t, r in ledger.records.items() if r.faults or r.state not in ("done", "dropped")]:
-                ledger.forget(task)
-        ready = prepared.prepare(planned, output, ledger, rebuild=rebuild)
-        plan_file.save(planned, output)
-        headers.save({k: header for g in planned.grids for k, header in g.headers.items()}, output)
-        return _execute(config, output, ledger, ready, client, listener or silent())
+        planned = planner.plan(config, headers.load(output))
+        LOG.info("%r", planned)
+        place.check_stores(output, [g.grid.name for g in planned.grids], [g.grid.frame.epsg for g in planned.grids])
+        with output.named():
+            if retry:
+                for task in [t for t, r in ledger.records.items() if r.faults or r.state not in ("done", "dropped")]:
+                    ledger.forget(task)
+            ready = prepared.prepare(planned, output, ledger, rebuild=rebuild)
+            plan_file.save(planned, output)
+            headers.save({k: header for g in planned.grids for k, header in g.headers.items()}, output)
+        return _execute(config, output, ledger, ready, client, listener or silent(), _notes(planned, output, source))
 
 
 def redetect(config: Config | str | Path, client: Client | None = None, *, listener: Listener | None = None) -> Result:
@@ -146,13 +172,16 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
     config = _config(config)
     output = output_of(config)
     planned = plan_file.load(config, output)
+    output.check()
+    place.check_area(config, output)
     with locked(output):
         ledger = Ledger(output)
-        ready = prepared.reopen(planned, output, ledger)
-        for grid in ready:
-            for region in grid.planned.regions:
-                ledger.forget(places.detect_task(region.key))
-        return _execute(config, output, ledger, ready, client, listener or silent())
+        with output.named():
+            ready = prepared.reopen(planned, output, ledger)
+            for grid in ready:
+                for region in grid.planned.regions:
+                    ledger.forget(places.detect_task(region.key))
+        return _execute(config, output, ledger, ready, client, listener or silent(), _notes(planned, output))
 
 
 def republish(config: Config | str | Path) -> Result:
@@ -166,10 +195,13 @@ def republish(config: Config | str | Path) -> Result:
     config = _config(config)
     output = output_of(config)
     planned = plan_file.load(config, output)
+    output.check()
+    place.check_area(config, output)
     with locked(output):
         ledger = Ledger(output)
-        summary = publish(planned, output, ledger, {})
-    return Result(output, Outcome(), list(summary.sites), ledger.faults(set(ledger.records)), summary.contradicting)
+        with output.named():
+            summary = publish(planned, output, ledger, {})
+    return _result(output, Outcome(failed=dict(summary.failed)), summary)
 
 
 def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: Any) -> xr.Dataset:
@@ -249,6 +281,7 @@ def _execute(
     ready: list[prepared.PreparedGrid],
     client: Client | None,
     listener: Listener,
+    notes: tuple[str, ...],
 ) -> Result:
     work = runner.due(ready, ledger)
     try:
@@ -258,8 +291,23 @@ def _execute(
     finally:
         ledger.compact()
     outcome = work.outcome
-    summary = publish(prepared.settled_plan(ready), output, ledger, outcome.ignored)
-    return Result(output, outcome, list(summary.sites), ledger.faults(outcome.tasks), summary.contradicting)
+    with output.named():
+        summary = publish(prepared.settled_plan(ready), output, ledger, outcome.ignored)
+    return _result(output, outcome, summary, notes)
+
+
+def _result(output: Output, outcome: Outcome, summary: Summary, notes: tuple[str, ...] = ()) -> Result:
+    """Put together what a run left behind."""
+    verdict = summary.verdict
+    return Result(output, outcome, list(summary.sites), list(summary.faults), summary.contradicting, verdict, notes)
+
+
+def _notes(planned: Plan, output: Output, source: str = "") -> tuple[str, ...]:
+    """Say in the log what a run replaces and takes on trust, and return it."""
+    notes = tuple(text for text in (source, place.replaced_detection(planned, output)) if text)
+    for text in notes:
+        LOG.warning("%s", text)
+    return notes
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The command line: `groundbreak plan|run|detect|status|retry|verify|publish CONFIG.toml` and `groundbreak demo`.
 
-Exit codes: 0 every region done (faults within the threshold are listed), 1 regions failed, 2 bad input, 130
-interrupted.
+Exit codes: 0 every region done (faults within the threshold are listed), 1 regions failed or no pixel could be judged,
+2 bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -162,8 +162,10 @@ def _report(result: Result) -> int:
         print(f"  fault: {_fault(fault)}")
     for region, error in list(outcome.failed.items())[: show.LISTED_ROWS]:
         print(f"  failed: {region}: {error.splitlines()[0]}")
+    for line in (result.verdict.sentence, *result.verdict.lines, *result.notes):
+        print(line)
     print(f"results in {result.output.path}: {places.REPORT}, {places.SITES}, change/, {places.FAULTS}, {places.RUN}")
-    return FAILED if outcome.failed else DONE
+    return DONE if result.good else FAILED
 
 
 def _fault(fault: Fault) -> str:

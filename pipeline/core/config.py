@@ -6,6 +6,7 @@ mistakes are told in one answer.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -127,6 +128,19 @@ class Config:
     def path(self, text: str) -> str:
         """Return a user's path or URL as it is absolute: relative paths start from the configuration's folder."""
         return text if "://" in text else str((self.base / text).resolve())
+
+    @property
+    def origin(self) -> str:
+        """Where the items come from: absolute, without user, query or signature; and the collection.
+
+        The port of this very machine is left out, since servers for a single run take any.
+        """
+        source = self.source
+        address = self.path(source.items or source.catalog or "")
+        if "://" in address:
+            address = re.sub(r"://[^/]*@", "://", re.split(r"[?#]", address)[0])
+            address = re.sub(r"://(127\.0\.0\.1|localhost|\[::1\]):\d+", r"://\1", address)
+        return f"{address} {source.collection or ''}".strip()
 
     @property
     def span(self) -> tuple[np.datetime64, np.datetime64]:

@@ -1,6 +1,6 @@
 """The plan as it is kept beside its output, so that detection, publishing and verifying need no source.
 
-The file holds grids, regions, area and mask. Observations come from the cubes themselves.
+The file holds grids, regions, area and mask, and where the items came from. Observations come from the cubes.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Observation, R
 from groundbreak.pipeline.planning.planner import GridPlan, Plan
 from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
 
+REMEDY = "Put a copy of it back or choose another output; where it is groundbreak's, delete it and `run` writes it anew"
+"""What to do about a damaged plan."""
+
 
 def save(plan: Plan, output: Output) -> None:
     """Write a plan beside its output, in place of an earlier one."""
     value = {
         "schema": STORE_SCHEMA,
+        "source": plan.config.origin,
         "area": shapely.to_wkb(plan.area, hex=True),
         "mask": asdict(plan.mask),
         "uncovered_km2": plan.uncovered_km2,
@@ -59,12 +63,35 @@ def load(config: Config, output: Output) -> Plan:
     Raises
     ------
     BadInput
-        Nothing has been run there, or by another version.
+        Nothing has been run there, or by another version; or the plan, or a cube that it names, is damaged.
+    """
+    value = read(output)
+    if value is None:
+        raise BadInput(output.label, "holds no run yet", "Run `groundbreak run` first")
+    with output.understood(places.PLAN, REMEDY):
+        return _plan(config, output, value)
+
+
+def read(output: Output) -> dict[str, Any] | None:
+    """Read the plan of an output's last run as it is stored; None where there is none.
+
+    Raises
+    ------
+    BadInput
+        The file is damaged.
     """
     data = output.get(places.PLAN)
     if data is None:
-        raise BadInput(f"[output] path = {output.path!r}", "holds no run yet", "Run `groundbreak run` first")
-    value = json.loads(data)
+        return None
+    with output.understood(places.PLAN, REMEDY):
+        value = json.loads(data)
+        if not isinstance(value, dict) or "schema" not in value:
+            raise ValueError("it is no plan of groundbreak")
+        return value
+
+
+def _plan(config: Config, output: Output, value: dict[str, Any]) -> Plan:
+    """Return the plan that a value of the file stands for."""
     if value["schema"] != STORE_SCHEMA:
         rule = f"holds a plan of schema {value['schema']}, and this version reads {STORE_SCHEMA}"
         raise BadInput(f"[output] path = {output.path!r}", rule, "Use the groundbreak that wrote it")
@@ -72,6 +99,9 @@ def load(config: Config, output: Output) -> Plan:
     for g in value["grids"]:
         grid = _grid(g["grid"])
         meta = read_meta(output.zarr(places.cube(grid.name)))
+        if "observations" not in meta:
+            what = f"{output.path.rstrip('/')}/{places.cube(grid.name)}"
+            raise BadInput(what, "is gone, or was never laid out whole", "`groundbreak run` lays it out again")
         observations = tuple(Observation(o["id"], np.datetime64(o["time"]), ()) for o in meta["observations"])
         regions = tuple(
             Region(**{**r, "frame": Frame(**r["frame"]), "window": Frame(**r["window"])}) for r in g["regions"]
