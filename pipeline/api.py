@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +13,7 @@ import xarray as xr
 from distributed import Client
 from numpy.typing import NDArray
 
-from groundbreak import cluster, kernels, pipeline
-from groundbreak.cluster.connect import connect
-from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
-from groundbreak.pipeline import logs
+from groundbreak import kernels
 from groundbreak.pipeline.compute.offsets import Step
 from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
@@ -30,12 +24,13 @@ from groundbreak.pipeline.planning.planner import Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.publish import publish
 from groundbreak.pipeline.readers import headers
-from groundbreak.pipeline.running import place, prepared, runner, tasks
+from groundbreak.pipeline.running import place, prepared, runner
 from groundbreak.pipeline.running.ledger import Ledger, locked
 from groundbreak.pipeline.running.progress import silent
 from groundbreak.pipeline.running.runner import Listener, Outcome
 from groundbreak.pipeline.summary import Summary
 from groundbreak.pipeline.verdict import Verdict
+from groundbreak.pipeline.workers import connected
 
 LOG = logging.getLogger(__name__)
 
@@ -265,11 +260,6 @@ def output_of(config: Config) -> Output:
     return Output(config.path(config.output.path))
 
 
-def source_digest() -> str:
-    """Return the digest of the code that this process runs."""
-    return code_digest([str(Path(str(package.__file__)).parent) for package in (kernels, pipeline, cluster)])
-
-
 def _config(config: Config | str | Path) -> Config:
     return config if isinstance(config, Config) else Config.from_toml(config)
 
@@ -286,8 +276,8 @@ def _execute(
     work = runner.due(ready, ledger)
     try:
         if work.regions:
-            with _client(config, client) as connected:
-                runner.execute(work, connected, ledger, listener)
+            with connected(config, client) as ready_client:
+                runner.execute(work, ready_client, ledger, listener)
     finally:
         ledger.compact()
     outcome = work.outcome
@@ -308,38 +298,3 @@ def _notes(planned: Plan, output: Output, source: str = "") -> tuple[str, ...]:
     for text in notes:
         LOG.warning("%s", text)
     return notes
-
-
-@contextmanager
-def _client(config: Config, client: Client | None) -> Iterator[Client]:
-    """Yield a client whose workers are ready and run this very code."""
-    if client is not None:
-        _prepare_workers(config, client, lambda: None)
-        yield client
-        return
-    c = config.cluster
-    try:
-        with connect(c.kind, **c.options) as own:
-            # The log of workers that belong to somebody else is theirs to set up.
-            _prepare_workers(config, own, partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel()))
-            yield own
-    except OSError as error:
-        if c.kind != "address":
-            raise
-        rule = f"must answer ({error})"
-        raise BadInput(f"[cluster] address = {c.address!r}", rule, "Start the scheduler, or mend it") from None
-
-
-def _prepare_workers(config: Config, client: Client, begin: Callable[[], None]) -> None:
-    """Have workers compile what they will need, after making sure that they run this very code.
-
-    Raises
-    ------
-    BadInput
-        A worker runs other code.
-    """
-    different = differing_workers(client, source_digest)
-    if different:
-        rule = f"run other code than this client: {', '.join(different)}"
-        raise BadInput("[cluster] workers", rule, "Install the same version of groundbreak on all of them")
-    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector), begin))
