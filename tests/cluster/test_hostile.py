@@ -76,7 +76,7 @@ def test_a_run_under_hostile_settings_is_as_any_other(world: Path) -> None:
         "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "0.01",
     }
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=world, env=env, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "script.py"], cwd=world, env=env, capture_output=True, text=True, timeout=580, check=False
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

@@ -157,7 +157,7 @@ def test_the_python_example_is_a_script_as_it_stands(world: Path, tmp_path: Path
         (tmp_path / name).symlink_to(world / name)
     (tmp_path / "script.py").write_text(script)
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=580, check=False
     )
     assert done.returncode == 0, done.stderr
     onset, halt, _area = done.stdout.splitlines()[0].split()
