@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,16 +136,16 @@ def run(
     """
     config = _config(config)
     output = output_of(config)
-    # The output is looked at before the source: nobody should wait for a plan that cannot be written down.
-    output.check()
+    output.check()  # before the source: nobody should wait for a plan that cannot be written down
     place.check_strangers(output)
     with locked(output):
         if not rebuild:
             place.check_area(config, output)
-        source = place.other_source(config, output)
+        said = [place.other_source(config, output)]
         ledger = Ledger(output)
         planned = planner.plan(config, headers.load(output))
         LOG.info("%r", planned)
+        said += [place.left_behind(planned, output), place.replaced_detection(planned, output)]
         place.check_stores(output, [g.grid.name for g in planned.grids], [g.grid.frame.epsg for g in planned.grids])
         with output.named():
             if retry:
@@ -153,7 +154,7 @@ def run(
             ready = prepared.prepare(planned, output, ledger, rebuild=rebuild)
             plan_file.save(planned, output)
             headers.save({k: header for g in planned.grids for k, header in g.headers.items()}, output)
-        return _execute(config, output, ledger, ready, client, listener or silent(), _notes(planned, output, source))
+        return _execute(config, output, ledger, ready, client, listener or silent(), _notes(said))
 
 
 def redetect(config: Config | str | Path, client: Client | None = None, *, listener: Listener | None = None) -> Result:
@@ -171,12 +172,13 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
     place.check_area(config, output)
     with locked(output):
         ledger = Ledger(output)
+        replaced = place.replaced_detection(planned, output)
         with output.named():
             ready = prepared.reopen(planned, output, ledger)
             for grid in ready:
                 for region in grid.planned.regions:
                     ledger.forget(places.detect_task(region.key))
-        return _execute(config, output, ledger, ready, client, listener or silent(), _notes(planned, output))
+        return _execute(config, output, ledger, ready, client, listener or silent(), _notes([replaced]))
 
 
 def republish(config: Config | str | Path) -> Result:
@@ -288,13 +290,12 @@ def _execute(
 
 def _result(output: Output, outcome: Outcome, summary: Summary, notes: tuple[str, ...] = ()) -> Result:
     """Put together what a run left behind."""
-    verdict = summary.verdict
-    return Result(output, outcome, list(summary.sites), list(summary.faults), summary.contradicting, verdict, notes)
+    sites, faults = list(summary.sites), list(summary.faults)
+    return Result(output, outcome, sites, faults, summary.contradicting, summary.verdict, notes)
 
 
-def _notes(planned: Plan, output: Output, source: str = "") -> tuple[str, ...]:
-    """Say in the log what a run replaces and takes on trust, and return it."""
-    notes = tuple(text for text in (source, place.replaced_detection(planned, output)) if text)
-    for text in notes:
+def _notes(said: Iterable[str]) -> tuple[str, ...]:
+    """Say in the log what a run replaces and takes on trust, and return what there was to say."""
+    for text in (notes := tuple(filter(None, said))):
         LOG.warning("%s", text)
     return notes

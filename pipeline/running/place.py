@@ -90,6 +90,22 @@ def other_source(config: Config, output: Output) -> str:
     )
 
 
+def left_behind(plan: Plan, output: Output) -> str:
+    """Say what an earlier plan has left that is no part of this one; "" where there is nothing.
+
+    To be asked before the plan of the output is replaced.
+    """
+    stored = plan_file.read(output)
+    if stored is None:
+        return ""
+    with output.understood(places.PLAN, plan_file.REMEDY):
+        grids = {g["grid"]["name"]: int(g["grid"]["frame"]["epsg"]) for g in stored["grids"]}
+    mine = {g.grid.name: g.grid.frame.epsg for g in plan.grids}
+    zones = sorted(set(grids.values()) - set(mine.values()))
+    gone = [*sorted(grids.keys() - mine.keys()), *map(places.mosaic, zones)]
+    return f"{', '.join(gone)} of an earlier plan are no part of this one, and stay as they are" if gone else ""
+
+
 def detection_figures(plan: Plan) -> dict[str, Any]:
     """Return what detection is done with, as run.json keeps it: detector, version, parameters, indices, history."""
     chosen = plan.config.detect

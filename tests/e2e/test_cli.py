@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,6 +257,20 @@ def test_an_interrupt_is_130(source: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr("groundbreak.pipeline.planning.planner.plan", interrupted)
     assert cli.main(["run", str(write_config(source / "int.toml", None, BOX, SPAN))]) == 130
     assert "run it again to go on from here" in capsys.readouterr().err
+
+
+def test_a_termination_is_143(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def terminated(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("groundbreak.pipeline.planning.planner.plan", terminated)
+    assert cli.main(["run", str(write_config(source / "term.toml", None, BOX, SPAN, out="term"))]) == 143
+    assert "terminated; run it again" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not (source / "term").exists()
 
 
 def test_a_secret_in_an_address_is_not_shown(source: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,14 +25,15 @@ OTHER_BOX = lonlat_box(32638, 600_100, 4_399_700, 600_190, 4_399_800)
 DATES = days("2021-01-03", 50, 14)
 SPAN = "2021-01-01/2022-12-31"
 
-GARBAGE = {
+Damage = Callable[[bytes], bytes]
+
+GARBAGE: dict[str, Damage] = {
     "cut off": lambda data: data[: len(data) // 2],
     "empty": lambda _data: b"",
     "garbage": lambda _data: b"\x93NUMPY\x00\xff{[",
     "of another type": lambda _data: b"[1, 2]",
     "half a table": lambda data: b"PAR1" + data[4:-8] + b"PAR1",
 }
-Damage = Callable[[bytes], bytes]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from groundbreak.pipeline import api
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.testing import demo
@@ -28,7 +29,7 @@ def outputs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, int]]:
         out.mkdir(exist_ok=True)
         raise Stopped
 
-    monkeypatch.setattr(demo.api, "run", run)
+    monkeypatch.setattr(api, "run", run)
     monkeypatch.setattr(demo, "write_archive", lambda folder, seed: write_archive(folder, seed, scale="small"))
     return seen
 
