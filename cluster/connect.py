@@ -36,8 +36,8 @@ SETTINGS = {
 }
 
 
-LEAST_MEMORY = 256 * 2**20
-"""Bytes that a worker takes before it has done anything; with less it would be started again for ever."""
+LEAST_MEMORY = 768 * 2**20
+"""Bytes that a worker takes with its kernels compiled, and a little more; with less it would be started again for ever."""
 
 
 def memory_bytes(text: str) -> int:

@@ -282,10 +282,9 @@ def _execute(
                 runner.execute(work, ready_client, ledger, listener)
     finally:
         ledger.compact()
-    outcome = work.outcome
     with output.named():
-        summary = publish(prepared.settled_plan(ready), output, ledger, outcome.ignored)
-    return _result(output, outcome, summary, notes)
+        summary = publish(prepared.settled_plan(ready), output, ledger, work.outcome.ignored)
+    return _result(output, work.outcome, summary, notes)
 
 
 def _result(output: Output, outcome: Outcome, summary: Summary, notes: tuple[str, ...] = ()) -> Result:

@@ -104,11 +104,7 @@ class Output:
         with self.named():
             if self.local is None:
                 # A bucket that is not there, or keys that are none, must show at once.
-                quick = from_url(
-                    self.path,
-                    retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=20)},
-                    client_options={"timeout": timedelta(seconds=20), "connect_timeout": timedelta(seconds=10)},
-                )
+                quick = from_url(self.path, retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=20)})
                 next(iter(obstore.list(quick, chunk_size=1)), None)
                 return
             folder = next(p for p in (self.local, *self.local.parents) if os.path.lexists(p))

@@ -236,7 +236,7 @@ def _check_memory(text: str, mistakes: Mistakes) -> None:
     except ValueError:
         mistakes.need(False, what, "must be a number of bytes with a unit", remedy)
         return
-    rule = f"is too little: a worker alone takes {LEAST_MEMORY / 2**20:.0f} MiB"
+    rule = f"is too little: a worker needs at least {LEAST_MEMORY / 2**20:.0f} MiB"
     mistakes.need(size >= LEAST_MEMORY, what, rule, remedy)
 
 

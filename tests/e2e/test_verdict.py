@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,18 +69,15 @@ def test_a_run_that_can_judge_nothing_says_so_everywhere(
 def test_items_and_faults_are_named(
     source: Path, tmp_path: Path, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document = json.loads((source / "source/items.json").read_text())
+    shutil.copytree(source / "source", tmp_path / "source")
+    document = json.loads((tmp_path / "source/items.json").read_text())
     older, bandless = item(TILE, DATES[0], baseline="02.14"), item(TILE, "2021-01-09")
     del bandless["assets"]["swir16"]
-    features = [*document["features"], older, bandless]
-    for feature in features:
-        for asset in feature["assets"].values():
-            asset["href"] = str((source / "source" / asset["href"]).resolve())
+    write_items(tmp_path / "source", [*document["features"], older, bandless])
     # Two files are gone: faults of one kind, below the threshold.
     for number in (3, 7):
-        features[number]["assets"]["red"]["href"] += ".gone"
-    write_items(tmp_path, features)
-    path = write_config(tmp_path / "run.toml", client, BOX, SPAN, items="items.json")
+        (tmp_path / f"source/38TPK/{DATES[number]}_0/red.tif").unlink()
+    path = write_config(tmp_path / "run.toml", client, BOX, SPAN)
     assert cli.main(["run", str(path), "-q"]) == 0
     out = capsys.readouterr().out
     assert "2 items not used" in out
