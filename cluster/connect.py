@@ -37,7 +37,7 @@ SETTINGS = {
 
 
 LEAST_MEMORY = 768 * 2**20
-"""Bytes that a worker takes with its kernels compiled, and a little more; with less it would be started again for ever."""
+"""Bytes that a worker takes with its kernels compiled, and a little more; with less it would be restarted for ever."""
 
 
 def memory_bytes(text: str) -> int:
