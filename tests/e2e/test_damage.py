@@ -315,3 +315,23 @@ def test_an_output_that_cannot_be_written_is_named_before_the_source_is_read(
     assert "cannot be written" in said
     assert "none.json" not in said
     assert (tmp_path / "a file").read_text() == "mine"
+
+
+def test_a_rebuild_elsewhere_says_what_it_leaves_behind(
+    tmp_path: Path, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zone = Tile("39TUE", 32639, 300_000, 4_400_000, 64)
+    write_source(tmp_path / "source", [TILE, zone], DATES[:3])
+    few = f"2021-01-01/{DATES[2]}"
+    write_config(tmp_path / "run.toml", client, BOX, few)
+    assert command("run", tmp_path, capsys)[0] == 1  # too few dates to judge
+    before = zarr_bytes(tmp_path / "out")
+    there = lonlat_box(32639, 300_100, 4_399_700, 300_200, 4_399_800)
+    write_config(tmp_path / "run.toml", client, there, few)
+    code, said = command("run", tmp_path, capsys)
+    assert code == 2
+    assert "[area]" in said
+    assert cli.main(["run", str(tmp_path / "run.toml"), "--rebuild"]) == 1
+    said = capsys.readouterr().out
+    assert "38TPK, change/32638.zarr of an earlier plan are no part of this one, and stay as they are" in said
+    assert {k: v for k, v in zarr_bytes(tmp_path / "out").items() if k in before} == before
