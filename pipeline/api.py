@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,7 @@ import xarray as xr
 from distributed import Client
 from numpy.typing import NDArray
 
-from groundbreak import cluster, kernels, pipeline
-from groundbreak.cluster.connect import connect
-from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
-from groundbreak.pipeline import logs
+from groundbreak import kernels
 from groundbreak.pipeline.compute.offsets import Step
 from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
@@ -29,10 +25,13 @@ from groundbreak.pipeline.planning.planner import Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.publish import publish
 from groundbreak.pipeline.readers import headers
-from groundbreak.pipeline.running import prepared, runner, tasks
+from groundbreak.pipeline.running import place, prepared, runner
 from groundbreak.pipeline.running.ledger import Ledger, locked
 from groundbreak.pipeline.running.progress import silent
 from groundbreak.pipeline.running.runner import Listener, Outcome
+from groundbreak.pipeline.summary import Summary
+from groundbreak.pipeline.verdict import Verdict
+from groundbreak.pipeline.workers import connected
 
 LOG = logging.getLogger(__name__)
 
@@ -51,6 +50,15 @@ class Result:
     """What could not be read, by name."""
     steps: dict[str, list[Step]]
     """Region -> steps on dark pixels that contradict the provider table, and were accepted."""
+    verdict: Verdict
+    """How many pixels were judged, what was not used and why."""
+    notes: tuple[str, ...] = ()
+    """What the run replaced in the output, and what it took on trust there; in sentences."""
+
+    @property
+    def good(self) -> bool:
+        """Whether every region is done and some pixel could be judged: exit code 0 of the command line."""
+        return not self.outcome.failed and self.verdict.good
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -63,6 +71,10 @@ class Result:
             "regions failed": len(outcome.failed),
             "faults": len(self.faults),
             "sites": len(self.sites),
+            "pixels judged": self.verdict.judged,
+            "pixels with too few observations": self.verdict.statuses.get("too_few_observations", 0),
+            "% of the area provisional": round(100 * self.verdict.provisional_share, 3),
+            "items not used": len(self.verdict.rejections),
         }
 
     def __repr__(self) -> str:
@@ -70,7 +82,9 @@ class Result:
 
     def _repr_html_(self) -> str:
         rows = ((s.id, s.status, s.onset, s.halt or "-", f"{s.area_m2:,.0f}") for s in self.sites)
-        return show.table("Result", self.figures) + show.listing(("site", "status", "onset", "halt", "m²"), rows)
+        found = show.listing(("site", "status", "onset", "halt", "m²"), rows)
+        why = show.listing(("what stands behind it",), ((line,) for line in (*self.verdict.lines, *self.notes)))
+        return show.table("Result", self.figures) + f"<p>{html.escape(self.verdict.sentence)}</p>" + found + why
 
 
 def plan(config: Config | str | Path) -> Plan:
@@ -123,18 +137,26 @@ def run(
     """
     config = _config(config)
     output = output_of(config)
-    first = plan_file.load_first(config, output)
-    planned = planner.plan(config, headers.load(output), first, anew=rebuild)
-    LOG.info("%r", planned)
+    output.check()  # before the source: nobody should wait for a plan that cannot be written down
+    place.check_strangers(output)
     with locked(output):
+        if not rebuild:
+            place.check_area(config, output)
+        said = [place.other_source(config, output)]
         ledger = Ledger(output)
-        if retry:
-            for task in [t for t, r in ledger.records.items() if r.faults or r.state not in ("done", "dropped")]:
-                ledger.forget(task)
-        ready = prepared.prepare(planned, output, ledger, rebuild=rebuild)
-        plan_file.save(planned, output)
-        headers.save(planned.headers, output)
-        return _execute(config, output, ledger, ready, client, listener or silent())
+        first = plan_file.load_first(config, output)
+        planned = planner.plan(config, headers.load(output), first, anew=rebuild)
+        LOG.info("%r", planned)
+        said += [place.left_behind(planned, output), place.replaced_detection(planned, output)]
+        place.check_stores(output, [g.grid.name for g in planned.grids], [g.grid.frame.epsg for g in planned.grids])
+        with output.named():
+            if retry:
+                for task in [t for t, r in ledger.records.items() if r.faults or r.state not in ("done", "dropped")]:
+                    ledger.forget(task)
+            ready = prepared.prepare(planned, output, ledger, rebuild=rebuild)
+            plan_file.save(planned, output)
+            headers.save(planned.headers, output)
+        return _execute(config, output, ledger, ready, client, listener or silent(), _notes(said))
 
 
 def redetect(config: Config | str | Path, client: Client | None = None, *, listener: Listener | None = None) -> Result:
@@ -148,13 +170,17 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
     config = _config(config)
     output = output_of(config)
     planned = plan_file.load(config, output)
+    output.check()
+    place.check_area(config, output)
     with locked(output):
         ledger = Ledger(output)
-        ready = prepared.reopen(planned, output, ledger)
-        for grid in ready:
-            for region in grid.planned.regions:
-                ledger.forget(places.detect_task(region.key))
-        return _execute(config, output, ledger, ready, client, listener or silent())
+        replaced = place.replaced_detection(planned, output)
+        with output.named():
+            ready = prepared.reopen(planned, output, ledger)
+            for grid in ready:
+                for region in grid.planned.regions:
+                    ledger.forget(places.detect_task(region.key))
+        return _execute(config, output, ledger, ready, client, listener or silent(), _notes([replaced]))
 
 
 def republish(config: Config | str | Path) -> Result:
@@ -168,10 +194,13 @@ def republish(config: Config | str | Path) -> Result:
     config = _config(config)
     output = output_of(config)
     planned = plan_file.load(config, output)
+    output.check()
+    place.check_area(config, output)
     with locked(output):
         ledger = Ledger(output)
-        summary = publish(planned, output, ledger, {})
-    return Result(output, Outcome(), list(summary.sites), ledger.faults(set(ledger.records)), summary.contradicting)
+        with output.named():
+            summary = publish(planned, output, ledger, {})
+    return _result(output, Outcome(failed=dict(summary.failed)), summary)
 
 
 def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: Any) -> xr.Dataset:
@@ -235,11 +264,6 @@ def output_of(config: Config) -> Output:
     return Output(config.path(config.output.path))
 
 
-def source_digest() -> str:
-    """Return the digest of the code that this process runs."""
-    return code_digest([str(Path(str(package.__file__)).parent) for package in (kernels, pipeline, cluster)])
-
-
 def _config(config: Config | str | Path) -> Config:
     return config if isinstance(config, Config) else Config.from_toml(config)
 
@@ -251,49 +275,28 @@ def _execute(
     ready: list[prepared.PreparedGrid],
     client: Client | None,
     listener: Listener,
+    notes: tuple[str, ...],
 ) -> Result:
     work = runner.due(ready, ledger)
     try:
         if work.regions:
-            with _client(config, client) as connected:
-                runner.execute(work, connected, ledger, listener)
+            with connected(config, client) as ready_client:
+                runner.execute(work, ready_client, ledger, listener)
     finally:
         ledger.compact()
-    outcome = work.outcome
-    summary = publish(prepared.settled_plan(ready), output, ledger, outcome.ignored)
-    return Result(output, outcome, list(summary.sites), ledger.faults(outcome.tasks), summary.contradicting)
+    with output.named():
+        summary = publish(prepared.settled_plan(ready), output, ledger, work.outcome.ignored)
+    return _result(output, work.outcome, summary, notes)
 
 
-@contextmanager
-def _client(config: Config, client: Client | None) -> Iterator[Client]:
-    """Yield a client whose workers are ready and run this very code."""
-    if client is not None:
-        _prepare_workers(config, client, lambda: None)
-        yield client
-        return
-    c = config.cluster
-    try:
-        with connect(c.kind, **c.options) as own:
-            # The log of workers that belong to somebody else is theirs to set up.
-            _prepare_workers(config, own, partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel()))
-            yield own
-    except OSError as error:
-        if c.kind != "address":
-            raise
-        rule = f"must answer ({error})"
-        raise BadInput(f"[cluster] address = {c.address!r}", rule, "Start the scheduler, or mend it") from None
+def _result(output: Output, outcome: Outcome, summary: Summary, notes: tuple[str, ...] = ()) -> Result:
+    """Put together what a run left behind."""
+    sites, faults = list(summary.sites), list(summary.faults)
+    return Result(output, outcome, sites, faults, summary.contradicting, summary.verdict, notes)
 
 
-def _prepare_workers(config: Config, client: Client, begin: Callable[[], None]) -> None:
-    """Have workers compile what they will need, after making sure that they run this very code.
-
-    Raises
-    ------
-    BadInput
-        A worker runs other code.
-    """
-    different = differing_workers(client, source_digest)
-    if different:
-        rule = f"run other code than this client: {', '.join(different)}"
-        raise BadInput("[cluster] workers", rule, "Install the same version of groundbreak on all of them")
-    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector), begin))
+def _notes(said: Iterable[str]) -> tuple[str, ...]:
+    """Say in the log what a run replaces and takes on trust, and return what there was to say."""
+    for text in (notes := tuple(filter(None, said))):
+        LOG.warning("%s", text)
+    return notes

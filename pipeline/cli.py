@@ -1,7 +1,7 @@
 """The command line: `groundbreak plan|run|detect|status|retry|verify|publish CONFIG.toml` and `groundbreak demo`.
 
-Exit codes: 0 every region done (faults within the threshold are listed), 1 regions failed, 2 bad input, 130
-interrupted.
+Exit codes: 0 every region done (faults within the threshold are listed), 1 regions failed or no pixel could be judged,
+2 bad input, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +26,11 @@ from groundbreak.pipeline.version import __version__
 if TYPE_CHECKING:
     from groundbreak.pipeline.api import Result
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+class Terminated(BaseException):
+    """The process was asked to end (SIGTERM): it goes the way of Ctrl-C, so that no lock and no worker stays behind."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
     log_to_stderr(levels.get(options.verbose - options.quiet, logging.DEBUG))
     try:
-        command: Callable[[argparse.Namespace], int] = options.command
-        return command(options)
+        with _heeding_sigterm():
+            command: Callable[[argparse.Namespace], int] = options.command
+            return command(options)
     except BadInput as error:
         print(f"groundbreak: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -44,6 +52,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("groundbreak: interrupted; run it again to go on from here", file=sys.stderr)
         return INTERRUPTED
+    except Terminated:
+        print("groundbreak: terminated; run it again to go on from here", file=sys.stderr)
+        return TERMINATED
+
+
+@contextmanager
+def _heeding_sigterm() -> Iterator[None]:
+    """Raise `Terminated` where the process is asked to end; a thread that is not the main one cannot listen."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -161,9 +189,11 @@ def _report(result: Result) -> int:
     for fault in result.faults[: show.LISTED_ROWS]:
         print(f"  fault: {_fault(fault)}")
     for region, error in list(outcome.failed.items())[: show.LISTED_ROWS]:
-        print(f"  failed: {region}: {error.splitlines()[0]}")
+        print(f"  failed: {region}: {(error.splitlines() or ['it left no record'])[0]}")
+    for line in (result.verdict.sentence, *result.verdict.lines, *result.notes):
+        print(line)
     print(f"results in {result.output.path}: {places.REPORT}, {places.SITES}, change/, {places.FAULTS}, {places.RUN}")
-    return FAILED if outcome.failed else DONE
+    return DONE if result.good else FAILED
 
 
 def _fault(fault: Fault) -> str:

@@ -49,7 +49,8 @@ def publish(plan: Plan, output: Output, ledger: Ledger, ignored: Mapping[str, Se
     geoparquet.write_sites(output, sites)
     summary = summarise(plan, ledger, sites)
     write_faults(output, summary.faults)
-    shown = {site.id: site_series(plan, output, site, summary.kept) for site in sites[: page.CARDS]}
+    with output.understood(" or ".join(places.cube(g.grid.name) for g in plan.grids), mosaic.REMEDY):
+        shown = {site.id: site_series(plan, output, site, summary.kept) for site in sites[: page.CARDS]}
     page.write_report(
         output,
         title=f"groundbreak: {plan.config.source.collection or 'changes'}, {plan.config.source.datetime}",
@@ -58,6 +59,7 @@ def publish(plan: Plan, output: Output, ledger: Ledger, ignored: Mapping[str, Se
         epsgs=epsgs,
         series={name: series for name, series in shown.items() if series is not None},
         summary=summary.headline,
+        verdict=[summary.verdict.sentence, *summary.verdict.lines],
         faults=summary.faults,
     )
     output.put(places.RUN, json.dumps(summary.to_json(output, digests, ignored), indent=1).encode())

@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from groundbreak.pipeline.core.types import Fault, Record, Region
 from groundbreak.pipeline.planning.planner import GridPlan, Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.running.ledger import Ledger, now
+from groundbreak.pipeline.running.place import detection_figures
 from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
+from groundbreak.pipeline.verdict import Verdict
 from groundbreak.pipeline.version import __version__
 
 
@@ -29,8 +32,8 @@ class Summary:
     sites: Sequence[Site]
     faults: Sequence[Fault]
     """The faults of this plan's builds, in order; those of older plans are history."""
-    failed: Sequence[str]
-    """Keys of the regions that failed or have no record."""
+    failed: Mapping[str, str]
+    """Region -> why it failed, or that it has no record."""
     statuses: Mapping[str, int]
     """Status -> pixels."""
     kept: frozenset[str]
@@ -43,6 +46,16 @@ class Summary:
         """Region -> the steps that contradict the provider table, and were accepted."""
         found = {key: [step for step in steps if step.contradicts] for key, steps in self.steps.items()}
         return {key: steps for key, steps in found.items() if steps}
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the run may claim."""
+        plan, figures = self.plan, self.figures
+        record = f"{figures['observations']:,} observations"
+        if figures["observations"]:
+            record += f" from {figures['first_observation']} to {figures['last_observation']}"
+        owned = sum(r.owned for g in plan.grids for r in g.regions)
+        return Verdict(owned, self.statuses, self.sites, plan.rejections, self.faults, self.failed, record)
 
     @property
     def figures(self) -> dict[str, int | float | str]:
@@ -71,6 +84,9 @@ class Summary:
             "Last observation": figures["last_observation"],
             "Observations": figures["observations"],
             "Regions": f"{regions}, {len(self.failed)} failed",
+            "Pixels judged": f"{self.verdict.judged:,} of {self.verdict.owned:,}",
+            "Too few observations": f"{self.statuses.get('too_few_observations', 0):,} pixels",
+            "Provisional": f"{100 * self.verdict.provisional_share:.3g} % of the area",
             "Items not used": figures["rejected_items"],
             "Ground without images": f"{figures['uncovered_km2']} km²",
         }
@@ -100,6 +116,7 @@ class Summary:
             "groundbreak": __version__,
             "published": now(),
             "summary": self.figures,
+            "verdict": self.verdict.to_json(),
             "pixels": dict(self.statuses),
             "failed_regions": list(self.failed),
             "rejected": plan.rejected(),
@@ -115,7 +132,9 @@ class Summary:
                 **digests,
                 "observations": {name: meta.get("observation_list") for name, meta in lists.items()},
             },
+            "source": plan.config.origin,
             "detect": dataclasses.asdict(plan.config.detect),
+            "detection": detection_figures(plan),
         }
 
 
@@ -123,11 +142,11 @@ def summarise(plan: Plan, ledger: Ledger, sites: Sequence[Site]) -> Summary:
     """Take from the ledger what a finished run came to."""
     regions = [(g, r) for g in plan.grids for r in g.regions]
     statuses: Counter[str] = Counter()
-    failed = []
+    failed = {}
     for _, region in regions:
         record = ledger.records.get(places.detect_task(region.key))
         if record is None or record.state != "done":
-            failed.append(region.key)
+            failed[region.key] = (record and record.error) or "it has not been detected on"
         if record is not None:
             statuses.update(record.counts)
     builds = {region.key: (g, _builds(plan, g, region, ledger)) for g, region in regions}

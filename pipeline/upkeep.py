@@ -42,7 +42,7 @@ def status(config: Config, output: Output) -> dict[str, Any]:
     return {
         "tasks": {kind: dict(counter) for kind, counter in tasks.items()},
         "faults": sum(len(r.faults) for r in mine),
-        "failed": {r.task: r.error.splitlines()[0] for r in mine if r.state == "failed"},
+        "failed": {r.task: (r.error.splitlines() or [""])[0] for r in mine if r.state == "failed"},
         "pixels": dict(pixels),
         "seconds": round(sum(r.seconds.get("total", 0.0) for r in mine), 1),
         "bytes_written": sum(r.bytes_written for r in mine),

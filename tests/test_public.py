@@ -65,7 +65,7 @@ def test_a_configuration_made_in_python_is_the_one_read_from_toml(tmp_path: Path
     (tmp_path / "c.toml").write_text(
         "[area]\nbbox = [46.86, 40.03, 46.95, 40.10]\n"
         '[source]\nitems = "items.json"\ndatetime = "2020-01-01/2024-12-31"\n'
-        'provider = { bands = { red = "B04" }, mask = { asset = "Fmask", bits = [1, 2] } }\n'
+        'provider = { bands = { red = "B04", nir = "B8A" }, mask = { asset = "Fmask", bits = [1, 2] } }\n'
         '[output]\npath = "out"\n[detect]\nindices = ["ndvi"]\n'
     )
     made = Config(
@@ -73,7 +73,7 @@ def test_a_configuration_made_in_python_is_the_one_read_from_toml(tmp_path: Path
         source={
             **SECTIONS["source"],
             "items": Path("items.json"),
-            "provider": {"bands": {"red": "B04"}, "mask": {"asset": "Fmask", "bits": (1, 2)}},
+            "provider": {"bands": {"red": "B04", "nir": "B8A"}, "mask": {"asset": "Fmask", "bits": (1, 2)}},
         },
         output={"path": "out"},
         detect={"indices": ("ndvi",)},

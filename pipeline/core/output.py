@@ -6,9 +6,13 @@ Every object is put whole (a local file by rename), so a reader sees an old obje
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +22,13 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from zarr.core.buffer import Buffer
 from zarr.storage import ObjectStore as ZarrObjectStore
 from zarr.storage import WrapperStore
+
+from groundbreak.pipeline.core.mistakes import BadInput
+
+LOG = logging.getLogger(__name__)
+
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, OSError)
+"""What reading a document raises that is cut off, empty, of another kind, or no document at all."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,11 @@ class Output:
         """The output's folder, or None on an object store."""
         return None if "://" in self.path else Path(self.path)
 
+    @property
+    def _is_there(self) -> bool:
+        """Whether there can be anything; opening a local store would make its folder."""
+        return self.local is None or self.local.exists()
+
     @cached_property
     def _store(self) -> ObjectStore:
         return self._open("")
@@ -49,20 +65,77 @@ class Output:
         """Return what travels to a worker: the address, without an open store."""
         return {"path": self.path}
 
+    @property
+    def label(self) -> str:
+        """What messages call the output."""
+        return f"[output] path = {self.path!r}"
+
+    @contextlib.contextmanager
+    def named(self, verb: str = "written") -> Iterator[None]:
+        """Turn what the disk or the object store says inside into BadInput that names the output.
+
+        Parameters
+        ----------
+        verb : {"written", "read"}
+            What cannot be done with the output.
+        """
+        try:
+            yield
+        except (OSError, obstore.exceptions.BaseError) as error:
+            text = (str(error).splitlines() or [""])[0]
+            remedy = "Check the path or bucket, the network and the keys"
+            if "No space left" in text or "quota" in text.lower():
+                remedy = "Free some space or choose another disk; the same command then goes on from here"
+            rule = f"cannot be {verb} ({type(error).__name__}: {text})"
+            raise BadInput(self.label, rule, remedy) from error
+
+    @contextlib.contextmanager
+    def understood(self, key: str, remedy: str) -> Iterator[None]:
+        """Turn the errors of reading a damaged object of the output into BadInput that names the object."""
+        try:
+            yield
+        except DAMAGE as error:
+            LOG.debug("%s", key, exc_info=True)
+            rule = f"is damaged ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
+            raise BadInput(f"{self.path.rstrip('/')}/{key}", rule, remedy) from None
+
+    def check(self) -> None:
+        """Raise BadInput where nothing can be written, as far as that shows without writing."""
+        with self.named():
+            if self.local is None:
+                # A bucket that is not there, or keys that are none, must show at once.
+                quick = from_url(self.path, retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=20)})
+                next(iter(obstore.list(quick, chunk_size=1)), None)
+                return
+            folder = next(p for p in (self.local, *self.local.parents) if os.path.lexists(p))
+            if not folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "is no folder", str(folder))
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "is not writable", str(folder))
+
     def zarr(self, prefix: str) -> ZarrObjectStore[ObjectStore]:
         """Open the Zarr store whose root lies at a key of the output."""
-        return ZarrObjectStore(self._open(prefix))
+        with self.named():
+            return ZarrObjectStore(self._open(prefix))
 
     def get(self, key: str) -> bytes | None:
         """Return the bytes of the object at a key, or None where there is none."""
-        try:
-            return bytes(obstore.get(self._store, key).bytes())
-        except FileNotFoundError:
-            return None
+        with self.named("read"), contextlib.suppress(FileNotFoundError):
+            if self._is_there:
+                return bytes(obstore.get(self._store, key).bytes())
+        return None
+
+    def age(self, key: str) -> float | None:
+        """Return the seconds since the object at a key was written, or None where there is none."""
+        with self.named("read"), contextlib.suppress(FileNotFoundError):
+            if self._is_there:
+                return (datetime.now(UTC) - obstore.head(self._store, key)["last_modified"]).total_seconds()
+        return None
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object at a key, in place of any that is there."""
-        obstore.put(self._store, key, data)
+        with self.named():
+            obstore.put(self._store, key, data)
 
     def create(self, key: str, data: bytes) -> bool:
         """Put an object at a key where there is none yet.
@@ -72,22 +145,26 @@ class Output:
         bool, whether it was put. Where several callers race, one of them gets True; where an object is there already,
         it stays, and all get False.
         """
-        try:
-            obstore.put(self._store, key, data, mode="create")
-        except obstore.exceptions.AlreadyExistsError:
-            return False
+        with self.named():
+            try:
+                obstore.put(self._store, key, data, mode="create")
+            except obstore.exceptions.AlreadyExistsError:
+                return False
         return True
 
     def delete(self, key: str) -> None:
         """Delete the object at a key, if there is one."""
-        with contextlib.suppress(FileNotFoundError):
+        with self.named(), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store, key)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys of the objects below a folder."""
-        for batch in obstore.list(self._store, prefix=prefix):
-            for meta in batch:
-                yield str(meta["path"])
+        if not self._is_there:
+            return
+        with self.named("read"):
+            for batch in obstore.list(self._store, prefix=prefix):
+                for meta in batch:
+                    yield str(meta["path"])
 
     def holds(self, prefix: str) -> bool:
         """Tell whether anything lies below a folder; unlike opening a store there, this makes no folder."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any
 
-from groundbreak.pipeline.core.types import BadInput
+from groundbreak.pipeline.core.mistakes import BadInput, Mistakes
 
 
 def read_section[T](kind: type[T], data: Any, name: str) -> T:
@@ -31,7 +32,7 @@ def read_section[T](kind: type[T], data: Any, name: str) -> T:
     Raises
     ------
     BadInput
-        A key is unknown, or a value is not of its field's type.
+        Keys are unknown, or values are not of their fields' types: all of them at once.
     """
     if isinstance(data, kind):
         data = {f.name: getattr(data, f.name) for f in dataclasses.fields(typing.cast(Any, kind))}
@@ -39,11 +40,13 @@ def read_section[T](kind: type[T], data: Any, name: str) -> T:
         raise BadInput(f"[{name}] = {data!r}", "must be a table", "Correct its value")
     hints = typing.get_type_hints(kind)
     known = {f.name for f in dataclasses.fields(typing.cast(Any, kind))}
-    values = {}
+    values, mistakes = {}, Mistakes()
     for key, value in data.items():
         label = f"[{name}] {key}"
-        check_known(key, known, label)
-        values[key] = _value(hints[key], value, label, f"{name}.{key}")
+        with mistakes.caught():
+            check_known(key, known, label)
+            values[key] = _value(hints[key], value, label, f"{name}.{key}")
+    mistakes.settle()
     return kind(**values)
 
 
@@ -60,7 +63,7 @@ def check_known(key: str, known: set[str], label: str) -> None:
         What messages call the key.
     """
     if key not in known:
-        near = difflib.get_close_matches(key, known, 1)
+        near = difflib.get_close_matches(str(key), known, 1)
         hint = f"Did you mean {near[0]!r}?" if near else "Remove it"
         raise BadInput(label, f"is not a key; the keys are {', '.join(sorted(known))}", hint)
 
@@ -80,13 +83,21 @@ def _value(hint: Any, value: Any, label: str, name: str) -> Any:
         if origin is Mapping and isinstance(value, Mapping):
             return dict(value)
         if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            return _float(value)
         if option is str and isinstance(value, os.PathLike):
             return os.fspath(value)
         if option in (int, str, bool) and type(value) is option:
             return value
     wanted = " or ".join(_in_words(o) for o in options if o is not types.NoneType)
     raise BadInput(f"{label} = {value!r}", f"must be {wanted}", "Correct its value")
+
+
+def _float(value: float) -> float:
+    """Return a number as a float; a whole number beyond all floats is infinite, which every range refuses."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _in_words(option: Any) -> str:

@@ -14,34 +14,13 @@ from typing import Any
 import numpy as np
 
 from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.mistakes import BadInput as BadInput
 
 REFLECTANCE_SCALE = 1e-4
 """Reflectance of one unit of the int16 numbers that cubes hold."""
 
 REFLECTANCE_FILL = -32768
 """The number that means no observation, in a reflectance band of a cube."""
-
-
-class BadInput(Exception):
-    """The user's input cannot be used: the command line ends with exit code 2.
-
-    Parameters
-    ----------
-    what : str
-        The input, by the name and value that the user gave it.
-    rule : str
-        The rule that the input breaks.
-    remedy : str
-        What the user can do about it.
-    """
-
-    def __init__(self, what: str, rule: str, remedy: str) -> None:
-        super().__init__(what, rule, remedy)
-        self.what, self.rule, self.remedy = what, rule, remedy
-
-    def __str__(self) -> str:
-        """Return what, rule and remedy as one message."""
-        return f"{self.what}: {self.rule}. {self.remedy}."
 
 
 def digest(value: Any) -> str:

@@ -1,6 +1,6 @@
 """The plan as it is kept beside its output, so that detection, publishing and verifying need no source.
 
-The file holds grids, regions, area and mask. Observations come from the cubes themselves.
+The file holds grids, regions, area and mask, and where the items came from. Observations come from the cubes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from groundbreak.pipeline.planning.budget import mask_size
 from groundbreak.pipeline.planning.planner import GridPlan, Plan
 from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
 
+REMEDY = "Put a copy of it back or choose another output; where it is groundbreak's, delete it and `run` writes it anew"
+"""What to do about a damaged plan."""
+
 
 def save(plan: Plan, output: Output) -> None:
     """Write a plan beside its output, in place of an earlier one."""
     value = {
         "schema": STORE_SCHEMA,
+        "source": plan.config.origin,
         "area": shapely.to_wkb(plan.area, hex=True),
         "mask": asdict(plan.mask),
         "uncovered_km2": plan.uncovered_km2,
@@ -63,12 +67,35 @@ def load(config: Config, output: Output) -> Plan:
     Raises
     ------
     BadInput
-        Nothing has been run there, or by another version.
+        Nothing has been run there, or by another version; or the plan, or a cube that it names, is damaged.
+    """
+    value = read(output)
+    if value is None:
+        raise BadInput(output.label, "holds no run yet", "Run `groundbreak run` first")
+    with output.understood(places.PLAN, REMEDY):
+        return _plan(config, output, value)
+
+
+def read(output: Output) -> dict[str, Any] | None:
+    """Read the plan of an output's last run as it is stored; None where there is none.
+
+    Raises
+    ------
+    BadInput
+        The file is damaged.
     """
     data = output.get(places.PLAN)
     if data is None:
-        raise BadInput(f"[output] path = {output.path!r}", "holds no run yet", "Run `groundbreak run` first")
-    value = json.loads(data)
+        return None
+    with output.understood(places.PLAN, REMEDY):
+        value = json.loads(data)
+        if not isinstance(value, dict) or "schema" not in value:
+            raise ValueError("it is no plan of groundbreak")
+        return value
+
+
+def _plan(config: Config, output: Output, value: dict[str, Any], *, whole: bool = True) -> Plan:
+    """Return the plan that a value of the file stands for; ``whole`` demands that all of its cubes are there."""
     if value["schema"] != STORE_SCHEMA:
         rule = f"holds a plan of schema {value['schema']}, and this version reads {STORE_SCHEMA}"
         raise BadInput(f"[output] path = {output.path!r}", rule, "Use the groundbreak that wrote it")
@@ -78,8 +105,11 @@ def load(config: Config, output: Output) -> Plan:
     for g in value["grids"]:
         grid = _grid(g["grid"])
         meta = read_meta(output.zarr(places.cube(grid.name)))
-        listed = meta.get("observations", ())
-        observations = tuple(Observation(o["id"], np.datetime64(o["time"]), ()) for o in listed)
+        listed = meta.get("observations")
+        if listed is None and whole:
+            what = f"{output.path.rstrip('/')}/{places.cube(grid.name)}"
+            raise BadInput(what, "is gone, or was never laid out whole", "`groundbreak run` lays it out again")
+        observations = tuple(Observation(o["id"], np.datetime64(o["time"]), ()) for o in listed or ())
         others = tuple(_grid(o) for o in g["others"])
         founded = _grid(g["founded"]) if g.get("founded") else None
         regions = tuple(_region(r) for r in g["regions"])
@@ -103,9 +133,11 @@ def load(config: Config, output: Output) -> Plan:
 
 def load_first(config: Config, output: Output) -> Plan | None:
     """Load the plan that an output was laid out by, to plan again by it; None before its first run."""
-    if output.local is not None and not output.local.exists():
+    value = read(output)
+    if value is None:
         return None
-    return None if output.get(places.PLAN) is None else load(config, output)
+    with output.understood(places.PLAN, REMEDY):
+        return _plan(config, output, value, whole=False)
 
 
 def _grid(value: dict[str, Any]) -> Grid:

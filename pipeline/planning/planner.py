@@ -259,7 +259,7 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
     provider = screened.provider
     access = provider.access(config.source, config.run.attempts)
     bands = (*config.bands, screened.mask.band)
-    if first is not None and not _is_of(first, area, bands):
+    if first is not None and not _is_of(first, None if anew else area, bands):
         first = None  # what is asked for is another output, and is refused where it would be written
     known, unread = headers.read_headers(screened.scenes, bands, access, kept or {})
     mask, mask_notices = _kept_mask(settle_mask(screened, known, access), config, first)
@@ -302,9 +302,9 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
     )
 
 
-def _is_of(first: Plan, area: BaseGeometry, bands: Sequence[str]) -> bool:
-    """Tell whether an earlier plan is one of the same area and bands."""
-    return first.area.equals(area) and all({*g.grid.bands} == {*bands} for g in first.grids)
+def _is_of(first: Plan, area: BaseGeometry | None, bands: Sequence[str]) -> bool:
+    """Tell whether an earlier plan is one of the same bands, and of the same area where one is given."""
+    return (area is None or first.area.equals(area)) and all({*g.grid.bands} == {*bands} for g in first.grids)
 
 
 def _kept_mask(mask: Mask, config: Config, first: Plan | None) -> tuple[Mask, list[Notice]]:

@@ -23,6 +23,9 @@ from groundbreak.pipeline.stores.tiles import LayerPixels
 SNAP = 1e-6
 """Pixels by which bounds may lie beyond the lattice without growing it by a pixel."""
 
+REMEDY = "`groundbreak verify` finds what is damaged, and `groundbreak run` mends it"
+"""What to do about damaged layers."""
+
 
 def publish_mosaics(
     output: Output, grids: Sequence[Grid], regions: Mapping[str, Sequence[Region]], attrs: Mapping[str, Any]
@@ -57,12 +60,16 @@ def publish_mosaics(
         store = output.zarr(places.mosaic(epsg))
         lay_out_layers(store, frame, LAYER_CHUNK, attrs)
         target = _arrays(zarr.open_group(store, mode="r+"))
-        sources = [(g.frame, _arrays(zarr.open_group(output.zarr(places.layers(g.name)), mode="r"))) for g in members]
+        sources = []
+        for g in members:
+            with output.understood(places.layers(g.name), REMEDY):
+                sources.append((g.frame, _arrays(zarr.open_group(output.zarr(places.layers(g.name)), mode="r"))))
         for row, col in sorted(_chunks(frame, frames)):
             rows = slice(row * LAYER_CHUNK, min((row + 1) * LAYER_CHUNK, frame.height))
             cols = slice(col * LAYER_CHUNK, min((col + 1) * LAYER_CHUNK, frame.width))
             window = frame.window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
-            chunk = _assemble(window, sources)
+            with output.understood(" or ".join(places.layers(g.name) for g in members), REMEDY):
+                chunk = _assemble(window, sources)
             if chunk is not None:
                 for name, values in chunk.items():
                     target[name][rows, cols] = values

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,12 +24,14 @@ from groundbreak.pipeline.access.retries import ReadError, with_retries
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
-from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.output import DAMAGE, Output
 from groundbreak.pipeline.core.ticker import Ticker
 from groundbreak.pipeline.core.types import Asset, Scene
 from groundbreak.pipeline.readers import blocks
 from groundbreak.pipeline.readers.cog import BlockLayout, Blocks, Cog, NotByBlocks
 from groundbreak.pipeline.readers.formats import read_layout, read_layout_now
+
+LOG = logging.getLogger(__name__)
 
 _BLOCK_COLUMNS = pa.struct(
     [
@@ -161,10 +164,22 @@ def cut(header: BlockLayout, frame: Frame) -> BlockLayout:
 
 
 def load(output: Output) -> Headers:
-    """Load the headers that are kept beside an output; there are none before its first run."""
-    data = output.get(places.HEADERS) if output.local is None or output.local.exists() else None
+    """Load the headers that are kept beside an output; there are none before its first run.
+
+    A damaged file counts as none: headers are read from the source again then.
+    """
+    data = output.get(places.HEADERS)
     if data is None:
         return {}
+    try:
+        return _headers(data)
+    except DAMAGE as error:
+        LOG.warning("%s is damaged (%s); headers are read from the source again", places.HEADERS, type(error).__name__)
+        return {}
+
+
+def _headers(data: bytes) -> Headers:
+    """Return the headers that a Parquet file holds."""
     found: dict[HeaderKey, BlockLayout] = {}
     for row in pq.read_table(io.BytesIO(data)).to_pylist():
         frame = None if row["epsg"] is None else Frame(**{f.name: row[f.name] for f in dataclasses.fields(Frame)})

@@ -69,6 +69,7 @@ def write_report(
     epsgs: Sequence[int],
     series: Mapping[str, SiteSeries],
     summary: Mapping[str, str | int | float],
+    verdict: Sequence[str],
     faults: Sequence[Fault],
 ) -> None:
     """Write `report.html`.
@@ -88,6 +89,8 @@ def write_report(
         Id of a site -> its index series; a site that is missing is shown without them.
     summary : mapping
         Label -> value of the figures that are shown beside the report's own (area, sites, changed ground, faults).
+    verdict : sequence of str
+        The result in a sentence, and then the lines that say what stands behind it.
     faults : sequence of Fault
         All faults of the run.
     """
@@ -109,7 +112,8 @@ def write_report(
         script=_trusted(script),
         script_hash=_hash(script),
         tiles=_tiles(area, sites, summary, faults),
-        verdict=_verdict(sites),
+        verdict=verdict[:1],
+        told=[(len(line) - len(line.lstrip()), line.strip()) for line in verdict[1:]],
         maps=_overviews(output, epsgs, sites),
         rows=[(n, site, _place(site), _flags(site)) for n, site in enumerate(sites[:TABLE_ROWS], 1)],
         cards=[_card(output, n, site, series.get(site.id)) for n, site in enumerate(sites[:CARDS], 1)],
@@ -158,22 +162,6 @@ def _tiles(
         *((label, _number(value)) for label, value in summary.items()),
         ("Faults", f"{len(faults):,}"),
     ]
-
-
-def _verdict(sites: Sequence[Site]) -> str:
-    """Write the result in a sentence or two."""
-    if not sites:
-        return "No site of changed ground was found."
-    count = Counter(site.status for site in sites)
-    names = {"halted": "halted", "active": "still active", "resumed": "active again after a halt"}
-    noun = "site" if len(sites) == 1 else "sites"
-    shares = ", ".join(f"{count[status]:,} {name}" for status, name in names.items() if count[status])
-    text = f"{len(sites):,} {noun} of changed ground: {shares}."
-    first = sites[0]
-    text += f" The largest, {format_area(first.area_m2)}, began to change on {first.onset}"
-    if first.halt is None:
-        return f"{text} and had not stopped by the end of the record."
-    return f"{text} and stopped on {first.halt}."
 
 
 def _place(site: Site) -> str:

@@ -16,15 +16,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from groundbreak.pipeline.core import places
-from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.output import DAMAGE, Output
 from groundbreak.pipeline.core.types import BadInput, Fault, Record
 
 LOG = logging.getLogger(__name__)
@@ -148,34 +148,25 @@ def locked(output: Output) -> Iterator[None]:
     Raises
     ------
     BadInput
-        Another run holds it.
+        Another run holds it, the lock is damaged, or nothing can be written there.
     """
     me: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid(), "run": os.urandom(8).hex()}
 
     def text() -> bytes:
         return json.dumps({**me, "renewed": time.time()}).encode()
 
-    def take() -> bool:
-        try:
-            return output.create(places.LOCK, text())
-        except (OSError, obstore.exceptions.BaseError) as error:
-            rule = f"cannot be written ({type(error).__name__}: {str(error).splitlines()[0]})"
-            remedy = "Check the path or bucket, the network and the keys"
-            raise BadInput(f"[output] path = {output.path!r}", rule, remedy) from None
-
-    while not take():
-        holder = json.loads(output.get(places.LOCK) or b"{}")
-        if holder and not _abandoned(holder):
-            rule = f"is being written by process {holder['pid']} on {holder['host']}"
-            raise BadInput(f"[output] path = {output.path!r}", rule, "Wait for it to end, or stop it")
-        LOG.warning("taking over the lock of process %s on %s, which is gone", holder.get("pid"), holder.get("host"))
-        output.delete(places.LOCK)
+    made = _missing_folders(output)
+    while not output.create(places.LOCK, text()):
+        _take_over(output)
     LOG.debug("locked %s", output.path)
     stop = threading.Event()
 
     def renew() -> None:
         while not stop.wait(HEARTBEAT_S):
-            output.put(places.LOCK, text())
+            try:
+                output.put(places.LOCK, text())
+            except BadInput as error:  # tried again; a task that writes meets what does not pass
+                LOG.warning("the lock could not be renewed: %s", error)
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
@@ -185,14 +176,62 @@ def locked(output: Output) -> Iterator[None]:
         stop.set()
         thread.join()
         output.delete(places.LOCK)
+        for folder in made:
+            with suppress(OSError):  # something was written there
+                folder.rmdir()
         LOG.debug("unlocked %s", output.path)
+
+
+def _missing_folders(output: Output) -> list[Path]:
+    """List the folders that a lock makes, the deepest first: a run that is refused leaves none of them behind."""
+    if output.local is None:
+        return []
+    folder = (output.local / places.LOCK).parent
+    return [p for p in (folder, *folder.parents) if not p.exists()]
+
+
+def _take_over(output: Output) -> None:
+    """Delete the lock that is there if its holder is gone.
+
+    Raises
+    ------
+    BadInput
+        Its holder is at work; or the lock cannot be read, and is young.
+    """
+    data = output.get(places.LOCK)
+    if data is None:
+        return  # it was released just now
+    holder = _holder(data)
+    if holder is None:
+        # A run puts its lock whole, and anew every few seconds: an old one that cannot be read is of no living run.
+        if (output.age(places.LOCK) or 0.0) < STALE_S:
+            what, rule = f"{output.path.rstrip('/')}/{places.LOCK}", "is damaged: it does not tell who is writing here"
+            raise BadInput(what, rule, f"Wait for {STALE_S:.0f} s, or delete it if no run is writing here")
+        LOG.warning("taking over a damaged lock, which nobody has renewed")
+    elif not _abandoned(holder):
+        rule = f"is being written by process {holder['pid']} on {holder['host']}"
+        raise BadInput(output.label, rule, "Wait for it to end, or stop it")
+    else:
+        LOG.warning("taking over the lock of process %s on %s, which is gone", holder["pid"], holder["host"])
+    output.delete(places.LOCK)
+
+
+def _holder(data: bytes) -> dict[str, Any] | None:
+    """Return who holds a lock; None where its text does not tell."""
+    try:
+        holder = json.loads(data)
+        kinds = {"host": str, "pid": int, "renewed": int | float}
+        good = all(isinstance(holder[name], kind) for name, kind in kinds.items()) and holder["pid"] > 0
+    except DAMAGE:
+        return None
+    return holder if good else None
 
 
 def _abandoned(holder: dict[str, Any]) -> bool:
     if holder["host"] == socket.gethostname():
         try:
             os.kill(holder["pid"], 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):
             return True
         except PermissionError:
             return False
@@ -203,17 +242,32 @@ def _load(output: Output) -> dict[str, Record]:
     records = {}
     table = output.get(places.LEDGER)
     if table is not None:
-        for row in pq.read_table(io.BytesIO(table)).to_pylist():
-            records[row["task"]] = _record(row)
+        remedy = "Put a copy of it back; or delete it, and the next run builds again what it listed"
+        with output.understood(places.LEDGER, remedy):
+            for row in pq.read_table(io.BytesIO(table)).to_pylist():
+                records[row["task"]] = _record(row)
     for key in output.list(places.RECORDS):
         data = output.get(key)
-        if data is not None:
+        if data is None:
+            continue
+        try:
             record = _record(json.loads(data))
-            records[record.task] = record
+            if places.record(record.task) != key:
+                raise ValueError(f"it is the record of {record.task!r}")
+        except DAMAGE as error:
+            LOG.warning("%s is damaged and counts as no record (%s: %s)", key, type(error).__name__, error)
+            # What the table says of this task may be older than what the record said.
+            records.pop(key.removeprefix(f"{places.RECORDS}/").removesuffix(".json"), None)
+            continue
+        records[record.task] = record
     return records
 
 
 def _record(row: dict[str, Any]) -> Record:
     maps = {key: dict(row[key]) for key in ("seconds", "checksums", "counts")}
     lists = {key: tuple(row.get(key) or ()) for key in ("dark", "offsets", "beyond", "bright")}
-    return Record(**{**row, **maps, **lists, "faults": tuple(Fault(**f) for f in row["faults"])})
+    record = Record(**{**row, **maps, **lists, "faults": tuple(Fault(**f) for f in row["faults"])})
+    texts, numbers = (record.task, record.state, record.identity, record.error), (record.bytes_written, record.pixels)
+    if not all(isinstance(t, str) for t in texts) or not all(isinstance(n, int) for n in numbers):
+        raise TypeError("it is no completion record")
+    return record

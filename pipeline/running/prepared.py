@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from groundbreak.kernels import bands_of
 from groundbreak.pipeline.compute.build import SlabJob
 from groundbreak.pipeline.compute.detection import DetectionSettings
 from groundbreak.pipeline.compute.index_series import CubeView
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import BadInput, Region, Slab, digest
+from groundbreak.pipeline.core.types import BadInput, Grid, Region, Slab, digest
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import budget
 from groundbreak.pipeline.planning.planner import GridPlan, Plan, slabs
@@ -31,6 +32,10 @@ from groundbreak.pipeline.stores import layout
 from groundbreak.pipeline.stores.shards import largest_divisor
 
 LOG = logging.getLogger(__name__)
+
+
+STORE_REMEDY = "Put a copy of it back; or delete the whole store, and the next run builds it again"
+"""What to do about a damaged root of a store."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,12 @@ def reopen(plan: Plan, output: Output, ledger: Ledger) -> list[PreparedGrid]:
     """
     grids = []
     for planned in plan.grids:
-        stored = layout.read_meta(output.zarr(places.cube(planned.grid.name)))
-        versions = tuple(o["version"] for o in stored["observations"])
+        key = places.cube(planned.grid.name)
+        stored = layout.read_meta(output.zarr(key))
+        with output.understood(f"{key}/{layout.ROOT}", STORE_REMEDY):
+            versions = tuple(o["version"] for o in stored["observations"])
+        _check_bands(plan, planned)
+        layout.mend_cube(output.zarr(key), planned.grid, plan.mask, plan.depth, planned.observations)
         grid = PreparedGrid(plan, planned, Reconciled(planned.observations, versions, ()), output, stored)
         builds = (grid.build(region, slab) for region in planned.regions for slab in grid.slabs())
         missing = [build for build in builds if not ledger.finished(build.name, build.identity)]
@@ -159,6 +168,7 @@ def reopen(plan: Plan, output: Output, ledger: Ledger) -> list[PreparedGrid]:
                 rule = f"{dropped} slabs were built and not kept ([cube] keep = false)"
             what = f"[output] path = {output.path!r}"
             raise BadInput(what, rule, "`groundbreak run` builds what is missing, and detects")
+        _lay_out_layers(grid, ledger)
         grids.append(grid)
     return grids
 
@@ -180,9 +190,10 @@ def _reconciled(plan: Plan, planned: GridPlan, output: Output, ledger: Ledger, r
         what = f"[output] path = {output.path!r}"
         rule = f"holds another cube of {planned.grid.name} (other grid, bands, source or screening)"
         raise BadInput(what, rule, "Choose another output, or remove that one")
-    listed = stored.get("observations", [])
-    finished = 0 if rebuild else _finished(plan, planned, listed, ledger)
-    settled = reconcile.reconcile(listed, planned.observations, finished)
+    with output.understood(f"{key}/{layout.ROOT}", STORE_REMEDY):
+        listed = stored.get("observations", [])
+        finished = 0 if rebuild else _finished(plan, planned, listed, ledger)
+        settled = reconcile.reconcile(listed, planned.observations, finished)
     grid = PreparedGrid(plan, planned, settled, output, stored)
     LOG.info(
         "%s: the cube holds %d observations, %d of them finished; the plan has %d; %d changes are not applied",
@@ -217,22 +228,45 @@ def _check_disk(plan: Plan, output: Output, ledger: Ledger) -> None:
 def _lay_out(grid: PreparedGrid, ledger: Ledger) -> None:
     """Write the documents of a grid's two stores, where they are not as they should be."""
     plan, lattice = grid.plan, grid.planned.grid
-    named = {"cube": grid.planned.cube, "grid": grid.name}
-    cube, layers = (grid.output.zarr(key) for key in (places.cube(grid.name), places.layers(grid.name)))
+    cube = grid.output.zarr(places.cube(grid.name))
     # Forget the records of dropped slabs first, or a later, longer list would take the slabs for built.
     # Of a store that is gone (or was never finished being laid out) no record proves anything.
     stay = len(grid.slabs()) if "cube" in grid.stored else 0
     _forget(ledger, (t for t in _records(ledger, places.BUILD, grid.name) if places.slab_of(t) >= stay))
     listed = {"observations": _entries(grid), "observation_list": grid.settled.digest}
-    extent = {"extent": [lattice.frame.height, lattice.frame.width]} if lattice.claims else {}
-    layout.lay_out_cube(cube, lattice, plan.mask, plan.depth, grid.settled.observations, {**named, **listed, **extent})
-    meta = layout.read_meta(layers)
+    named = {"cube": grid.planned.cube, "grid": grid.name, **_extent(lattice)}
+    layout.lay_out_cube(cube, lattice, plan.mask, plan.depth, grid.settled.observations, {**named, **listed})
+    _lay_out_layers(grid, ledger)
+
+
+def _extent(lattice: Grid) -> dict[str, Any]:
+    """Return what the metadata keep of a grid that has grown, so that its documents are written again."""
+    return {"extent": [lattice.frame.height, lattice.frame.width]} if lattice.claims else {}
+
+
+def _lay_out_layers(grid: PreparedGrid, ledger: Ledger) -> None:
+    """Write the documents of a grid's layers, where they are not as they should be."""
+    lattice, layers = grid.planned.grid, grid.output.zarr(places.layers(grid.name))
+    chunk = largest_divisor(lattice.region, layout.LAYER_CHUNK)
+    meta, extent = layout.check_ours(layers), _extent(lattice)
     anew = meta.get("cube") != grid.planned.cube
+    if not anew and meta.get("extent") == extent.get("extent"):
+        layout.mend_layers(layers, lattice.frame, chunk)
+        return
     if anew:
         _forget(ledger, _records(ledger, places.DETECT, grid.name))
-    if anew or meta.get("extent", []) != extent.get("extent", []):
-        chunk = largest_divisor(lattice.region, layout.LAYER_CHUNK)
-        layout.lay_out_layers(layers, lattice.frame, chunk, {**named, **extent}, anew=anew)
+    attrs = {"cube": grid.planned.cube, "grid": grid.name, **extent}
+    layout.lay_out_layers(layers, lattice.frame, chunk, attrs, anew=anew)
+
+
+def _check_bands(plan: Plan, planned: GridPlan) -> None:
+    """Raise BadInput where the indices need a band that a cube does not hold."""
+    indices = plan.config.detect.indices
+    missing = [band for band in bands_of(indices) if band not in planned.grid.bands]
+    if missing:
+        rule = f"need {', '.join(missing)}, which the cube of {planned.grid.name} does not hold"
+        remedy = "Choose indices of its bands, or build another output with `groundbreak run`"
+        raise BadInput(f"[detect] indices = {list(indices)}", rule, remedy)
 
 
 def _records(ledger: Ledger, kind: str, grid: str) -> list[str]:

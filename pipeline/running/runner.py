@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from distributed import Client, Future, as_completed
@@ -29,6 +30,7 @@ from groundbreak.pipeline.running import tasks
 from groundbreak.pipeline.running.ledger import Ledger, now, write_record
 from groundbreak.pipeline.running.prepared import PreparedGrid
 from groundbreak.pipeline.running.tasks import Task
+from groundbreak.pipeline.running.watch import lost, watched
 
 LOG = logging.getLogger(__name__)
 
@@ -145,9 +147,10 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
     Raises
     ------
     BadInput
-        Dark pixels contradict the provider table; what runs is cancelled.
+        Dark pixels contradict the provider table, or the cluster has gone away; what runs is cancelled.
     """
     outcome, regions = work.outcome, work.regions
+    address = f"address = {getattr(client.scheduler, 'address', '?')!r}"
     threads = max(sum(client.nthreads().values()), 1)
     listener.started(sum(len(r.builds) + 1 for r in regions.values()), outcome.skipped, client.dashboard_link)
     queue = _queue(list(regions.values()), ledger, threads)
@@ -167,22 +170,26 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
             submit(task)
 
     try:
-        fill()
-        while running:
-            future = next(stream)
-            task = running.pop(future)
-            records = _result(future, task)
-            future.release()
-            for record in records:
-                ledger.add(record)
-                outcome.done += 1
-                listener.finished(record)
-            if (following := _following(regions[task.region.key], task, records, ledger, outcome)) is not None:
-                submit(following)
+        with watched(client, running):
             fill()
+            while running:
+                future = next(stream)
+                task = running.pop(future)
+                if future.cancelled():
+                    raise lost(address)
+                records = _result(future, task)
+                future.release()
+                for record in records:
+                    ledger.add(record)
+                    outcome.done += 1
+                    listener.finished(record)
+                if (following := _following(regions[task.region.key], task, records, ledger, outcome)) is not None:
+                    submit(following)
+                fill()
     except BaseException:
         LOG.info("stopping; %d tasks are cancelled", len(running))
-        client.cancel(list(running))
+        with suppress(OSError, RuntimeError):  # a scheduler that is gone has cancelled them
+            client.cancel(list(running))
         raise
     return outcome
 

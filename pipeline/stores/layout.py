@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from enum import IntFlag
 from typing import Any
@@ -38,6 +39,11 @@ from groundbreak.pipeline.stores.documents import (
     time_coordinate,
 )
 from groundbreak.pipeline.stores.shards import shard_of
+
+LOG = logging.getLogger(__name__)
+
+ROOT = "zarr.json"
+"""Key of a store's root document, below the store."""
 
 STORE_SCHEMA = 1
 """Version of the layout of every store; a store of another version is refused."""
@@ -81,8 +87,9 @@ def lay_out_cube(
     BadInput
         There is a store that groundbreak did not write, or wrote with another schema.
     """
-    meta, wanted = read_meta(store), {"schema": STORE_SCHEMA, **attrs}
+    meta, wanted = check_ours(store), {"schema": STORE_SCHEMA, **attrs}
     if meta == wanted:
+        mend_cube(store, grid, mask, depth, observations)
         return
     before, after = (-(-len(listed) // depth) for listed in (meta.get("observations", ()), observations))
     gone = [f"{band_path(grid, band)}/c/{slab}" for band in grid.bands for slab in range(after, before)]
@@ -92,7 +99,7 @@ def lay_out_cube(
 
 
 def lay_out_layers(store: Store, frame: Frame, chunk: int, attrs: Mapping[str, Any], *, anew: bool = True) -> None:
-    """Lay out empty layers on a frame, in place of whatever is there.
+    """Lay out empty layers on a frame, in place of layers that are there.
 
     Parameters
     ----------
@@ -105,9 +112,36 @@ def lay_out_layers(store: Store, frame: Frame, chunk: int, attrs: Mapping[str, A
         What the root keeps under "groundbreak".
     anew : bool
         False leaves the pixels that are there: the frame has only grown, to the right or down.
+
+    Raises
+    ------
+    BadInput
+        There is something that groundbreak did not write, or wrote with another schema.
     """
+    check_ours(store)
     root = group_document({"groundbreak": {"schema": STORE_SCHEMA, **attrs}, **spatial_attrs(frame)})
     run_coroutine(_write(store, dict(_layers(frame, chunk)), root, anew=anew))
+
+
+def mend_cube(store: Store, grid: Grid, mask: Mask, depth: int, observations: Sequence[Observation]) -> None:
+    """Write the documents of a laid-out cube again where they are damaged or gone; no pixel is touched."""
+    times = np.array([o.time for o in observations], "datetime64[ms]").astype("<i8")
+    run_coroutine(_mend(store, dict(_cube(grid, mask, depth, times))))
+
+
+def mend_layers(store: Store, frame: Frame, chunk: int) -> None:
+    """Write the documents of laid-out layers again where they are damaged or gone; no pixel is touched."""
+    run_coroutine(_mend(store, dict(_layers(frame, chunk))))
+
+
+async def _mend(store: Store, objects: Mapping[str, bytes]) -> None:
+    """Write those objects again that are not as they were laid out."""
+    buffer = default_buffer_prototype()
+    found = await asyncio.gather(*(store.get(key, buffer) for key in objects))
+    for (key, data), held in zip(objects.items(), found, strict=True):
+        if held is None or held.to_bytes() != data:
+            LOG.warning("%s of the Zarr store %s is not as it was laid out, and is written again", key, store)
+            await store.set(key, buffer.buffer.from_bytes(data))
 
 
 async def _write(
@@ -115,15 +149,38 @@ async def _write(
 ) -> None:
     """Write objects, then the document of the root, and then delete the folders of slabs that are gone.
 
-    ``anew`` empties the store first. A process that dies before the last step leaves folders that no reader looks into;
-    they are replaced when the list of observations grows again.
+    ``anew`` empties the store first; its root says from the first moment on that the store is groundbreak's. A process
+    that dies before the last step leaves folders that no reader looks into; they are replaced when the list of
+    observations grows again.
     """
     buffer = default_buffer_prototype().buffer
     if anew:
-        await store.delete_dir("")
+        await store.set(ROOT, buffer.from_bytes(group_document({"groundbreak": {"schema": STORE_SCHEMA}})))
+        old = [key async for key in store.list() if key != ROOT]
+        await asyncio.gather(*map(store.delete, old))
     await asyncio.gather(*(store.set(key, buffer.from_bytes(data)) for key, data in objects.items()))
-    await store.set("zarr.json", buffer.from_bytes(root))
+    await store.set(ROOT, buffer.from_bytes(root))
     await asyncio.gather(*map(store.delete_dir, gone))
+
+
+def check_ours(store: Store) -> dict[str, Any]:
+    """Read what `read_meta` does, after making sure that nobody else's data lies there.
+
+    Raises
+    ------
+    BadInput
+        What lies there was not written by groundbreak, or with another schema.
+    """
+    meta = read_meta(store)
+    if not meta and run_coroutine(_first_key(store)) is not None:
+        rule = "holds data that groundbreak did not write, or no longer knows"
+        raise BadInput(f"Zarr store {store}", rule, "Choose another output, or take that folder away")
+    return meta
+
+
+async def _first_key(store: Store) -> str | None:
+    """Return the key of some object of a store, or None where there is none."""
+    return await anext(aiter(store.list()), None)
 
 
 def read_meta(store: Store) -> dict[str, Any]:
@@ -132,7 +189,7 @@ def read_meta(store: Store) -> dict[str, Any]:
     Raises
     ------
     BadInput
-        The store was not written by groundbreak, or with another schema.
+        The store was not written by groundbreak, or with another schema; or its root's document is damaged.
     """
     attrs = _root_attrs(store)
     if attrs is None:
@@ -140,16 +197,24 @@ def read_meta(store: Store) -> dict[str, Any]:
     meta = attrs.get("groundbreak")
     if not isinstance(meta, Mapping):
         raise BadInput(f"Zarr store {store}", "was not written by groundbreak", "Choose another output")
-    if meta["schema"] != STORE_SCHEMA:
-        rule = f"has schema {meta['schema']}, and this version reads {STORE_SCHEMA}"
+    if meta.get("schema") != STORE_SCHEMA:
+        rule = f"has schema {meta.get('schema')}, and this version reads {STORE_SCHEMA}"
         raise BadInput(f"Zarr store {store}", rule, "Use the groundbreak that wrote it, or another output")
     return dict(meta)
 
 
 def _root_attrs(store: Store) -> dict[str, Any] | None:
     """Read the attributes of the root, or return None where there is no store."""
-    found = run_coroutine(store.get("zarr.json", default_buffer_prototype()))
-    return None if found is None else json.loads(found.to_bytes()).get("attributes", {})
+    found = run_coroutine(store.get(ROOT, default_buffer_prototype()))
+    if found is None:
+        return None
+    try:
+        attrs = json.loads(found.to_bytes()).get("attributes", {})
+    except (ValueError, AttributeError, RecursionError) as error:
+        rule = f"holds a damaged {ROOT} ({type(error).__name__}: {error})"
+        remedy = f"Put a copy of {ROOT} back; or delete the whole store, and the next run builds it again"
+        raise BadInput(f"Zarr store {store}", rule, remedy) from None
+    return attrs if isinstance(attrs, dict) else {}
 
 
 def _cube(grid: Grid, mask: Mask, depth: int, times: NDArray[np.int64]) -> Objects:

@@ -36,7 +36,7 @@ from groundbreak.pipeline.testing.truth_file import TRUTH_FILE, Truth
 ITEMS_FILE = "items.json"
 _MARKER = ".complete.json"
 _CRS = CRS.from_epsg(EPSG)
-_VERSION = 2
+VERSION = 2
 """Raised whenever the same parameters would write other pixels: no stale archive is reused."""
 
 
@@ -48,7 +48,7 @@ class _Recipe:
     scale: Scale
     start: str
     end: str
-    version: int = _VERSION
+    version: int = VERSION
 
     def scene(self) -> Scene:
         start, end = date.fromisoformat(self.start), date.fromisoformat(self.end)

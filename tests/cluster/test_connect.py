@@ -13,7 +13,7 @@ from distributed import Client
 
 from groundbreak.cluster.connect import connect
 from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
-from groundbreak.pipeline import api
+from groundbreak.pipeline import api, workers
 from groundbreak.pipeline.core.types import BadInput
 from tests.world import Tile, configure, days, lonlat_box, write_source
 
@@ -79,7 +79,7 @@ def test_an_address_that_does_not_answer_is_bad_input(world: Path, monkeypatch: 
 def test_workers_that_run_other_code_are_refused(world: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = configure(world, BOX, "2021-01-01/2021-12-31")
     with monkeypatch.context() as patched:
-        patched.setattr(api, "source_digest", elsewhere)
+        patched.setattr(workers, "source_digest", elsewhere)
         with pytest.raises(BadInput, match="run other code than this client"):
             api.run(settings, client)
     # Nothing of that is left in the way of the next run.
@@ -97,7 +97,7 @@ def test_the_digest_is_of_names_and_bytes(tmp_path: Path, client: Client) -> Non
     assert len({one, two, code_digest([str(tmp_path)])}) == 3
     assert differing_workers(client, functools.partial(code_digest, [str(tmp_path)])) == []
     assert differing_workers(client, elsewhere) == list(client.scheduler_info()["workers"])
-    assert api.source_digest() == api.source_digest()
+    assert workers.source_digest() == workers.source_digest()
 
 
 def test_workers_are_prepared_when_they_join(client: Client, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -146,6 +148,23 @@ def test_the_examples_of_a_document(
                 words = shlex.split(line, comments=True) if re.match(r"(\$ )?(make|groundbreak) ", line) else []
                 if words:
                     run_command(words[words[0] == "$" :], f"{document.name}:{number}")
+
+
+def test_the_python_example_is_a_script_as_it_stands(world: Path, tmp_path: Path) -> None:
+    """As a reader would run it: in a file of its own, with the local cluster, and no guard."""
+    (script,) = [e.text for e in examples(ROOT / "README.md") if e.language == "python" and "groundbreak.run" in e.text]
+    for name in ("items.json", TILE.code):
+        (tmp_path / name).symlink_to(world / name)
+    (tmp_path / "script.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=580, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    onset, halt, _area = done.stdout.splitlines()[0].split()
+    assert abs(np.datetime64(onset) - np.datetime64("2022-01-18")) < np.timedelta64(20, "D")
+    assert abs(np.datetime64(halt) - np.datetime64("2022-05-18")) < np.timedelta64(30, "D")
+    assert done.stdout.splitlines()[1].startswith("1 site of changed ground: 1 halted.")
+    assert "bootstrapping" not in done.stderr
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,8 @@ from tests.world import CLEAR, Tile, days, item, lonlat_box, write_source
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
 BOX = lonlat_box(32638, 600_500, 4_399_500, 600_800, 4_399_700)
-DATES = days("2021-01-03", 12, 10)
-SPAN = "2021-01-01/2021-12-31"
+DATES = days("2021-01-03", 40, 15)
+SPAN = "2021-01-01/2022-12-31"
 
 
 def noisy(band: str, _tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> Any:
@@ -86,7 +88,7 @@ BAD: dict[str, tuple[Any, tuple[str, ...]]] = {
     "an area elsewhere": ({"area": {"bbox": [10.0, 10.0, 10.1, 10.1]}}, ("outside_area", "Check [area]")),
     "dates that select nothing": (
         {"source": {"datetime": "1999-01-01/1999-12-31"}},
-        ("12 outside_dates", "2021-01-03", "Widen [source] date"),
+        ("40 outside_dates", "2021-01-03", "Widen [source] date"),
     ),
     "dates that are none": ({"source": {"datetime": "last year"}}, ("[source] datetime = 'last year'", "ISO dates")),
     "no such items": ({"source": {"items": "none.json"}}, ("[source] items = 'none.json'", "must exist")),
@@ -184,9 +186,9 @@ def test_a_plan_reads_headers_alone(source: Path, tmp_path: Path, capsys: pytest
     said = capsys.readouterr().out
     lines = {line.split("  ")[0]: line.split()[-1] for line in said.partition("\n\n")[0].splitlines()}
     assert lines["regions"] == "2"
-    assert lines["observations"] == "12"
+    assert lines["observations"] == "40"
     assert lines["rejected items"] == "2"
-    assert "60 assets: blocks, as they lie in the file" in said
+    assert "200 assets: blocks, as they lie in the file" in said
     assert "1 older_baseline" in said
     assert "1 outside_dates" in said
     assert not (tmp_path / "out").exists()
@@ -196,16 +198,16 @@ def test_a_plan_for_programs(source: Path, capsys: pytest.CaptureFixture[str]) -
     path = write_config(source / "plan.toml", None, BOX, SPAN, out="unplanned")
     assert cli.main(["plan", str(path), "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["summary"]["observations"] == 12
-    assert plan["summary"]["tasks"] == 4
+    assert plan["summary"]["observations"] == 40
+    assert plan["summary"]["tasks"] == 10
     assert plan["grids"] == [
         {
             "name": "38TPK",
             "epsg": 32638,
             "regions": 2,
-            "observations": 12,
+            "observations": 40,
             "first": "2021-01-03T07:47:00.000",
-            "ways": {"blocks, as they lie in the file": 60},
+            "ways": {"blocks, as they lie in the file": 200},
         }
     ]
     assert plan["rejected"] == []
@@ -219,16 +221,16 @@ def test_every_command_on_a_finished_run(finished: Path, source: Path, capsys: p
         assert cli.main([*arguments]) == code
         return capsys.readouterr().out
 
-    assert "0 tasks done, 4 done before, 0 regions failed, 0 faults" in say("run", path)
+    assert "0 tasks done, 10 done before, 0 regions failed, 0 faults" in say("run", path)
     status = say("status", path)
-    assert "2 done" in status
+    assert "8 done" in status
     found = json.loads(say("status", path, "--json"))
-    assert found["tasks"] == {"build": {"done": 2}, "detect": {"done": 2}}
+    assert found["tasks"] == {"build": {"done": 8}, "detect": {"done": 2}}
     assert found["failed"] == {}
     assert "0 tasks damaged" in say("verify", path)
     assert "0 regions failed" in say("publish", path)
-    assert "2 tasks done, 2 done before" in say("detect", path)
-    assert "0 tasks done, 4 done before" in say("retry", path)
+    assert "2 tasks done, 8 done before" in say("detect", path)
+    assert "0 tasks done, 10 done before" in say("retry", path)
     assert zarr_bytes(source / "out") == before
     # A damaged shard: told by exit code 1, mended by the next run.
     shard = next(p for p in sorted((source / "out").glob("38TPK/cube.zarr/10m/red/c/**/*")) if p.is_file())
@@ -243,7 +245,7 @@ def test_progress_as_json_lines(source: Path, client: Client, capsys: pytest.Cap
     assert cli.main(["run", str(path), "--log", "json"]) == 0
     out, errors = capsys.readouterr()
     lines = [json.loads(line) for line in errors.splitlines()]
-    assert lines[-1]["tasks"] == lines[-1]["of"] == 4
+    assert lines[-1]["tasks"] == lines[-1]["of"] == 10
     assert lines[-1]["faults"] == lines[-1]["failed"] == 0
     assert "report.html" in out
 
@@ -255,6 +257,20 @@ def test_an_interrupt_is_130(source: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr("groundbreak.pipeline.planning.planner.plan", interrupted)
     assert cli.main(["run", str(write_config(source / "int.toml", None, BOX, SPAN))]) == 130
     assert "run it again to go on from here" in capsys.readouterr().err
+
+
+def test_a_termination_is_143(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def terminated(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("groundbreak.pipeline.planning.planner.plan", terminated)
+    assert cli.main(["run", str(write_config(source / "term.toml", None, BOX, SPAN, out="term"))]) == 143
+    assert "terminated; run it again" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not (source / "term").exists()
 
 
 def test_a_secret_in_an_address_is_not_shown(source: Path, capsys: pytest.CaptureFixture[str]) -> None:

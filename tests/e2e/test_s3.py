@@ -168,3 +168,29 @@ def test_assets_on_s3(endpoint: str, world: Path, client: Client, monkeypatch: p
 def test_a_bucket_that_is_not_there_is_bad_input(world: Path, client: Client) -> None:
     with pytest.raises(BadInput, match="s3://nowhere/out"):
         api.run(config(world, "s3://nowhere/out"), client)
+
+
+@pytest.mark.usefixtures("endpoint")
+@pytest.mark.parametrize(
+    ("out", "change"),
+    [
+        ("s3://nowhere/out", {}),
+        ("s3://results/out", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}),
+        ("s3://results/out", {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}),
+    ],
+)
+def test_an_output_out_of_reach_is_named_before_the_source_is_read(
+    out: str, change: dict[str, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in change.items():
+        if value is None:
+            monkeypatch.delenv(name)
+            # Where there are no keys, the machine's own service is asked for them: not that of a real cloud here.
+            monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+        else:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(BadInput) as caught:
+        api.run(configure(tmp_path, BOX, SPAN, items="none.json", out=out))
+    assert caught.value.what == f"[output] path = '{out}'"
+    assert "cannot be written" in caught.value.rule
+    assert "keys" in caught.value.remedy

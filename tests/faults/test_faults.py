@@ -35,8 +35,8 @@ WEST = Tile("38TPK", 32638, 600_000, 4_400_000)
 EAST = Tile("38TQK", 32638, 600_800, 4_400_000)
 BOX = lonlat_box(32638, 600_700, 4_399_500, 601_400, 4_399_700)
 """One region of each tile: they meet at 601 040, half way through their overlap."""
-DATES = days("2021-01-03", 12, 10)
-SPAN = "2021-01-01/2021-12-31"
+DATES = days("2021-01-03", 36, 15)
+SPAN = "2021-01-01/2022-12-31"
 ONE = f"38TPK/{DATES[5]}_0/red.tif"
 KEYED = {"bands": {b: b for b in ("blue", "red", "nir", "swir16")}, "scale": 1e-4, "offset": 0.0, "nodata": 0.0}
 """[source.provider] of the small source, as a stranger's."""

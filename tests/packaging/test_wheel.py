@@ -126,9 +126,10 @@ def test_the_command_works_beside_them(environment: Environment, project: Path) 
 
 
 def test_a_whole_run_beside_them(environment: Environment, project: Path) -> None:
-    write_source(project, [TILE], days("2021-01-03", 3, 10))
+    write_source(project, [TILE], days("2021-01-03", 50, 14))
     # No client: the run starts worker processes of its own, which see the user's modules as well.
-    write_config(project / "run.toml", None, BOX, "2021-01-01/2021-12-31", items="items.json", cluster={"workers": 1})
+    alone = {"workers": 1}
+    write_config(project / "run.toml", None, BOX, "2021/2022", items="items.json", cube={"slab": 60}, cluster=alone)
     done = environment.run("-m", "groundbreak.pipeline.cli", "run", "run.toml", "-q", folder=project)
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 tasks done, 0 done before, 0 regions failed, 0 faults" in done.stdout

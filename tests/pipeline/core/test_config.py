@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,35 @@ def test_masks_that_can_be(mask: dict[str, Any]) -> None:
         (changed("detect", params={"noise_floor": 0}), ["[detect.params]", "noise_floor"]),
         (changed("detect", params={"screen": "high"}), ["[detect.params]", "screen", "finite number"]),
         (changed("detect", history_end="soon"), ["history_end", "ISO date"]),
+        (changed("detect", history_end="today"), ["history_end", "ISO date"]),
+        (changed("detect", history_end="2031-01-01"), ["history_end", "within [source] datetime"]),
+        (changed("detect", indices=["ndvi", "ndvi"]), ["indices", "once"]),
+        (changed("detect", params={"belief": float("nan")}), ["[detect.params] belief = nan", "finite"]),
+        (changed("detect", params={"spike": 10**400}), ["[detect.params] spike", "finite number"]),
+        (changed("detect", min_area_m2=float("inf")), ["min_area_m2", "finite"]),
+        (changed("area", bbox=[float("nan"), 50.0, 11.0, 51.0]), ["bbox", "hold some area"]),
+        (changed("area", bbox=[-(10**400), 50.0, 11.0, 51.0]), ["bbox", "hold some area"]),
+        (changed("source", datetime="2020-01-01/today"), ["datetime", "ISO"]),
+        (changed("source", datetime="20200101/20241231"), ["datetime", "ISO"]),
+        (changed("source", datetime="2020-02-30/2024-12-31"), ["datetime", "ISO"]),
+        (changed("source", items=None, catalog="stac.example", collection="c"), ["catalog", "http"]),
+        (changed("source", s3_endpoint="eodata.example"), ["s3_endpoint", "http"]),
+        (changed("source", provider={"bands": {"rde": "B04"}}), ["'rde' is not a band", "Did you mean 'red'"]),
+        (changed("source", provider={"bands": {"red": 4}}), ["[source.provider] bands", "the key of its asset"]),
+        (changed("source", provider={"bands": {"red": "B04"}}), ["has no blue, nir, swir16"]),
+        (changed("source", provider={"bands": {"red": "B4"}, "scale": 0.0}), ["scale = 0", "no scale"]),
+        (changed("source", provider={"bands": {"red": "B4"}, "offset": float("inf")}), ["offset = inf", "finite"]),
+        (changed("source", provider={"bands": {"red": "B4"}, "lattice": "tile"}), ["lattice = 'tile'", '"zone"']),
+        (changed("cube", bands=["gren"]), ["[cube] bands = ['gren']", "Did you mean 'green'"]),
+        (changed("cube", resolution=float("inf")), ["resolution", "positive"]),
+        (changed("cube", region=10**9), ["region", "at most"]),
+        (changed("cluster", memory="4 gigs"), ["[cluster] memory = '4 gigs'", "unit", '"4GiB"']),
+        (changed("cluster", memory="-4GiB"), ["memory", "unit"]),
+        (changed("cluster", memory="4"), ["[cluster] memory = '4'", "too little"]),
+        (changed("cluster", kind="address", address="10.0.0.1"), ["[cluster] address", "of a scheduler"]),
+        (changed("run", fault_threshold=float("nan")), ["fault_threshold", "between 0 and 1"]),
+        (changed("output", path="ftp://host/out"), ["[output] path", "s3://bucket/prefix"]),
+        (changed("output", path="s3://"), ["[output] path", "s3://bucket/prefix"]),
         (changed("cube", resolution=-10), ["resolution", "positive"]),
         (changed("cube", region=0), ["region", "positive"]),
         (changed("cube", slab=1.5), ["slab", "whole number"]),
@@ -155,6 +186,51 @@ def test_a_mistake_names_input_rule_and_remedy(data: dict[str, Any], names: list
     for name in names:
         assert name in str(caught.value)
     assert caught.value.remedy
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    data = {
+        "area": {"bbox": [46.86, 40.03, 46.95, 40.10], "box": 1},
+        "source": {"items": "items.json", "datetime": "2020/2019"},
+        "cube": {"region": "big", "slab": 1.5},
+        "detect": {"detector": "cusum", "params": {"level": 7, "speed": 1}},
+        "cluster": {"memory": "4 gigs", "workers": 0},
+        "run": {"attempts": 0},
+        "running": {},
+    }
+    with pytest.raises(BadInput) as caught:
+        Config.from_dict(data)
+    mistakes = caught.value.mistakes
+    named = [
+        "[running]", "[area] box", "[output]", "[cube] region = 'big'", "[cube] slab = 1.5", "[source] datetime",
+        "[detect.params] level = 7", "[detect.params] speed", "[cluster] workers = 0", "[cluster] memory = '4 gigs'",
+        "[run] attempts = 0",
+    ]  # fmt: skip
+    assert [m.what for m in mistakes if any(m.what.startswith(n) for n in named)] == [m.what for m in mistakes]
+    assert len(mistakes) == len(named)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "11 mistakes"
+    assert lines[1:] == [f"  {m.what}: {m.rule}. {m.remedy}." for m in mistakes]
+    assert all(m.rule and m.remedy for m in mistakes)
+    # An error that comes back from a worker has lost nothing.
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301
+
+
+def test_mistakes_of_python_values_are_told_at_once() -> None:
+    with pytest.raises(BadInput, match="2 mistakes"):
+        Config(area={"bbox": [0, 0, 1, 1]}, source={"items": "i", "datetime": "x"}, output={"path": ""})
+    good = Config.from_dict(SMALLEST)
+    with pytest.raises(BadInput, match="attempts = -1"):
+        dataclasses.replace(good, run=dataclasses.replace(good.run, attempts=-1))
+
+
+def test_bands_of_ones_own_are_known_where_they_are_named_twice() -> None:
+    bands = {"vv": "VV", "red": "B04", "nir": "B08"}
+    source = {**SMALLEST["source"], "provider": {"bands": bands}}
+    config = Config.from_dict(
+        {**SMALLEST, "source": source, "detect": {"indices": ["ndvi"]}, "cube": {"bands": ["vv"]}}
+    )
+    assert config.bands == ("nir", "red", "vv")
 
 
 def test_files_that_are_absent_or_not_toml(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def _write(published: Published, sites: list[Site] | None = None, **changes: Any
         "faults": [],
         "series": {s.id: _series() for s in sites},
         "summary": {"Observations": 1234},
+        "verdict": ["Two sites.", "every item was used"],
         **changes,
     }
     write_report(output, **arguments)
@@ -73,7 +74,7 @@ def _write(published: Published, sites: list[Site] | None = None, **changes: Any
 def test_it_holds_what_was_found(published: Published) -> None:
     page = _write(published)
     assert "<title>Compound</title>" in page
-    assert "2 sites of changed ground: 1 halted, 1 still active." in page
+    assert '<p class="verdict">Two sites.</p>' in page
     assert "1,234" in page
     assert "90,000 m²" in page
     assert page.count('<article id="card-') == 2
@@ -86,15 +87,17 @@ def test_it_holds_what_was_found(published: Published) -> None:
 
 
 def test_zero_sites_reads_well(published: Published) -> None:
-    page = _write(published, sites=[])
-    assert "No site of changed ground was found." in page
+    page = _write(published, sites=[], verdict=["No site was found.", "1 item not used", "  1 malformed (<b>)"])
+    assert '<p class="verdict">No site was found.</p>' in page
+    assert '<p class="told">1 item not used</p>' in page
+    assert '<p class="told deeper">1 malformed (&lt;b&gt;)</p>' in page
     assert "<article" not in page
     assert 'id="sites"' not in page
 
 
 def test_nothing_published_at_all(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
-    write_report(output, title="t", area=AREA, sites=[], epsgs=[], series={}, summary={}, faults=[])
+    write_report(output, title="t", area=AREA, sites=[], epsgs=[], series={}, summary={}, verdict=[], faults=[])
     assert "<h2>Maps</h2>" not in _page(output)
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
+import pytest
 import xarray as xr
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, ZstdCodec
-from zarr.core.buffer import Buffer
+from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore, WrapperStore
 
 from groundbreak.kernels import LAYERS
 from groundbreak.pipeline.access.providers import SCL
 from groundbreak.pipeline.core.frame import Frame
-from groundbreak.pipeline.core.types import Grid, Observation
-from groundbreak.pipeline.stores.layout import lay_out_cube, lay_out_layers, layers_frame, read_meta
+from groundbreak.pipeline.core.types import BadInput, Grid, Observation
+from groundbreak.pipeline.stores.layout import STORE_SCHEMA, lay_out_cube, lay_out_layers, layers_frame, read_meta
 
 FRAME = Frame(32638, 500_000, 4_400_000, 10, 768, 640)
 GRID = Grid("t", FRAME, FRAME, {"red": 10, "scl": 20}, 256)
@@ -113,7 +115,9 @@ class _Order(WrapperStore[MemoryStore]):
 def test_the_root_comes_after_all_that_it_speaks_of_and_goes_first() -> None:
     target = _Order(MemoryStore())
     lay_out(target, 60)
-    assert (target.done[0], target.done[-1]) == ("delete ", "set zarr.json")
+    # The root says first whose store it is, and last that it is whole.
+    assert (target.done[0], target.done[-1]) == ("set zarr.json", "set zarr.json")
+    assert target.done.count("set zarr.json") == 2
     target.done.clear()
     lay_out(target, 20)
     root = target.done.index("set zarr.json")
@@ -121,11 +125,35 @@ def test_the_root_comes_after_all_that_it_speaks_of_and_goes_first() -> None:
     assert all(step.startswith("set ") for step in target.done[:root])
 
 
-def test_a_store_without_its_last_document_is_begun_anew() -> None:
+def test_a_store_that_was_never_laid_out_whole_is_begun_anew() -> None:
     target = MemoryStore()
     lay_out(target, 20)
     zarr.open_array(target, path="10m/red", mode="r+")[:] = 7
-    del target._store_dict["zarr.json"]
-    assert read_meta(target) == {}
+    document = json.loads(target._store_dict["zarr.json"].to_bytes())
+    document["attributes"]["groundbreak"] = {"schema": STORE_SCHEMA}
+    target._store_dict["zarr.json"] = default_buffer_prototype().buffer.from_bytes(json.dumps(document).encode())
+    assert "cube" not in read_meta(target)
     lay_out(target, 20)
     assert (np.asarray(zarr.open_array(target, path="10m/red", mode="r")[:]) == -32768).all()
+
+
+def test_what_has_no_root_is_somebody_elses_and_stays() -> None:
+    target = MemoryStore()
+    lay_out(target, 20)
+    del target._store_dict["zarr.json"]
+    before = dict(target._store_dict)
+    assert read_meta(target) == {}
+    with pytest.raises(BadInput, match="groundbreak did not write"):
+        lay_out(target, 20)
+    assert target._store_dict == before
+
+
+@pytest.mark.parametrize("key", ["10m/red/zarr.json", "20m/zarr.json", "10m/time/c/0"])
+def test_damaged_documents_are_written_again_and_pixels_stay(key: str) -> None:
+    target = MemoryStore()
+    lay_out(target, 20)
+    zarr.open_array(target, path="10m/red", mode="r+")[:] = 7
+    before = {k: v.to_bytes() for k, v in target._store_dict.items()}
+    target._store_dict[key] = default_buffer_prototype().buffer.from_bytes(b"{half")
+    lay_out(target, 20)
+    assert {k: v.to_bytes() for k, v in target._store_dict.items()} == before

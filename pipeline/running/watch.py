@@ -1,0 +1,75 @@
+"""Watching over a cluster while a run waits for it: tasks without workers would be waited for without end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from distributed import Client, Future
+
+from groundbreak.pipeline.core.types import BadInput
+
+LOG = logging.getLogger(__name__)
+
+PATIENCE_S = 60.0
+"""Seconds without any worker after which a run gives up."""
+LOOK_S = 3.0
+"""Seconds between two looks at the cluster."""
+
+
+@contextmanager
+def watched(client: Client, running: Mapping[Future[Any], Any]) -> Iterator[None]:
+    """Cancel what runs on a cluster once it has had no worker for `PATIENCE_S`, so that whoever waits for it goes on.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    running : mapping
+        Its keys are the futures that are waited for.
+    """
+    stop = threading.Event()
+
+    def look() -> None:
+        alive = time.monotonic()
+        while not stop.wait(LOOK_S):
+            if _has_workers(client):
+                alive = time.monotonic()
+                continue
+            gone = time.monotonic() - alive
+            LOG.warning("the cluster has no workers; waiting up to %.0f s more", max(PATIENCE_S - gone, 0.0))
+            if gone >= PATIENCE_S:
+                with suppress(Exception):  # a scheduler that is gone cancels its futures itself
+                    client.cancel(list(running), force=True)
+                return
+
+    thread = threading.Thread(target=look, name="cluster-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(LOOK_S)
+
+
+def _has_workers(client: Client) -> bool:
+    try:
+        return bool(client.nthreads())
+    except Exception:  # the scheduler does not answer
+        return False
+
+
+def lost(address: str) -> BadInput:
+    """Return the error that says that a cluster went away in the middle of a run.
+
+    Parameters
+    ----------
+    address : str
+        The address of its scheduler.
+    """
+    rule = f"has no workers any more, or its scheduler is gone (waited {PATIENCE_S:.0f} s)"
+    remedy = "Start workers or another cluster; the same command then goes on from here"
+    return BadInput(f"[cluster] {address}", rule, remedy)
