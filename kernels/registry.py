@@ -79,7 +79,7 @@ DETECTORS: dict[str, Detector] = {
     for detector in (
         Detector(
             name="phases",
-            version=6,
+            version=7,
             run=phases.run_phases,
             twin=phases_twin,
             defaults={
@@ -104,7 +104,7 @@ DETECTORS: dict[str, Detector] = {
         ),
         Detector(
             name="cusum",
-            version=1,
+            version=2,
             run=alarms.run_monitor,
             twin=monitor_twin,
             defaults={"level": 0.05, "critical_value": 0.0, "harmonics": 2.0, "trend": 1.0},
@@ -114,7 +114,7 @@ DETECTORS: dict[str, Detector] = {
         ),
         Detector(
             name="mosum",
-            version=1,
+            version=2,
             run=alarms.run_monitor,
             twin=monitor_twin,
             defaults={"level": 0.05, "critical_value": 0.0, "h": 0.25, "harmonics": 2.0, "trend": 1.0},

@@ -22,6 +22,8 @@ from groundbreak.kernels.phases.model import (
     NOISE_BOUND,
     SETTLED,
     STAGE,
+    STEP_LEFT,
+    STEP_SHARE,
     TYPICAL,
     Candidates,
     Records,
@@ -84,7 +86,8 @@ def screen_pixels(
     layers.last_observation[:] = padded[screened.last]
     enough = screened.n_clear >= MIN_OBSERVATIONS
     enough &= padded[screened.last] - padded[screened.first] >= MIN_SPAN_DAYS
-    layers.status[:] = np.where(enough, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
+    seen = enough & (screened.left >= np.maximum(STEP_LEFT, STEP_SHARE * screened.n_clear))
+    layers.status[:] = np.where(seen, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
     # numbers too large for a sum of squares are no index
     sane = np.isfinite(screened.statistic).all(axis=0)
     layers.status[enough & ~sane] = Status.FAILED
