@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from groundbreak.kernels.layers import Layers
 from groundbreak.kernels.monitoring import alarms
 from groundbreak.kernels.phases import detector as phases
+from groundbreak.kernels.phases.evidence import MAX_INDICES
 from groundbreak.kernels.twins.monitoring import monitor_twin
 from groundbreak.kernels.twins.phases import phases_twin
 from groundbreak.kernels.types import Ints
@@ -65,6 +66,8 @@ class Detector:
     """What each parameter means, with its unit."""
     check: Callable[[Mapping[str, float]], None]
     """Takes all parameters; raises ValueError where the detector does not accept a value."""
+    most_indices: int = 1000
+    """How many indices it reads jointly."""
 
 
 _MONITORING = {
@@ -101,6 +104,7 @@ DETECTORS: dict[str, Detector] = {
                 "noise_floor": "smallest standard deviation of an index that is believed, in the index's unit",
             },
             check=phases.check_params,
+            most_indices=MAX_INDICES,
         ),
         Detector(
             name="cusum",

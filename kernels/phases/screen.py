@@ -127,6 +127,39 @@ def _add_size(row: Rows, out: Rows) -> None:
         out[p] += abs(row[p])
 
 
+@helper
+def _add_sizes(rows: Rows, out: Rows) -> None:
+    """Add the magnitudes of rows to sums."""
+    for a in range(rows.shape[0]):
+        _add_size(rows[a], out)
+
+
+@lane
+def _refuse_large(reference: Rows, statistic: Rows) -> None:
+    """Make the statistic of numbers that cannot be squared infinite, also where all of them are the same."""
+    limit, infinite = statistic.dtype.type(TOO_LARGE), statistic.dtype.type(np.inf)
+    for p in range(statistic.size):
+        statistic[p] = infinite if abs(reference[p]) > limit else statistic[p]
+
+
+@helper
+def take_references(values: NDArray[np.float32], start: int, first: Ints, out: Rows) -> None:
+    """Take the first clear value of every pixel of a block, and of every index; 0 where there is none.
+
+    Parameters
+    ----------
+    values : (index, time, pixel) float32
+    start : first pixel of the block
+    first : (pixel,) int64, out: position of the first clear date
+    out : (index, LANES), out
+    """
+    for p in range(LANES):
+        at = find_clear(values, start + p, 0, 1)
+        first[start + p] = at
+        for k in range(values.shape[0]):
+            out[k, p] = values[k, at, start + p] if at < values.shape[1] else 0
+
+
 @lane
 def _conclude(
     n_terms: int, noise_floor: np.float32, size: Rows, n: Rows, squares: Rows, low: Rows, high: Rows, out: Rows
@@ -220,19 +253,14 @@ def cusum_scan(
     work = np.empty((2 + n_terms, LANES), np.float32)
     for start in range(0, n_pixel - LANES + 1, LANES):
         stop = start + LANES
-        for p in range(LANES):
-            first = find_clear(values, start + p, 0, 1)
-            out.first[start + p] = first
-            for k in range(n_index):
-                reference[k, p] = values[k, first, start + p] if first < n_time else 0
+        take_references(values, start, out.first, reference)
         sums[:] = 0
         right[:] = 0
         size[:] = 0
         place = 0
         for t in range(0, n_time, DATES_TOGETHER):
             if place < places.size and t == places[place]:
-                for a in range(n_terms):
-                    copy(sums[a], before[place, a])
+                before[place] = sums[:n_terms]
                 place += 1
             load_dates(values, t, start, reference, weight, x)
             for k in range(n_index):
@@ -243,8 +271,7 @@ def cusum_scan(
         step_left(before, matrix, sums[0], work, out.left[start:stop])
         for k in range(n_index):
             solve(matrix, right[k])
-            for a in range(n_terms):
-                _add_size(right[k, a], size[k])
+            _add_sizes(right[k], size[k])
         total[:] = 0
         squares[:] = 0
         low[:] = 0
@@ -259,6 +286,4 @@ def cusum_scan(
             out.last[start + p] = find_clear(values, start + p, n_time - 1, -1)
         for k in range(n_index):
             _conclude(n_terms, noise_floor, size[k], sums[0], squares[k], low[k], high[k], out.statistic[k, start:stop])
-            for p in range(LANES):
-                if abs(reference[k, p]) > TOO_LARGE:
-                    out.statistic[k, start + p] = np.inf
+            _refuse_large(reference[k], out.statistic[k, start:stop])
