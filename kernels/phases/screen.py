@@ -12,7 +12,7 @@ season takes a part of a step with it, too, and in a record of a year all of it:
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,8 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
     n_index, _, n_pixel = values.shape
     out = empty_screened(n_index, n_pixel)
     design, places = _tables(days.tobytes())
+    whole: NDArray[Any]
+    piece: NDArray[Any]
     for part, block in whole_blocks(np.ascontiguousarray(values)):
         found = empty_screened(n_index, block.shape[2])
         cusum_scan(block, design, places, np.float32(noise_floor), found)

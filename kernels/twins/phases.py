@@ -156,9 +156,9 @@ def hidden_by_snow(snowy: Ints, day: Floats, row: dict[str, int]) -> int:
     snowy : (snow,) int64, days of snow
     day : (observation,) float64, days of the observations in use
     """
-    gaps = [(day[day < row["onset"]].max(), row["onset"])]
+    gaps = [(float(day[day < row["onset"]].max()), float(row["onset"]))]
     if "halt" in row:
-        gaps.append((row["halt"], day[day > row["halt"]].min()))
+        gaps.append((float(row["halt"]), float(day[day > row["halt"]].min())))
     hidden = any(((snowy > low) & (snowy < high)).any() for low, high in gaps)
     return int(Quality.SNOW_SEASON) if hidden else 0
 

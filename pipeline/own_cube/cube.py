@@ -14,8 +14,8 @@ from groundbreak.pipeline.own_cube.times import dates_of
 from groundbreak.pipeline.own_cube.values import FLAGS, PACKING, mappings_of, stack_of
 from groundbreak.pipeline.stores.layout import layer_attrs
 
-OF_NUMBERS = (*PACKING, *FLAGS, "units", "long_name", "standard_name", "valid_range", "valid_min", "valid_max")
-OF_NUMBERS += ("actual_range", "cell_methods", "grid_mapping", "coordinates", "_Unsigned")
+OF_NUMBERS = {"units", "long_name", "standard_name", "valid_range", "valid_min", "valid_max", "actual_range"}
+OF_NUMBERS |= {"cell_methods", "grid_mapping", "coordinates", "_Unsigned", *PACKING, *FLAGS}
 """Attributes that tell about a cube's numbers, and so not about layers."""
 
 TIME = "datetime64[ns]"
@@ -27,7 +27,7 @@ def detect(
     detector: str = "phases",
     *,
     history_end: np.datetime64 | str | None = None,
-    **params: float,
+    **params: Any,
 ) -> xr.Dataset:
     """Detect on a cube of your own.
 
@@ -58,9 +58,7 @@ def detect(
     BadInput
         The cube is none of those, or the detector or a parameter is unknown: at the call, also where it is lazy.
     """
-    if not isinstance(cube, (xr.DataArray, xr.Dataset)):
-        remedy = "Wrap it: xarray.DataArray(values, dims=('time', 'y', 'x'), coords={'time': dates}), or kernels.detect"
-        raise BadInput(f"cube of type {type(cube).__name__}", "must be a DataArray or a Dataset of xarray", remedy)
+    _check_type(cube)
     if "time" not in cube.dims:
         rule = "must be (time, y, x) or (index, time, y, x)"
         raise BadInput(f"cube with dimensions {tuple(cube.dims)}", rule, "Rename its dimension of observations to time")
@@ -82,7 +80,7 @@ def detect(
             found = kernels.detect(series, more, detector, history_end=history_end, **params)
         else:
             found = kernels.detect(series, dates, detector, history_end=history_end, **params)
-        return tuple(_decoded(layer, spec) for layer, spec in zip(found, kernels.LAYERS.values(), strict=True))
+        return tuple(_decoded(getattr(found, name), spec) for name, spec in kernels.LAYERS.items())
 
     layers = xr.apply_ufunc(
         block,
@@ -93,6 +91,12 @@ def detect(
         output_dtypes=[np.dtype(spec.dtype if spec.units is None else TIME) for spec in kernels.LAYERS.values()],
     )
     return _described(dict(zip(kernels.LAYERS, layers, strict=True)), cube)
+
+
+def _check_type(cube: Any) -> None:
+    if not isinstance(cube, (xr.DataArray, xr.Dataset)):
+        remedy = "Wrap it: xarray.DataArray(values, dims=('time', 'y', 'x'), coords={'time': dates}), or kernels.detect"
+        raise BadInput(f"cube of type {type(cube).__name__}", "must be a DataArray or a Dataset of xarray", remedy)
 
 
 def _decoded(layer: NDArray[Any], spec: kernels.LayerSpec) -> NDArray[Any]:

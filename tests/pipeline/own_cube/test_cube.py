@@ -29,7 +29,7 @@ def index_series() -> NDArray[np.float32]:
     values = 0.5 + 0.1 * np.cos(2 * np.pi * DAYS / 365.25)[:, None, None] + 0.02 * rng.normal(size=(DAYS.size, 2, 3))
     values[120:, :, :2] -= 0.3
     values[rng.random(values.shape) < 0.4] = np.nan
-    return np.round(values, 4).astype(np.float32)
+    return np.asarray(np.round(values, 4), np.float32)
 
 
 VALUES = index_series()
@@ -219,6 +219,7 @@ def placed(lazy: bool = False) -> xr.DataArray:
     """Return a cube with a CRS, coordinates beside the axes, and attributes."""
     rioxarray = pytest.importorskip("rioxarray")
     assert rioxarray
+    given: xr.DataArray
     given = cube(units="1", long_name="NDVI", title="mine", _FillValue=-9999.0).rio.write_crs(32638)
     given = given.assign_coords(lat=(("y", "x"), np.full((2, 3), 40.0)), band=1, cloud=("time", np.zeros(DAYS.size)))
     given.y.attrs["units"] = "metre"
