@@ -102,12 +102,11 @@ def screen(values: NDArray[np.float32], days: Ints, noise_floor: float) -> Scree
     n_index, _, n_pixel = values.shape
     out = empty_screened(n_index, n_pixel)
     design, places = _tables(days.tobytes())
-    whole: NDArray[Any]
-    piece: NDArray[Any]
     for part, block in whole_blocks(np.ascontiguousarray(values)):
         found = empty_screened(n_index, block.shape[2])
         cusum_scan(block, design, places, np.float32(noise_floor), found)
-        for whole, piece in zip(out, found, strict=True):
+        pairs: list[tuple[NDArray[Any], NDArray[Any]]] = list(zip(out, found, strict=True))
+        for whole, piece in pairs:
             whole[..., part] = piece[..., : part.stop - part.start]
     return out
 

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 def days(years: float, every: int = 5) -> Array:
     """Dates from 2020 on, every few days."""
-    return np.datetime64("2020-01-01") + np.arange(0, int(years * 365.25) + 1, every).astype("m8[D]")
+    return np.asarray(np.datetime64("2020-01-01") + np.arange(0, int(years * 365.25) + 1, every).astype("m8[D]"))
 
 
 def series(dates: Array, n: int, *, step: float = 0.0, missing: float = 0.5, seed: int = 0) -> Array:
@@ -42,7 +42,7 @@ PLAIN = detect(VALUES, DATES)
 def test_what_is_masked_is_not_clear(beneath: float, dtype: str) -> None:
     filled = np.where(np.isnan(VALUES), beneath, VALUES).astype(dtype)
     same(PLAIN, detect(np.ma.array(filled, mask=np.isnan(VALUES)), DATES))
-    same(PLAIN, detect(np.ma.array(filled, mask=np.isnan(VALUES))[None], DATES))  # type: ignore[no-untyped-call]
+    same(PLAIN, detect(np.ma.array(filled, mask=np.isnan(VALUES))[None], DATES))
     rows: Any = [np.ma.array(row, mask=np.isnan(clear)) for row, clear in zip(filled, VALUES, strict=True)]
     same(PLAIN, detect(rows, DATES))
 
