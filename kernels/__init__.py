@@ -4,7 +4,7 @@ NumPy and numba only. `detect` turns (index, time, ...pixels) into `Layers`;
 `LAYERS` says what each layer means, `DETECTORS` and `INDICES` what there is.
 """
 
-from groundbreak.kernels.detect import detect, warm_up
+from groundbreak.kernels.detect import check, detect, warm_up
 from groundbreak.kernels.indices import DEFAULT_INDICES, INDICES, Index, bands_of, compute_index
 from groundbreak.kernels.layers import LAYERS, NO_DATE, OUTSIDE, Layers, LayerSpec, Quality, Status, empty_layers
 from groundbreak.kernels.registry import DETECTORS, Detector
@@ -23,6 +23,7 @@ __all__ = [
     "Quality",
     "Status",
     "bands_of",
+    "check",
     "compute_index",
     "detect",
     "empty_layers",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groundbreak.kernels.layers import Layers
-from groundbreak.kernels.registry import DETECTORS, resolve
+from groundbreak.kernels.registry import DETECTORS, Detector, resolve
 from groundbreak.kernels.types import Ints
 
 LAST_DAY = 32767
@@ -30,9 +32,10 @@ def detect(
     Parameters
     ----------
     values : (time, ...pixels) or (index, time, ...pixels) float, any unit of an index
-        Cast to float32. NaN or infinite = not clear; an observation counts where every index is
-        clear. The first axis is time if its length is that of ``dates``, else the second must be;
-        with as many indices as dates, add a leading axis to a single index to be read as meant.
+        Cast to float32. NaN, infinite or masked = not clear; an observation counts where every index is
+        clear. Whole numbers are taken from masked arrays only. The first axis is time if its length is that of
+        ``dates``, else the second must be; with as many indices as dates, add a leading axis to a single index to be
+        read as meant.
     dates : (time,) datetime64, strictly increasing days
     detector : str, an entry of ``DETECTORS``
     snow : (time, ...pixels) bool, optional
@@ -48,23 +51,49 @@ def detect(
     Raises
     ------
     ValueError
-        Values that are not floating point or whose axes fit no reading; dates that are not
-        datetime64, not strictly increasing, or outside 1880-2059; an unknown detector or parameter.
+        Values that are not floating point or masked, whose attributes name a fill, or whose axes fit no reading; dates
+        that are not datetime64, not strictly increasing, or outside 1880-2059; an unknown detector or parameter.
     """
-    chosen, settings = resolve(detector, params)
     days = _days(dates)
-    stack, pixels = _stack(np.asarray(values), days.size)
+    stack, pixels = _stack(_numbers(values), days.size)
+    chosen, settings = _chosen(detector, params, stack.shape[0])
     flat_snow = None
     if snow is not None:
         if np.shape(snow) != (days.size, *pixels):
             raise ValueError(
                 f"snow: shape {np.shape(snow)} must be (time, ...pixels) = {(days.size, *pixels)}; reshape it"
             )
-        flat_snow = np.asarray(snow, np.bool_).reshape(days.size, math.prod(pixels))
-    end = None if history_end is None else int(np.datetime64(history_end, "D").astype(np.int64))
-    flat = chosen.run(stack, days, flat_snow, end, settings)
+        if np.asanyarray(snow).dtype.kind != "b":
+            raise ValueError(f"snow: {np.asanyarray(snow).dtype} must be bool; compare it with the class of snow")
+        flat_snow = np.ma.filled(snow, False).reshape(days.size, math.prod(pixels))
+    flat = chosen.run(stack, days, flat_snow, _end(history_end), settings)
     shaped: list[Any] = [layer.reshape(pixels) for layer in flat]
     return Layers(*shaped)
+
+
+def check(
+    dates: NDArray[np.datetime64],
+    detector: str = "phases",
+    *,
+    n_index: int = 1,
+    history_end: np.datetime64 | str | None = None,
+    **params: float,
+) -> None:
+    """Check what `detect` is asked for, before there are values.
+
+    Parameters
+    ----------
+    dates, detector, history_end, **params : as for `detect`
+    n_index : number of indices
+
+    Raises
+    ------
+    ValueError
+        As `detect` does.
+    """
+    _days(dates)
+    _chosen(detector, params, n_index)
+    _end(history_end)
 
 
 def warm_up(*detectors: str) -> None:
@@ -76,8 +105,66 @@ def warm_up(*detectors: str) -> None:
         detect(stack, dates, name, snow=np.zeros((80, 1), np.bool_))
 
 
+def _chosen(name: str, params: Mapping[str, float], n_index: int) -> tuple[Detector, dict[str, float]]:
+    """Look a detector up, complete its parameters, and check that it reads so many indices."""
+    chosen, settings = resolve(name, params)
+    if n_index == 0:
+        raise ValueError("values: no index on the first axis; pass at least one")
+    if n_index > chosen.most_indices:
+        raise ValueError(
+            f"values: {n_index} indices, at most {chosen.most_indices} are read jointly by {name!r}; choose fewer"
+        )
+    return chosen, settings
+
+
+def _end(history_end: Any) -> int | None:
+    """Count a date from 1970-01-01."""
+    if history_end is None:
+        return None
+    day: Any = None
+    if not isinstance(history_end, (bool, int, float)):  # a bare number would be taken for days since 1970
+        with suppress(TypeError, ValueError):
+            day = np.datetime64(history_end, "D")
+    if day is None or np.isnat(day):
+        raise ValueError(f"history_end: {history_end!r} is no date; use one as '2021-12-31'")
+    return int(day.astype(np.int64))
+
+
+def _numbers(values: Any) -> NDArray[np.floating[Any]]:
+    """Return values as floating point, with NaN where they are masked."""
+    told = [key for key in ("_FillValue", "missing_value", "scale_factor", "add_offset") if key in _attrs(values)]
+    if told:
+        raise ValueError(
+            f"values: attributes name {', '.join(told)}, which are not read here; "
+            "decode them first (xarray.decode_cf), or use groundbreak.detect"
+        )
+    if isinstance(values, (list, tuple)) and any(isinstance(part, np.ma.MaskedArray) for part in values):
+        values = np.ma.stack(values)
+    array = np.asanyarray(values)  # a subclass keeps its mask
+    if not isinstance(array, np.ma.MaskedArray):
+        return np.asarray(array)
+    if array.mask is np.ma.nomask:
+        raise ValueError(
+            "values: a masked array without a mask, which np.stack and np.concatenate drop; "
+            "use np.ma.stack, or pass values.data if all of it is clear"
+        )
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"values: must be numbers, got masked {array.dtype}; cast them")
+    wide = np.float32 if array.dtype.itemsize <= 2 else np.float64
+    kind = array.dtype if array.dtype.kind == "f" else wide
+    return np.asarray(np.ma.filled(array.astype(kind), np.nan))
+
+
+def _attrs(values: Any) -> Mapping[str, Any]:
+    """Return the attributes of an xarray object, without knowing xarray."""
+    attrs = getattr(values, "attrs", None)
+    return attrs if isinstance(attrs, Mapping) else {}
+
+
 def _days(dates: NDArray[np.datetime64]) -> Ints:
     """Check ``dates`` and count them from 1970-01-01."""
+    if np.ma.is_masked(dates):
+        raise ValueError("dates: a masked date is none; drop those observations")
     stamps = np.asarray(dates)
     if stamps.ndim != 1 or stamps.dtype.kind != "M":
         raise ValueError(
@@ -119,9 +206,7 @@ def _stack(values: NDArray[np.floating[Any]], n_time: int) -> tuple[NDArray[np.f
             f"values: shape {values.shape} must be (time, ...) or (index, time, ...) with "
             f"{n_time} dates; transpose or cut it"
         )
-    n_index = values.shape[0]
-    if n_index == 0:
-        raise ValueError("values: no index on the first axis; pass at least one")
-    stack = values.astype(np.float32, copy=False).reshape(n_index, n_time, math.prod(pixels))
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and not clear
+        stack = values.astype(np.float32, copy=False).reshape(values.shape[0], n_time, math.prod(pixels))
     # numba compiles once more, for seconds, for an array that may not be written, as dask makes of what it receives
     return stack if stack.flags.writeable else stack.copy(), pixels

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from groundbreak.kernels.layers import Layers
 from groundbreak.kernels.monitoring import alarms
 from groundbreak.kernels.phases import detector as phases
+from groundbreak.kernels.phases.evidence import MAX_INDICES
 from groundbreak.kernels.twins.monitoring import monitor_twin
 from groundbreak.kernels.twins.phases import phases_twin
 from groundbreak.kernels.types import Ints
@@ -65,6 +66,8 @@ class Detector:
     """What each parameter means, with its unit."""
     check: Callable[[Mapping[str, float]], None]
     """Takes all parameters; raises ValueError where the detector does not accept a value."""
+    most_indices: int = 1000
+    """How many indices it reads jointly."""
 
 
 _MONITORING = {
@@ -79,7 +82,7 @@ DETECTORS: dict[str, Detector] = {
     for detector in (
         Detector(
             name="phases",
-            version=6,
+            version=7,
             run=phases.run_phases,
             twin=phases_twin,
             defaults={
@@ -101,10 +104,11 @@ DETECTORS: dict[str, Detector] = {
                 "noise_floor": "smallest standard deviation of an index that is believed, in the index's unit",
             },
             check=phases.check_params,
+            most_indices=MAX_INDICES,
         ),
         Detector(
             name="cusum",
-            version=1,
+            version=2,
             run=alarms.run_monitor,
             twin=monitor_twin,
             defaults={"level": 0.05, "critical_value": 0.0, "harmonics": 2.0, "trend": 1.0},
@@ -114,7 +118,7 @@ DETECTORS: dict[str, Detector] = {
         ),
         Detector(
             name="mosum",
-            version=1,
+            version=2,
             run=alarms.run_monitor,
             twin=monitor_twin,
             defaults={"level": 0.05, "critical_value": 0.0, "h": 0.25, "harmonics": 2.0, "trend": 1.0},

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import xarray as xr
 from distributed import Client
-from numpy.typing import NDArray
 
 from groundbreak import kernels
 from groundbreak.pipeline.compute.offsets import Step
@@ -20,6 +17,7 @@ from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Fault
+from groundbreak.pipeline.own_cube.cube import detect
 from groundbreak.pipeline.planning import plan_file, planner
 from groundbreak.pipeline.planning.planner import Plan
 from groundbreak.pipeline.products.sites import Site
@@ -32,6 +30,8 @@ from groundbreak.pipeline.running.runner import Listener, Outcome
 from groundbreak.pipeline.summary import Summary
 from groundbreak.pipeline.verdict import Verdict
 from groundbreak.pipeline.workers import connected
+
+__all__ = ["Result", "detect", "output_of", "plan", "redetect", "republish", "run", "source_digest"]
 
 LOG = logging.getLogger(__name__)
 
@@ -201,62 +201,6 @@ def republish(config: Config | str | Path) -> Result:
         with output.named():
             summary = publish(planned, output, ledger, {})
     return _result(output, Outcome(failed=dict(summary.failed)), summary)
-
-
-def detect(cube: xr.DataArray | xr.Dataset, detector: str = "phases", **params: Any) -> xr.Dataset:
-    """Detect on a cube of your own.
-
-    Parameters
-    ----------
-    cube : DataArray (time, y, x) or (index, time, y, x), or Dataset of (time, y, x) indices
-        Floating point, NaN = not clear; `time` must be strictly increasing days. Dask-backed cubes stay lazy; each
-        block then holds the whole series.
-    detector : str
-        An entry of ``kernels.DETECTORS``.
-    **params
-        The detector's parameters, where they are not to be its defaults.
-
-    Returns
-    -------
-    Dataset
-        The layers, (y, x) each, as ``kernels.LAYERS`` describes them; lazy where the cube is.
-
-    Raises
-    ------
-    BadInput
-        The cube's dimensions are none of those, or it has no time coordinate.
-    ValueError
-        The values are not floating point, the dates do not increase day by day, or the detector or a parameter is
-        unknown.
-    """
-    stack = cube.to_dataarray("index") if isinstance(cube, xr.Dataset) else cube
-    if "index" not in stack.dims:
-        stack = stack.expand_dims("index")
-    wrong = {"index", "time", "y", "x"} ^ set(map(str, stack.dims))
-    if wrong:
-        raise BadInput(
-            f"cube with dimensions {stack.dims}", "must be (time, y, x) or (index, time, y, x)", "Rename them"
-        )
-    if "time" not in stack.coords:
-        raise BadInput("cube without a time coordinate", "must say when each observation was made", "Add its dates")
-    stack = stack.transpose("y", "x", "index", "time")
-    if stack.chunks:
-        stack = stack.chunk({"index": -1, "time": -1})
-    dates = stack["time"].values.astype("datetime64[D]")
-
-    def block(values: NDArray[np.floating[Any]]) -> tuple[NDArray[Any], ...]:
-        return tuple(kernels.detect(np.moveaxis(values, (2, 3), (0, 1)).astype(np.float32), dates, detector, **params))
-
-    layers = xr.apply_ufunc(
-        block,
-        stack,
-        input_core_dims=[["index", "time"]],
-        output_core_dims=[[] for _ in kernels.LAYERS],
-        dask="parallelized",
-        output_dtypes=[np.dtype(layer.dtype) for layer in kernels.LAYERS.values()],
-    )
-    coords = {name: stack.coords[name] for name in ("y", "x", "spatial_ref") if name in stack.coords}
-    return xr.Dataset(dict(zip(kernels.LAYERS, layers, strict=True)), coords=coords)
 
 
 def output_of(config: Config) -> Output:

@@ -26,7 +26,7 @@ def normal(design: Design, sums: Rows, matrix: Rows) -> None:
 
 
 @lane
-def _subtract(x: Rows, y: Rows, out: Rows) -> None:
+def subtract(x: Rows, y: Rows, out: Rows) -> None:
     """Subtract the product of two rows from a third."""
     for p in range(out.size):
         out[p] -= x[p] * y[p]
@@ -56,25 +56,34 @@ def factor(matrix: Rows, n_terms: int, least: float) -> None:
     for j in range(n_terms):
         row = j * (j + 1) // 2
         for k in range(j):
-            _subtract(matrix[row + k], matrix[row + k], matrix[row + j])
+            subtract(matrix[row + k], matrix[row + k], matrix[row + j])
         _inverse_root(least, matrix[row + j])
         for i in range(j + 1, n_terms):
             at = i * (i + 1) // 2
             for k in range(j):
-                _subtract(matrix[at + k], matrix[row + k], matrix[at + j])
+                subtract(matrix[at + k], matrix[row + k], matrix[at + j])
             scale(matrix[row + j], matrix[at + j])
+
+
+@lane
+def forward(matrix: Rows, right: Rows) -> None:
+    """Divide a right side (term, LANES) by the factor of `factor`, in place: the first half of `solve`.
+
+    The sum of its squares is then what the regression takes from the square of what the right side was made of.
+    """
+    for i in range(right.shape[0]):
+        row = i * (i + 1) // 2
+        for k in range(i):
+            subtract(matrix[row + k], right[k], right[i])
+        scale(matrix[row + i], right[i])
 
 
 @lane
 def solve(matrix: Rows, right: Rows) -> None:
     """Solve for one right side (term, LANES) in place, with the factor of `factor`."""
     n_terms = right.shape[0]
-    for i in range(n_terms):
-        row = i * (i + 1) // 2
-        for k in range(i):
-            _subtract(matrix[row + k], right[k], right[i])
-        scale(matrix[row + i], right[i])
+    forward(matrix, right)
     for i in range(n_terms - 1, -1, -1):
         for k in range(i + 1, n_terms):
-            _subtract(matrix[k * (k + 1) // 2 + i], right[k], right[i])
+            subtract(matrix[k * (k + 1) // 2 + i], right[k], right[i])
         scale(matrix[i * (i + 1) // 2 + i], right[i])

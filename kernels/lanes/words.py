@@ -83,23 +83,36 @@ def fill(value: float, out: Rows) -> None:
 
 
 @lane
-def load_first(row: Rows, weight: Rows, out: Rows) -> None:
-    """Take the first row of a date, which sets the weights: 1 where it is finite."""
+def copy(row: Rows, out: Rows) -> None:
+    """Copy a row."""
+    for p in range(out.size):
+        out[p] = row[p]
+
+
+@lane
+def load_first(row: Rows, reference: Rows | None, weight: Rows, out: Rows) -> None:
+    """Take the first row of a date less a reference, if any; it sets the weights: 1 where it is finite."""
     zero, one, limit = out.dtype.type(0), out.dtype.type(1), row.dtype.type(np.inf)
     for p in range(weight.size):
         clear = abs(row[p]) < limit
         weight[p] = one if clear else zero
-        out[p] = row[p] if clear else zero
+        if reference is None:  # decided when it is compiled
+            out[p] = row[p] if clear else zero
+        else:
+            out[p] = row[p] - reference[p] if clear else zero
 
 
 @lane
-def load(row: Rows, weight: Rows, out: Rows) -> None:
-    """Take a row of values; a lane that is not finite loses its weight (kept for the indices to come)."""
+def load(row: Rows, reference: Rows | None, weight: Rows, out: Rows) -> None:
+    """Take a row less a reference, if any; a lane that is not finite loses its weight (kept for indices to come)."""
     zero, limit = out.dtype.type(0), row.dtype.type(np.inf)  # literals would widen float32 to float64
     for p in range(weight.size):
         clear = abs(row[p]) < limit
         weight[p] = weight[p] if clear else zero
-        out[p] = row[p] if clear else zero
+        if reference is None:
+            out[p] = row[p] if clear else zero
+        else:
+            out[p] = row[p] - reference[p] if clear else zero
 
 
 @lane
@@ -110,13 +123,14 @@ def drop(weight: Rows, out: Rows) -> None:
 
 
 @helper
-def load_dates(values: NDArray[Any], t: int, start: int, weight: Rows, x: NDArray[Any]) -> None:
+def load_dates(values: NDArray[Any], t: int, start: int, reference: Rows | None, weight: Rows, x: NDArray[Any]) -> None:
     """Load a group of dates of a block, t and those after it; dates beyond the last have no weight.
 
     Parameters
     ----------
     values : (index, time, pixel) float32 or float64; NaN or infinite = not clear
     t, start : first date of the group, first pixel of the block
+    reference : (index, LANES), what is taken off the values; or None
     weight : (DATES_TOGETHER, LANES), out: 1 where clear in every index, else 0
     x : (index, DATES_TOGETHER, LANES), out: the values, 0 where not clear
     """
@@ -127,9 +141,14 @@ def load_dates(values: NDArray[Any], t: int, start: int, weight: Rows, x: NDArra
             fill(0, weight[q])
             x[:, q] = 0
             continue
-        load_first(values[0, t + q, start:stop], weight[q], x[0, q])
-        for k in range(1, n_index):
-            load(values[k, t + q, start:stop], weight[q], x[k, q])
+        if reference is None:
+            load_first(values[0, t + q, start:stop], None, weight[q], x[0, q])
+            for k in range(1, n_index):
+                load(values[k, t + q, start:stop], None, weight[q], x[k, q])
+        else:
+            load_first(values[0, t + q, start:stop], reference[0], weight[q], x[0, q])
+            for k in range(1, n_index):
+                load(values[k, t + q, start:stop], reference[k], weight[q], x[k, q])
         if n_index > 1:
             for k in range(n_index):
                 drop(weight[q], x[k, q])
@@ -199,26 +218,44 @@ def _less(factors: Rows, c0: Rows, c1: Rows, c2: Rows, x0: Rows, x1: Rows, x2: R
 
 
 @lane
-def _less_two(factors: Rows, c0: Rows, c1: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) -> None:
-    """Take two terms from four dates; ``factors`` (4, 2)."""
+def _leave(
+    factors: Rows, c0: Rows, c1: Rows, c2: Rows, weight: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows
+) -> None:  # fmt: skip
+    """Take the last three terms from four dates, and drop what has no weight."""
     a0, a1, a2, a3 = factors[0, 0], factors[1, 0], factors[2, 0], factors[3, 0]
     b0, b1, b2, b3 = factors[0, 1], factors[1, 1], factors[2, 1], factors[3, 1]
+    d0, d1, d2, d3 = factors[0, 2], factors[1, 2], factors[2, 2], factors[3, 2]
+    w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
     for p in range(c0.size):
-        x0[p] -= a0 * c0[p] + b0 * c1[p]
-        x1[p] -= a1 * c0[p] + b1 * c1[p]
-        x2[p] -= a2 * c0[p] + b2 * c1[p]
-        x3[p] -= a3 * c0[p] + b3 * c1[p]
+        x0[p] = w0[p] * (x0[p] - (a0 * c0[p] + b0 * c1[p] + d0 * c2[p]))
+        x1[p] = w1[p] * (x1[p] - (a1 * c0[p] + b1 * c1[p] + d1 * c2[p]))
+        x2[p] = w2[p] * (x2[p] - (a2 * c0[p] + b2 * c1[p] + d2 * c2[p]))
+        x3[p] = w3[p] * (x3[p] - (a3 * c0[p] + b3 * c1[p] + d3 * c2[p]))
 
 
 @lane
-def _less_one(factors: Rows, c: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) -> None:
-    """Take one term from four dates; ``factors`` (4,)."""
+def _leave_two(factors: Rows, c0: Rows, c1: Rows, weight: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) -> None:
+    """Take the last two terms from four dates, and drop what has no weight."""
+    a0, a1, a2, a3 = factors[0, 0], factors[1, 0], factors[2, 0], factors[3, 0]
+    b0, b1, b2, b3 = factors[0, 1], factors[1, 1], factors[2, 1], factors[3, 1]
+    w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
+    for p in range(c0.size):
+        x0[p] = w0[p] * (x0[p] - (a0 * c0[p] + b0 * c1[p]))
+        x1[p] = w1[p] * (x1[p] - (a1 * c0[p] + b1 * c1[p]))
+        x2[p] = w2[p] * (x2[p] - (a2 * c0[p] + b2 * c1[p]))
+        x3[p] = w3[p] * (x3[p] - (a3 * c0[p] + b3 * c1[p]))
+
+
+@lane
+def _leave_one(factors: Rows, c: Rows, weight: Rows, x0: Rows, x1: Rows, x2: Rows, x3: Rows) -> None:
+    """Take the last term from four dates, and drop what has no weight."""
     a0, a1, a2, a3 = factors[0], factors[1], factors[2], factors[3]
+    w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
     for p in range(c.size):
-        x0[p] -= a0 * c[p]
-        x1[p] -= a1 * c[p]
-        x2[p] -= a2 * c[p]
-        x3[p] -= a3 * c[p]
+        x0[p] = w0[p] * (x0[p] - a0 * c[p])
+        x1[p] = w1[p] * (x1[p] - a1 * c[p])
+        x2[p] = w2[p] * (x2[p] - a2 * c[p])
+        x3[p] = w3[p] * (x3[p] - a3 * c[p])
 
 
 @lane
@@ -232,16 +269,17 @@ def residual(factors: Rows, coefficients: Rows, weight: Rows, x: Rows) -> None:
     weight, x : (DATES_TOGETHER, LANES); x in, out
     """
     n = factors.shape[1]
-    for a in range(0, n - 2, 3):
+    a = (n - 1) // 3 * 3
+    for b in range(0, a, 3):
+        c0, c1, c2 = coefficients[b], coefficients[b + 1], coefficients[b + 2]
+        _less(factors[:, b : b + 3], c0, c1, c2, x[0], x[1], x[2], x[3])
+    if n - a == 3:
         c0, c1, c2 = coefficients[a], coefficients[a + 1], coefficients[a + 2]
-        _less(factors[:, a : a + 3], c0, c1, c2, x[0], x[1], x[2], x[3])
-    a = n - n % 3
-    if n % 3 == 2:
-        _less_two(factors[:, a : a + 2], coefficients[a], coefficients[a + 1], x[0], x[1], x[2], x[3])
-    if n % 3 == 1:
-        _less_one(factors[:, a], coefficients[a], x[0], x[1], x[2], x[3])
-    for q in range(DATES_TOGETHER):
-        drop(weight[q], x[q])
+        _leave(factors[:, a:n], c0, c1, c2, weight, x[0], x[1], x[2], x[3])
+    if n - a == 2:
+        _leave_two(factors[:, a:n], coefficients[a], coefficients[a + 1], weight, x[0], x[1], x[2], x[3])
+    if n - a == 1:
+        _leave_one(factors[:, a], coefficients[a], weight, x[0], x[1], x[2], x[3])
 
 
 @lane

@@ -155,7 +155,8 @@ def write_layers(
 
     The onset is the alarm, as these detectors define it: late by as much as the process needs to leave its bound. The
     interval ends there and begins after the observation that the process proves to be before the change. There is no
-    halt, and no confidence: nothing is claimed beyond ``level``.
+    halt, and no confidence: nothing is claimed beyond ``level``. A pixel that would not have seen a step is not called
+    stable. Snow counts between the alarm and the clear observation before it.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def write_layers(
     """
     n_valid = found.history + found.after
     out.n_valid[:] = np.minimum(n_valid, 65535)
-    out.status[:] = np.where(found.tested, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
+    out.status[:] = np.where(found.tested & found.sees, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
     seen = n_valid > 0
     out.last_observation[seen] = days[found.last[seen]]
     pixel = np.flatnonzero(found.alarm >= 0)
@@ -188,6 +189,6 @@ def write_layers(
     quality |= np.where(weak, Quality.WEAK_BASELINE, 0)
     quality |= np.where(np.minimum(alarm - first, last - alarm) < EDGE_DAYS, Quality.RECORD_EDGE, 0)
     if snow is not None:
-        inside = (days[:, None] >= earliest) & (days[:, None] <= alarm)
+        inside = (days[:, None] > before) & (days[:, None] < alarm)
         quality |= np.where((snow[:, pixel] & inside).any(axis=0), Quality.SNOW_SEASON, 0)
     out.quality[pixel] = quality

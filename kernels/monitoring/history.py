@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from groundbreak.kernels.lanes.cholesky import factor, normal, solve
 from groundbreak.kernels.lanes.design import DATES_TOGETHER, Design
 from groundbreak.kernels.lanes.jit import helper
-from groundbreak.kernels.lanes.processes import add, add_products, add_squares, own_variance
+from groundbreak.kernels.lanes.processes import add, add_products, add_squares, outside, own_variance
 from groundbreak.kernels.lanes.words import LANES, drop, fill, find_clear, gram, load
-from groundbreak.kernels.monitoring.model import HISTORY_PIVOT, HistoryFit, Limits, Rule, Watched
+from groundbreak.kernels.monitoring.model import HISTORY_PIVOT, STEP_SEEN, HistoryFit, Limits, Rule, Watched
 from groundbreak.kernels.types import Floats
 
 
@@ -38,7 +38,7 @@ def fit(
         for q in range(DATES_TOGETHER):
             fill(1 if begin <= t + q < end else 0, weight[q])
             for k in range(n_index):
-                load(values[k, min(t + q, n_time - 1), start : start + LANES], weight[q], x[k, q])
+                load(values[k, min(t + q, n_time - 1), start : start + LANES], None, weight[q], x[k, q])
         if new:
             gram(design.terms[t : t + DATES_TOGETHER], weight, ahead)
             continue
@@ -67,7 +67,7 @@ def judge(
     values : (index, time, pixel) float32, any unit; NaN or infinite = not clear
     start : first pixel of the block
     limits : out
-    out : (pixel,) each, out: history, after, first, kept, last and tested
+    out : (pixel,) each, out: history, after, first, kept, last, tested and sees
     """
     n_time, n_terms = values.shape[1], fitted.ahead.shape[0]
     n, matrix = fitted.sums[0], fitted.matrix  # the first product is that of the level with itself
@@ -93,6 +93,8 @@ def judge(
         limit[p] = rule.limits[int(n[p]), int(m)]
         if rule.own:
             limit[p] *= own_variance(n[p], m, far[p] / (m * m), float(width[p]))
+        changed = min(0.5 * m, float(width[p])) if rule.window > 0 else 0.5 * m
+        out.sees[start + p] = outside(STEP_SEEN * changed, 1.0, n[p] + m, n[p], limit[p], rule.window)
         if rule.window > 0:
             level[p] = 2.0 * n[p] * limit[p]
         else:

@@ -15,6 +15,11 @@ HISTORY_PIVOT = 1e-6
 TIE = 1e-6
 """Processes this close, where it matters which is lower, are equal: rounding must not decide."""
 
+STEP_SEEN = 5.0
+"""A pixel is called stable where a step of as many standard deviations of the noise, in the middle of what is
+monitored, would be seen: where it carries the process to its bound at the end of the record, on average. Of a shorter
+record, or a limit too wide, silence says nothing (docs/method.md)."""
+
 
 class Rule(NamedTuple):
     """How a record is monitored."""
@@ -44,6 +49,8 @@ class Watched(NamedTuple):
     """int64: position of the last clear observation of all."""
     tested: Bools
     """bool: whether the history could be fitted, so that the pixel was monitored."""
+    sees: Bools
+    """bool: whether a step of STEP_SEEN would be seen."""
     alarm: Ints
     """int64: position of the alarm."""
     before: Ints
@@ -66,6 +73,7 @@ def nothing_watched(n_pixel: int) -> Watched:
         kept=places[1],
         last=places[2],
         tested=np.zeros(n_pixel, np.bool_),
+        sees=np.zeros(n_pixel, np.bool_),
         alarm=places[3],
         before=places[4],
         origin=places[5],

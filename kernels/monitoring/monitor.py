@@ -82,7 +82,7 @@ def watch(
     for t in range(n_time):
         q = t % DATES_TOGETHER
         if q == 0:
-            load_dates(values, t, start, weight, x)
+            load_dates(values, t, start, None, weight, x)
             for k in range(n_index):
                 residual(design.terms[t : t + DATES_TOGETHER], coefficients[k], weight, x[k])
         count_clear(weight[q], seen)

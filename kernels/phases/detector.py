@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from groundbreak.kernels.layers import NO_DATE, Layers, Status, empty_layers
 from groundbreak.kernels.phases.checks import score_candidates
 from groundbreak.kernels.phases.climate import SEASON_DAYS, season_windows
-from groundbreak.kernels.phases.evidence import MAX_INDICES, design_matrix, design_pairs, make_prior
+from groundbreak.kernels.phases.evidence import design_matrix, design_pairs, make_prior
 from groundbreak.kernels.phases.measure import measure
 from groundbreak.kernels.phases.model import (
     BASELINE,
@@ -22,6 +22,8 @@ from groundbreak.kernels.phases.model import (
     NOISE_BOUND,
     SETTLED,
     STAGE,
+    STEP_LEFT,
+    STEP_SHARE,
     TYPICAL,
     Candidates,
     Records,
@@ -84,7 +86,8 @@ def screen_pixels(
     layers.last_observation[:] = padded[screened.last]
     enough = screened.n_clear >= MIN_OBSERVATIONS
     enough &= padded[screened.last] - padded[screened.first] >= MIN_SPAN_DAYS
-    layers.status[:] = np.where(enough, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
+    seen = enough & (screened.left >= np.maximum(STEP_LEFT, STEP_SHARE * screened.n_clear))
+    layers.status[:] = np.where(seen, Status.STABLE, Status.TOO_FEW_OBSERVATIONS)
     # numbers too large for a sum of squares are no index
     sane = np.isfinite(screened.statistic).all(axis=0)
     layers.status[enough & ~sane] = Status.FAILED
@@ -171,15 +174,8 @@ def run_phases(
     Returns
     -------
     Layers of shape (pixel,).
-
-    Raises
-    ------
-    ValueError
-        More than ``MAX_INDICES`` indices.
     """
-    n_index, _, n_pixel = values.shape
-    if n_index > MAX_INDICES:
-        raise ValueError(f"values: {n_index} indices, at most {MAX_INDICES} are read jointly; choose fewer")
+    n_pixel = values.shape[2]
     settings = Settings(**{name: float(value) for name, value in params.items()})
     layers = empty_layers((n_pixel,))
     flagged, cusum = screen_pixels(values, days, settings, layers)

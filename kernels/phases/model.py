@@ -13,6 +13,12 @@ MIN_OBSERVATIONS = 20
 MIN_SPAN_DAYS = 180.0
 """Below either, a pixel has status too_few_observations."""
 
+STEP_LEFT = 6.0
+STEP_SHARE = 0.1
+"""A pixel is called stable where the season of the screen leaves as many observations, and this share of all, of a step
+in the middle: then 96 % of steps of 5 standard deviations are found. Of less it has status too_few_observations, unless
+a change is reported: two harmonics take all of a step in a record of a year (docs/method.md)."""
+
 MIN_BASELINE = 8
 """Observations before any onset."""
 

@@ -149,7 +149,10 @@ def signs_of_dates(found: Candidates) -> list[Floats]:
 def hidden_by_snow(
     found: Candidates, halted: NDArray[np.bool_], snow: NDArray[np.bool_], days: Ints, pixel: Ints
 ) -> NDArray[np.bool_]:
-    """Return whether snow was seen within the interval of each candidate's onset, or of its halt.
+    """Return whether snow was seen between a date of each candidate and the clear observation that proves it.
+
+    That is between the last clear normal observation and the onset, and between the halt and the first clear settled
+    one: snow anywhere else hides nothing of a date.
 
     Parameters
     ----------
@@ -158,6 +161,6 @@ def hidden_by_snow(
     snow : (time, pixel) bool
     days : (time,) int64, days since 1970-01-01
     """
-    inside = (days[:, None] >= found["earliest"]) & (days[:, None] <= found["latest"])
-    inside |= (days[:, None] >= found["halt_earliest"]) & (days[:, None] <= found["halt_latest"]) & halted
+    inside = (days[:, None] > found["before"]) & (days[:, None] < found["change"])
+    inside |= (days[:, None] > found["halt"]) & (days[:, None] < found["quiet"]) & halted
     return np.asarray((snow[:, pixel] & inside).any(axis=0))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from groundbreak.kernels.lanes.processes import PRECISION
 from groundbreak.kernels.layers import Layers
 from groundbreak.kernels.monitoring.alarms import run_monitor
-from groundbreak.kernels.monitoring.model import HISTORY_PIVOT, TIE, Rule, Watched, nothing_watched
+from groundbreak.kernels.monitoring.model import HISTORY_PIVOT, STEP_SEEN, TIE, Rule, Watched, nothing_watched
 from groundbreak.kernels.types import Floats, Ints
 
 
@@ -113,6 +113,7 @@ def watch(series: Floats, terms: Floats, rule: Rule, pixel: int, out: Watched) -
         mean = x[n:].mean(axis=0)
         far = mean @ np.linalg.inv(x[:n].T @ x[:n]) @ mean
         c2 *= width * (1 + width * far) / (2 * n) if rule.window > 0 else n * (1 + m * far) / (n + m)
+    out.sees[pixel] = would_see(n, m, c2, rule.window)
     residuals = np.stack([v - x @ np.linalg.lstsq(x[:n], v[:n])[0] for v in y])
     alarms: list[tuple[int, int, float]] = []
     for index, e in enumerate(residuals):
@@ -126,6 +127,19 @@ def watch(series: Floats, terms: Floats, rule: Rule, pixel: int, out: Watched) -
             alarms.append((n + int(crossed[0]), index, TIE * float(np.sqrt(variance * n))))
     if alarms:
         trace_alarm(at, residuals, n, *min(alarms), width if rule.window > 0 else 0, pixel, out)
+
+
+def would_see(n: int, m: int, c2: float, window: float) -> bool:
+    """Return whether a step of STEP_SEEN in the middle of ``m`` observations after ``n`` of a history leaves its bound.
+
+    Parameters
+    ----------
+    c2 : c^2
+    window : h of the MOSUM, 0 for the CUSUM
+    """
+    bound = process_and_bound(np.zeros(n + m), n, 1.0, c2, window)[1]
+    changed = m / 2 if window == 0 else min(m / 2, max(1, int(np.floor(window * n))))
+    return bool(STEP_SEEN * changed / np.sqrt(n) > bound[-1])
 
 
 def trace_alarm(

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from groundbreak.kernels.layers import EDGE_DAYS, GAP_DAYS, WEAK_DAYS, Layers, Quality, Status, empty_layers
 from groundbreak.kernels.phases import model, outcome
 from groundbreak.kernels.phases.evidence import design_matrix
+from groundbreak.kernels.phases.screen import TOO_LARGE
 from groundbreak.kernels.twins.search import Candidate, Series, find_change
-from groundbreak.kernels.twins.series import cusum, spikes, standardise
+from groundbreak.kernels.twins.series import cusum, spikes, standardise, step_left
 from groundbreak.kernels.types import Bools, Floats, Ints
-
-TOO_LARGE = 1e18
-"""float32 cannot hold the square of more."""
 
 
 def solve_pixel(
@@ -44,7 +42,9 @@ def solve_pixel(
         row["last_observation"] = int(days[clear[-1]])
     if clear.size < model.MIN_OBSERVATIONS or days[clear[-1]] - days[clear[0]] < model.MIN_SPAN_DAYS:
         return row
-    row["status"] = Status.STABLE
+    left = step_left(days, clear)
+    if left >= max(model.STEP_LEFT, model.STEP_SHARE * clear.size):
+        row["status"] = Status.STABLE
     kept = np.where(np.isfinite(values).all(axis=0), values, np.nan).astype(np.float64)
     if np.nanmax(np.abs(kept)) > TOO_LARGE:
         row["status"] = Status.FAILED
@@ -69,7 +69,7 @@ def solve_pixel(
         if probability(odds) >= settings.belief:
             row |= changed_row(z[0] * scale[0], s, settings, found, statistic, odds)
             if snow is not None:
-                row["quality"] |= hidden_by_snow(days[snow], row)
+                row["quality"] |= hidden_by_snow(days[snow], day, row)
     return row
 
 
@@ -148,14 +148,19 @@ def changed_row(
     return row
 
 
-def hidden_by_snow(snowy: Ints, row: dict[str, int]) -> int:
-    """Return the snow_season bit if one of the days ``snowy`` lies within the interval of a date, else 0."""
-    for date in ("onset", "halt"):
-        if date in row:
-            low, high = row[f"{date}_earliest"], row[f"{date}_latest"]
-            if ((snowy >= low) & (snowy <= high)).any():
-                return int(Quality.SNOW_SEASON)
-    return 0
+def hidden_by_snow(snowy: Ints, day: Floats, row: dict[str, int]) -> int:
+    """Return the snow_season bit if snow lies between a date and the observation that proves it, else 0.
+
+    Parameters
+    ----------
+    snowy : (snow,) int64, days of snow
+    day : (observation,) float64, days of the observations in use
+    """
+    gaps = [(float(day[day < row["onset"]].max()), float(row["onset"]))]
+    if "halt" in row:
+        gaps.append((float(row["halt"]), float(day[day > row["halt"]].min())))
+    hidden = any(((snowy > low) & (snowy < high)).any() for low, high in gaps)
+    return int(Quality.SNOW_SEASON) if hidden else 0
 
 
 def phases_twin(

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from groundbreak.kernels.phases.screen import ROUNDING, step_places
 from groundbreak.kernels.phases.series import CLIP, ROUGHNESS_OF_NOISE, SPIKE_RUN
-from groundbreak.kernels.types import Bools, Floats
+from groundbreak.kernels.types import Bools, Floats, Ints
 
 
 def standardise(z: Floats, floor: float) -> tuple[Floats, Floats]:
@@ -52,6 +53,27 @@ def spikes(z: Floats, day: Floats, limit: float) -> Bools:
     return keep
 
 
+def step_left(days: Ints, clear: Ints) -> float:
+    """Return what the screen's season leaves of a step near the middle of the observations: the sum of its squares.
+
+    Parameters
+    ----------
+    days : (time,) int64, days since 1970-01-01, of all dates
+    clear : (observation,) int64, positions of the clear ones
+    """
+    before = [int((clear < place).sum()) for place in step_places(days)]
+    step = np.arange(clear.size) < min(before, key=lambda count: abs(2 * count - clear.size))
+    design = seasons(days[clear].astype(np.float64))
+    rest = step - design @ np.linalg.lstsq(design, step.astype(np.float64), rcond=None)[0]
+    return float((rest**2).sum())
+
+
+def seasons(days: Floats) -> Floats:
+    """Return level and two harmonics of the year on ``days``, (time, 5) float64."""
+    phase = 2 * np.pi * days / 365.25
+    return np.stack([np.ones(days.size)] + [f(k * phase) for k in (1, 2) for f in (np.cos, np.sin)], axis=1)
+
+
 def cusum(values: Floats, days: Floats, noise_floor: float) -> float:
     """Compute the screen's statistic of one index by least squares (Ploberger & Kraemer 1992).
 
@@ -62,9 +84,10 @@ def cusum(values: Floats, days: Floats, noise_floor: float) -> float:
     noise_floor : smallest standard deviation that is believed
     """
     clear = np.isfinite(values)
-    phase = 2 * np.pi * days[clear] / 365.25
-    design = np.stack([np.ones(clear.sum())] + [f(k * phase) for k in (1, 2) for f in (np.cos, np.sin)], axis=1)
-    rest = values[clear] - design @ np.linalg.lstsq(design, values[clear], rcond=None)[0]
+    design, known = seasons(days[clear]), values[clear] - values[clear][0]
+    fitted = np.linalg.lstsq(design, known, rcond=None)[0]
+    rest = known - design @ fitted
     n = rest.size
-    spread = max(math.sqrt((rest**2).sum() / max(n - 5, 1)), noise_floor)
+    floor = max(noise_floor, ROUNDING * float(np.abs(fitted).sum()))
+    spread = max(math.sqrt((rest**2).sum() / max(n - 5, 1)), floor)
     return float(np.abs(np.cumsum(rest)).max() / (spread * math.sqrt(n)))

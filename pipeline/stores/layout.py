@@ -259,7 +259,7 @@ def _layers(frame: Frame, chunk: int) -> Objects:
     yield from space_coordinates("", frame)
     for layer in LAYERS.values():
         codecs = [bytes_codec(layer.dtype), ZstdCodec(level=3).to_dict()]
-        attrs = {**ON_LATTICE, "long_name": layer.meaning, **_layer_attrs(layer)}
+        attrs = {**ON_LATTICE, "long_name": layer.meaning, **layer_attrs(layer)}
         shape = frame.height, frame.width
         yield (
             f"{layer.name}/zarr.json",
@@ -267,7 +267,7 @@ def _layers(frame: Frame, chunk: int) -> Objects:
         )
 
 
-def _layer_attrs(layer: LayerSpec) -> dict[str, Any]:
+def layer_attrs(layer: LayerSpec) -> dict[str, Any]:
     """Return the CF attributes that tell how a layer's numbers are read."""
     if layer.flags is not None:
         # No _FillValue: with one, xarray would open the codes as float32.

@@ -24,7 +24,7 @@ from groundbreak.kernels.lanes.words import LANES
 from groundbreak.kernels.monitoring.alarms import make_rule
 from groundbreak.kernels.monitoring.model import nothing_watched
 from groundbreak.kernels.monitoring.monitor import monitor_scan
-from groundbreak.kernels.phases.screen import ScreenedPixels, cusum_scan
+from groundbreak.kernels.phases.screen import cusum_scan, empty_screened, step_places
 from tests.kernels import many_threads
 
 
@@ -118,9 +118,9 @@ def test_python_runs_while_a_kernel_does(name: str) -> None:
 
     def attempt() -> int:
         if name == "screen":
-            design = make_design(days, 2, False, np.float32)
-            out = ScreenedPixels(np.empty((1, n_pixel), np.float32), *np.zeros((3, n_pixel), np.int64))
-            return partly_done(lambda: cusum_scan(values, design, np.float32(0.01), out), out.n_clear)
+            design, places = make_design(days, 2, False, np.float32), step_places(days)
+            out = empty_screened(1, n_pixel)
+            return partly_done(lambda: cusum_scan(values, design, places, np.float32(0.01), out), out.n_clear)
         design = make_design(days, 2, True, np.float64, 100)
         rule, watched = make_rule(days, int(days[99]), 1, params), nothing_watched(n_pixel)
         return partly_done(lambda: monitor_scan(values, design, rule, watched), watched.history)

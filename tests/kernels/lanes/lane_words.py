@@ -19,8 +19,8 @@ def fill(value: float, out: Array) -> None:
 
 
 @jit
-def load(row: Array, weight: Array, out: Array) -> None:
-    words.load(row, weight, out)
+def load(row: Array, reference: Array | None, weight: Array, out: Array) -> None:
+    words.load(row, reference, weight, out)
 
 
 @jit
@@ -63,13 +63,13 @@ def update(x: Array, total: Array, squares: Array, low: Array, high: Array) -> N
 
 
 @jit
-def load_first(row: Array, weight: Array, out: Array) -> None:
-    words.load_first(row, weight, out)
+def load_first(row: Array, reference: Array | None, weight: Array, out: Array) -> None:
+    words.load_first(row, reference, weight, out)
 
 
 @jit
-def load_dates(values: Array, t: int, start: int, weight: Array, x: Array) -> None:
-    words.load_dates(values, t, start, weight, x)
+def load_dates(values: Array, t: int, start: int, reference: Array | None, weight: Array, x: Array) -> None:
+    words.load_dates(values, t, start, reference, weight, x)
 
 
 @jit

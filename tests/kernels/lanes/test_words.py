@@ -81,15 +81,21 @@ def fit(dtype: Float, harmonics: int, trend: bool, n: int = 150) -> tuple[Design
 @FLOATS
 def test_fill_load_and_drop(dtype: Float) -> None:
     row, second = odd_rows(1, dtype)[0], np.roll(odd_rows(1, dtype)[0], 3)
+    zero, reference = np.zeros(LANES, dtype), rows(1, dtype, seed=4)[0]
     weight, again, x, y = np.full((4, LANES), np.nan, dtype)
     fill(1, weight)
     assert (weight == 1).all()
-    load(row, weight, x)
-    np.testing.assert_array_equal(weight, np.isfinite(row))
-    np.testing.assert_array_equal(x, np.where(np.isfinite(row), row, 0))
-    load_first(row, again, y)
+    for off in (reference, zero):
+        fill(1, weight)
+        load(row, off, weight, x)
+        np.testing.assert_array_equal(weight, np.isfinite(row))
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(x, np.where(np.isfinite(row), row - off, 0))
+        load_first(row, off, again, y)
+        np.testing.assert_array_equal([again, y], [weight, x])
+    load_first(row, None, again, y)
     np.testing.assert_array_equal([again, y], [weight, x])
-    load(second, weight, y)
+    load(second, None, weight, y)
     both = np.isfinite(row) & np.isfinite(second)
     np.testing.assert_array_equal(weight, both)  # clear in every index so far
     drop(weight, x)
@@ -97,7 +103,7 @@ def test_fill_load_and_drop(dtype: Float) -> None:
     scale(second, y)
     np.testing.assert_array_equal(y[both], (second * second)[both])
     largest = np.full(LANES, np.finfo(dtype).max, dtype)
-    load(-largest, np.ones(LANES, dtype), x)
+    load(-largest, zero, np.ones(LANES, dtype), x)
     np.testing.assert_array_equal(x, -largest)  # large, but a number
     for value in ODD:
         fill(value, x)
@@ -116,10 +122,13 @@ def test_dates_are_loaded_together(dtype: Float, n_index: int) -> None:
             np.full((DATES_TOGETHER, LANES), np.nan, dtype),
             np.full((n_index, DATES_TOGETHER, LANES), np.nan, dtype),
         )
-        load_dates(values, t, 0, weight, x)
+        reference = rows(n_index, dtype, seed=4)
+        load_dates(values, t, 0, reference, weight, x)
         part = slice(t, t + DATES_TOGETHER)
         np.testing.assert_array_equal(weight, np.pad(both, beyond[1:])[part])
-        np.testing.assert_array_equal(x, np.pad(np.where(both, values, 0), beyond)[:, part])
+        with np.errstate(invalid="ignore"):
+            lower = np.where(both, values - reference[:, None], 0)
+        np.testing.assert_array_equal(x, np.pad(lower, beyond)[:, part])
 
 
 def test_log_is_the_logarithm() -> None:
