@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from groundbreak.pipeline.api import Result, detect, plan, run
     from groundbreak.pipeline.core.config import Config
     from groundbreak.pipeline.core.types import BadInput
-    from groundbreak.pipeline.planning.planner import Plan
+    from groundbreak.pipeline.planning.plans import Plan
 
 __all__ = ["BadInput", "Config", "Plan", "Result", "__version__", "detect", "plan", "run"]
 
-_HOMES = {"BadInput": "core.types", "Config": "core.config", "Plan": "planning.planner"}
+_HOMES = {"BadInput": "core.types", "Config": "core.config", "Plan": "planning.plans"}
 """Public name -> module of groundbreak.pipeline, where that is not ``api``."""
 
 

@@ -11,15 +11,14 @@ from typing import Any
 
 from distributed import Client
 
-from groundbreak import kernels
 from groundbreak.pipeline.compute.offsets import Step
 from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import BadInput, Fault
+from groundbreak.pipeline.core.types import Fault
 from groundbreak.pipeline.own_cube.cube import detect
 from groundbreak.pipeline.planning import plan_file, planner
-from groundbreak.pipeline.planning.planner import Plan
+from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.publish import publish
 from groundbreak.pipeline.readers import headers
@@ -31,7 +30,7 @@ from groundbreak.pipeline.summary import Summary
 from groundbreak.pipeline.verdict import Verdict
 from groundbreak.pipeline.workers import connected
 
-__all__ = ["Result", "detect", "output_of", "plan", "redetect", "republish", "run", "source_digest"]
+__all__ = ["Result", "detect", "output_of", "plan", "redetect", "republish", "run"]
 
 LOG = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,11 +120,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plan(options: argparse.Namespace) -> int:
     from groundbreak.pipeline import api
-    from groundbreak.pipeline.planning import planner
+    from groundbreak.pipeline.planning import plans
 
     planned = api.plan(options.config)
     if options.json:
-        print(planner.to_json(planned))
+        print(plans.to_json(planned))
         return DONE
     for name, value in planned.summary().items():
         print(f"{name:<28} {show.figure(name, value)}")
@@ -134,15 +135,25 @@ def _plan(options: argparse.Namespace) -> int:
         )
         for way, count in sorted(g.ways.items()):
             print(f"  {count} assets: {way}")
-    if planned.rejections:
-        print("\nrejected items")
-        for reason, count in planned.rejected().items():
-            print(f"  {count} {reason}")
-        for rejection in planned.rejections[: show.LISTED_ROWS]:
-            print(f"    {rejection.item}: {rejection.reason}: {rejection.detail}")
-        if len(planned.rejections) > show.LISTED_ROWS:
-            print(f"    ... and {len(planned.rejections) - show.LISTED_ROWS} more (--json lists them all)")
+    from groundbreak.pipeline.stac.screening import REASONS
+
+    rejected = [(r.item, r.reason, r.detail) for r in planned.rejections]
+    _print_listed("rejected items", rejected, REASONS)
+    _print_listed("notices", [(n.subject, n.kind, n.detail) for n in planned.notices], plans.NOTICES)
     return DONE
+
+
+def _print_listed(title: str, entries: Sequence[tuple[str, str, str]], meanings: Mapping[str, str]) -> None:
+    """Print (subject, reason, detail) entries: how many of each reason there are, and the first of them."""
+    if not entries:
+        return
+    print(f"\n{title}")
+    for reason, count in Counter(reason for _, reason, _ in entries).most_common():
+        print(f"  {count} {reason} ({meanings.get(reason, reason)})")
+    for subject, reason, detail in entries[: show.LISTED_ROWS]:
+        print(f"    {subject}: {reason}: {detail}")
+    if (more := len(entries) - show.LISTED_ROWS) > 0:
+        print(f"    ... and {more} more (--json lists them all)")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import Fault
-from groundbreak.pipeline.planning.planner import Plan
+from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.products import geoparquet, mosaic
 from groundbreak.pipeline.products.sites import find_sites
 from groundbreak.pipeline.report import page

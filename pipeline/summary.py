@@ -15,7 +15,7 @@ from groundbreak.pipeline.compute.offsets import Step, region_steps
 from groundbreak.pipeline.core import geo, places
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import Fault, Record, Region
-from groundbreak.pipeline.planning.planner import GridPlan, Plan
+from groundbreak.pipeline.planning.plans import GridPlan, Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.running.ledger import Ledger, now
 from groundbreak.pipeline.running.place import detection_figures
@@ -55,7 +55,17 @@ class Summary:
         if figures["observations"]:
             record += f" from {figures['first_observation']} to {figures['last_observation']}"
         owned = sum(r.owned for g in plan.grids for r in g.regions)
-        return Verdict(owned, self.statuses, self.sites, plan.rejections, self.faults, self.failed, record)
+        return Verdict(
+            owned,
+            self.statuses,
+            self.sites,
+            plan.rejections,
+            self.faults,
+            self.failed,
+            record,
+            plan.notices,
+            plan.short_pixels,
+        )
 
     @property
     def figures(self) -> dict[str, int | float | str]:

@@ -10,7 +10,7 @@ from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output, checksum
 from groundbreak.pipeline.core.types import Record
 from groundbreak.pipeline.planning import plan_file
-from groundbreak.pipeline.planning.planner import Plan
+from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.running.ledger import Ledger, locked
 
 

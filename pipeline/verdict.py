@@ -13,7 +13,8 @@ from typing import Any
 
 from groundbreak.kernels import Status
 from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.core.types import Fault, Rejection
+from groundbreak.pipeline.core.types import Fault, Notice, Rejection
+from groundbreak.pipeline.planning.plans import NOTICES
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.report.charts import format_area
 from groundbreak.pipeline.stac.screening import REASONS
@@ -45,6 +46,10 @@ class Verdict:
     """Region -> why it failed, or has no result."""
     record: str
     """The observations in words: how many, from when to when."""
+    notices: Sequence[Notice] = ()
+    """What was done otherwise than items and files say."""
+    short: int = 0
+    """Pixels that get fewer than half of the observations that meet them."""
 
     @property
     def judged(self) -> int:
@@ -110,7 +115,7 @@ class Verdict:
     @property
     def lines(self) -> list[str]:
         """What stands behind the sentence: pixels, the provisional share, items not used, faults; a line each."""
-        return [self._pixels(), *self._items(), *self._faults()]
+        return [self._pixels(), *self._short(), *self._items(), *self._notices(), *self._faults()]
 
     def _pixels(self) -> str:
         known = ", ".join(
@@ -126,6 +131,45 @@ class Verdict:
             parts.append(f"{self.undone:,} not done")
         share = f"{100 * self.provisional_share:.3g} % of the area is provisional"
         return f"{self.owned:,} pixels of the area: {', '.join(parts)}; {share}"
+
+    def _short(self) -> list[str]:
+        if not self.short:
+            return []
+        return [f"{self.short:,} pixels get fewer than half of the observations that meet them (another grid has more)"]
+
+    def _notices(self) -> list[str]:
+        found = []
+        for kind, value in self.noticed(FIRST_ITEMS).items():
+            found.append(f"{value['count']:,} {_plural('notice', value['count'])}: {kind} ({value['meaning']})")
+            found += [f"    {first['subject']}: {first['detail']}" for first in value["first"]]
+            if (more := value["count"] - len(value["first"])) > 0:
+                found.append(f"    ... and {more:,} more")
+        return found
+
+    def noticed(self, first: int) -> dict[str, dict[str, Any]]:
+        """List what was done otherwise than items and files say, by kind.
+
+        Parameters
+        ----------
+        first : int
+            How many notices of each kind are given whole, at most.
+
+        Returns
+        -------
+        dict
+            Kind -> "count", "meaning", and "first", the first notices with "subject" and "detail".
+        """
+        grouped: dict[str, list[Notice]] = defaultdict(list)
+        for notice in self.notices:
+            grouped[notice.kind].append(notice)
+        return {
+            kind: {
+                "count": len(found),
+                "meaning": NOTICES.get(kind, kind),
+                "first": [{"subject": n.subject, "detail": redact(n.detail)} for n in found[:first]],
+            }
+            for kind, found in sorted(grouped.items())
+        }
 
     def _items(self) -> list[str]:
         if not self.rejections:
@@ -185,7 +229,9 @@ class Verdict:
             "failed": self.statuses.get("failed", 0),
             "not_done": self.undone,
             "provisional_share": round(self.provisional_share, 6),
+            "short_of_observations": self.short,
             "not_used": self.not_used(100),
+            "notices": self.noticed(100),
             "faults": self.fault_kinds,
         }
 

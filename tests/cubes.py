@@ -23,7 +23,7 @@ from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Record
 from groundbreak.pipeline.planning import planner
-from groundbreak.pipeline.planning.planner import GridPlan, Plan
+from groundbreak.pipeline.planning.plans import GridPlan, Plan
 from groundbreak.pipeline.readers.cog import NotByBlocks
 from groundbreak.pipeline.running import prepared, tasks
 from groundbreak.pipeline.running.ledger import Ledger

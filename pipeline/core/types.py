@@ -101,7 +101,7 @@ class Notice:
     subject: str
     """What it is about: an item's id, a grid's name..."""
     kind: str
-    """A key of `pipeline.planning.planner.NOTICES`."""
+    """A key of `pipeline.planning.plans.NOTICES`."""
     detail: str
     """What was seen, and what is done."""
 

@@ -18,7 +18,7 @@ from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Grid, Mask, Notice, Observation, Region, Rejection
 from groundbreak.pipeline.planning.budget import mask_size
-from groundbreak.pipeline.planning.planner import GridPlan, Plan
+from groundbreak.pipeline.planning.plans import GridPlan, Plan
 from groundbreak.pipeline.stores.layout import STORE_SCHEMA, read_meta
 
 REMEDY = "Put a copy of it back or choose another output; where it is groundbreak's, delete it and `run` writes it anew"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from groundbreak.pipeline.compute.index_series import CubeView, read_numbers
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.planning.planner import GridPlan, Plan
+from groundbreak.pipeline.planning.plans import GridPlan, Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.report.charts import SiteSeries
 from groundbreak.pipeline.stores import store

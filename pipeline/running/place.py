@@ -20,7 +20,7 @@ from groundbreak.pipeline.core.output import DAMAGE, Output
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import plan_file
-from groundbreak.pipeline.planning.planner import Plan
+from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.stores import layout
 
 LOG = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Grid, Region, Slab, digest
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import budget
-from groundbreak.pipeline.planning.planner import GridPlan, Plan, slabs
+from groundbreak.pipeline.planning.plans import GridPlan, Plan, slabs
 from groundbreak.pipeline.planning.regions import Ownership
 from groundbreak.pipeline.running import reconcile, tasks
 from groundbreak.pipeline.running.ledger import Ledger

@@ -18,7 +18,7 @@ from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.sections import AreaConfig
 from groundbreak.pipeline.planning import area as areas
-from groundbreak.pipeline.planning.planner import GridPlan
+from groundbreak.pipeline.planning.plans import GridPlan
 from groundbreak.pipeline.planning.regions import Ownership
 from tests.cubes import APPLIED, USUAL, Built, assert_three_ways, read_items
 from tests.world import SIDES, Pixels, Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif

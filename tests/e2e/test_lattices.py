@@ -38,7 +38,8 @@ def ramp(band: str, _tile: Tile, number: int, x: np.ndarray, y: np.ndarray) -> A
 def cube(folder: Path, band: str = "red", grid: str = "38TPK") -> xr.DataArray:
     """Open a band of a cube as stored, (time, y, x) int16."""
     size = f"{SIDES[band]}m"
-    return xr.open_zarr(folder / "out" / grid / "cube.zarr", group=size, consolidated=False, mask_and_scale=False)[band]
+    found = xr.open_zarr(folder / "out" / grid / "cube.zarr", group=size, consolidated=False, mask_and_scale=False)
+    return xr.DataArray(found[band])
 
 
 def demand_truth(found: xr.DataArray, band: str = "red", missing: tuple[int, ...] = ()) -> None:
@@ -177,7 +178,7 @@ def test_blocks_that_are_not_there_are_a_fault(folder: Path, client: Client, har
 
 
 def test_a_file_that_turns_out_to_lie_elsewhere_when_it_is_read(folder: Path, client: Client) -> None:
-    """JPEG 2000 headers are not read for planning; one that agrees with its neighbours' items is met when it is read."""
+    """JPEG 2000 headers are not read for planning where the items agree, so what is wrong is met later."""
     every = items(folder)
     red = folder / "source/38TPK" / f"{DATES[ODD]}_0" / "red.tif"
     with rasterio.open(red) as source:

@@ -11,7 +11,7 @@ import pytest
 
 from groundbreak.pipeline import api
 from groundbreak.pipeline.core.types import BadInput, Mask
-from groundbreak.pipeline.planning.planner import Plan
+from groundbreak.pipeline.planning.plans import Plan
 from tests.world import Tile, configure, days, lonlat_box, write_items, write_source, write_tif
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)

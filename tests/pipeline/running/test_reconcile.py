@@ -8,7 +8,7 @@ import numpy as np
 
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Observation, Region, Scene
-from groundbreak.pipeline.planning.planner import slab_depth, slabs
+from groundbreak.pipeline.planning.plans import slab_depth, slabs
 from groundbreak.pipeline.running.reconcile import reconcile, slab_identity, stored_list
 
 FRAME = Frame(32638, 600_000, 4_400_000, 10, 64, 64)
