@@ -5,8 +5,6 @@ All of them are frozen, so they can be digested, sent to a worker and printed. N
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,15 +19,6 @@ REFLECTANCE_SCALE = 1e-4
 
 REFLECTANCE_FILL = -32768
 """The number that means no observation, in a reflectance band of a cube."""
-
-
-def digest(value: Any) -> str:
-    """Compute the digest of a JSON-like value, sixteen hexadecimal digits.
-
-    Equal values have equal digests on every machine.
-    """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

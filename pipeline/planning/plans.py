@@ -18,7 +18,8 @@ from groundbreak.kernels import DETECTORS
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
-from groundbreak.pipeline.core.types import Grid, Mask, Notice, Observation, Region, Rejection, Slab, digest
+from groundbreak.pipeline.core.digests import digest
+from groundbreak.pipeline.core.types import Grid, Mask, Notice, Observation, Region, Rejection, Slab
 from groundbreak.pipeline.planning import budget
 from groundbreak.pipeline.readers.cog import BlockLayout, Cog
 from groundbreak.pipeline.readers.headers import HeaderKey, Headers

@@ -19,8 +19,9 @@ from groundbreak.pipeline.compute.build import SlabJob
 from groundbreak.pipeline.compute.detection import DetectionSettings
 from groundbreak.pipeline.compute.index_series import CubeView
 from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import BadInput, Grid, Region, Slab, digest
+from groundbreak.pipeline.core.types import BadInput, Grid, Region, Slab
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import budget
 from groundbreak.pipeline.planning.plans import GridPlan, Plan, slabs

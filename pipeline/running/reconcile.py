@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from groundbreak.pipeline.core.types import Observation, Region, digest
+from groundbreak.pipeline.core.digests import digest
+from groundbreak.pipeline.core.types import Observation, Region
 
 
 @dataclass(frozen=True)

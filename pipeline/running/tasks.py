@@ -21,8 +21,9 @@ from groundbreak.pipeline.compute.build import BandReader, SlabJob, build_slab, 
 from groundbreak.pipeline.compute.index_series import CubeView, mask_tables
 from groundbreak.pipeline.compute.offsets import DarkLevels, disbelief, region_steps
 from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.output import Output, SummingStore
-from groundbreak.pipeline.core.types import Fault, Record, Region, Slab, digest
+from groundbreak.pipeline.core.types import Fault, Record, Region, Slab
 from groundbreak.pipeline.planning.regions import Ownership
 from groundbreak.pipeline.readers import assets
 from groundbreak.pipeline.running.ledger import now, write_record

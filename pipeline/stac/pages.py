@@ -11,7 +11,7 @@ import pystac_client
 import requests
 
 from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.core.types import digest
+from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.stac.items import Json
 from groundbreak.pipeline.stac.reader import MOST_ITEMS, CatalogReader, next_link, number_matched
 from groundbreak.pipeline.stac.session import TIMEOUT
