@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.mistakes import BadInput as BadInput
 
