@@ -104,16 +104,19 @@ def frame_scenes(scenes: Sequence[Scene], area: BaseGeometry, reader: FrameReade
         if (elsewhere := _elsewhere(framed, reader.bands, area)) is not None:
             out.rejections.append(elsewhere)
             continue
-        out.scenes.append(framed)
         if not all_sure:
-            unsure.append(framed)
+            unsure.append(len(out.scenes))
+        out.scenes.append(framed)
     if unsure:
         _look_at_odd_ones(unsure, out, reader)
     return out
 
 
-def _look_at_odd_ones(unsure: Sequence[Scene], out: FramedScenes, reader: FrameReader) -> None:
-    """Open the files whose headers are not read for planning (JPEG 2000), where their items differ from the others."""
+def _look_at_odd_ones(unsure: Sequence[int], out: FramedScenes, reader: FrameReader) -> None:
+    """Open the files whose headers are not read for planning (JPEG 2000), where their items differ from the others.
+
+    ``unsure`` are the positions of such scenes in ``out.scenes``.
+    """
     usual: dict[tuple[str, str], list[tuple[Frame, int]]] = {}
     for scene in out.scenes:
         for band in reader.bands:
@@ -124,7 +127,8 @@ def _look_at_odd_ones(unsure: Sequence[Scene], out: FramedScenes, reader: FrameR
                 frames.append((frame, 1))
             else:
                 frames[at] = frames[at][0], frames[at][1] + 1
-    for scene in unsure:
+    for position in unsure:
+        scene = out.scenes[position]
         assets = dict(scene.assets)
         for band in reader.bands:
             told = frame_of(scene, band)
@@ -138,7 +142,7 @@ def _look_at_odd_ones(unsure: Sequence[Scene], out: FramedScenes, reader: FrameR
             if not own.same(told):
                 out.notices.append(_contradiction(scene, band, told, own))
                 assets[band] = replace(assets[band], frame=own)
-        out.scenes[out.scenes.index(scene)] = replace(scene, assets=assets)
+        out.scenes[position] = replace(scene, assets=assets)
 
 
 def frame_of(scene: Scene, band: str) -> Frame:
