@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import shapely
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.access.remote import Access
@@ -44,6 +43,8 @@ class FrameReader:
     """The headers that are known."""
     unread: Mapping[HeaderKey, str]
     """Key of a header -> why it could not be read."""
+    ground: Mapping[tuple[str, str], BaseGeometry]
+    """(collection, id) of an item -> the ground that it covers, lon/lat."""
 
     def frame(self, scene: Scene, band: str) -> tuple[Frame, bool]:
         """Find out where an asset's pixels lie.
@@ -101,7 +102,7 @@ def frame_scenes(scenes: Sequence[Scene], area: BaseGeometry, reader: FrameReade
             out.rejections.append(Rejection(scene.id, "frame_unknown", f"{band}: {error.message}"))
             continue
         framed = replace(scene, assets=assets)
-        if (elsewhere := _elsewhere(framed, reader.bands, area)) is not None:
+        if (elsewhere := _elsewhere(framed, reader, area)) is not None:
             out.rejections.append(elsewhere)
             continue
         if not all_sure:
@@ -164,19 +165,17 @@ def _contradiction(scene: Scene, band: str, told: Frame, own: Frame) -> Notice:
     )
 
 
-def _elsewhere(scene: Scene, bands: Sequence[str], area: BaseGeometry) -> Rejection | None:
+def _elsewhere(scene: Scene, reader: FrameReader, area: BaseGeometry) -> Rejection | None:
     """Return why a scene is not used whose rasters reach nothing of the ground that its item covers in the area."""
-    west, south, east, north = scene.bounds
-    wanted = None
-    for frame in dict.fromkeys(frame_of(scene, band) for band in bands):
+    told, wanted = reader.ground[scene.collection, scene.id], None
+    for band in reader.bands:
+        frame = frame_of(scene, band)
         ground = crs.ground(frame)
-        if ground.contains(shapely.box(west, south, east, north)):
+        if ground.contains(told):
             continue
-        if wanted is None:
-            wanted = area.intersection(shapely.box(west, south, east, north))
+        wanted = area.intersection(told) if wanted is None else wanted
         if not ground.intersects(wanted):
-            band = next(b for b in bands if frame_of(scene, b) == frame)
-            box = ", ".join(f"{x:.4f}" for x in ground.bounds)
-            detail = f"{band}: its raster lies in EPSG:{frame.epsg} at lon/lat {box}; its item says {scene.bounds}"
+            own, said = (", ".join(f"{x:.4f}" for x in shape.bounds) for shape in (ground, told))
+            detail = f"{band}: its raster lies in EPSG:{frame.epsg} at lon/lat {own}; its item says {said}"
             return Rejection(scene.id, "raster_elsewhere", detail)
     return None

@@ -65,7 +65,7 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
     known, unread = headers.read_headers(screened.scenes, bands, access, kept or {})
     mask, mask_notices = _kept_mask(settle_mask(screened, known, access), config, first)
     demand_scales(screened.scenes, config.bands, known)
-    framed = frame_scenes(screened.scenes, area, FrameReader(bands, access, known, unread))
+    framed = frame_scenes(screened.scenes, area, FrameReader(bands, access, known, unread, screened.ground))
     rejections = [*screened.rejections, *framed.rejections]
     if not framed.scenes:
         raise nothing_left(config.source, rejections)

@@ -19,7 +19,7 @@ from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import Record
 from groundbreak.pipeline.planning import planner
-from groundbreak.pipeline.readers import cog, headers
+from groundbreak.pipeline.readers import cog, formats
 from groundbreak.pipeline.readers.cog import NotByBlocks
 from groundbreak.pipeline.running import prepared, tasks
 from groundbreak.pipeline.running.ledger import Ledger
@@ -73,7 +73,7 @@ def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str
     config = Config.from_dict(settings, folder)
     with pytest.MonkeyPatch.context() as patched:
         if way == "general":
-            for module in (cog, headers):
+            for module in (cog, formats):
                 patched.setattr(module, "read_header", forced)
         plan = planner.plan(config)
     (planned,) = plan.grids

@@ -262,7 +262,7 @@ def test_an_interrupt_is_130(source: Path, monkeypatch: pytest.MonkeyPatch, caps
 def test_a_termination_is_143(
     source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def terminated(*_: Any) -> None:
+    def terminated(*_: Any, **__: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)

@@ -32,6 +32,7 @@ def run(folder: Path, client: Client, out: str, **settings: Any) -> tuple[dict[s
     assert not result.faults
     assert not result.outcome.failed
     plan = json.loads(result.output.get("plan.json") or b"")
+    del plan["source"]
     for grid in plan["grids"]:
         del grid["ways"]
     return output_bytes(result.output), plan
