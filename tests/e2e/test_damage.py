@@ -216,7 +216,7 @@ def test_another_detector_says_what_it_replaces(
     assert said.count("detection of phases v") == 2  # in the log, and in the last lines
     assert "is replaced by cusum v2 (history_end: 2021-12-31 for None)" in said
     assert "is replaced by" not in again("run", detector="cusum", history_end="2021-12-31")
-    said = again("detect", detector="cusum", params={"level": 0.01}, indices=["ndvi"])
+    said = again("detect", detector="cusum", history_end="2021-12-31", params={"level": 0.01}, indices=["ndvi"])
     assert "indices: ['ndvi'] for ['ndvi', 'bsi', 'swir']" in said
     assert "level: 0.01 for 0.05" in said
     document = json.loads((copied / "out/run.json").read_text())

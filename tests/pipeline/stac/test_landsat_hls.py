@@ -98,6 +98,8 @@ def test_landsat(tmp_path: Path, name: str, truth: tuple[str, int, int, tuple[st
         for asset in (a for f in raw.values() for a in f["assets"].values()):
             asset["href"] = asset["href"].rpartition("/")[2]
         path = written(tmp_path, [*raw.values()])
+    if "pystacclient" in name:  # one page of a search, which says so, and would be refused
+        path = written(tmp_path, [*raw.values()])
     got = screened(path)
     assert (len(got.scenes), got.rejections) == (count, ())
     assert {s.provider for s in got.scenes} == {provider}
