@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,13 +138,10 @@ class Verdict:
         return [f"{self.short:,} pixels get fewer than half of the observations that meet them (another grid has more)"]
 
     def _notices(self) -> list[str]:
-        found = []
-        for kind, value in self.noticed(FIRST_ITEMS).items():
-            found.append(f"{value['count']:,} {_plural('notice', value['count'])}: {kind} ({value['meaning']})")
-            found += [f"    {first['subject']}: {first['detail']}" for first in value["first"]]
-            if (more := value["count"] - len(value["first"])) > 0:
-                found.append(f"    ... and {more:,} more")
-        return found
+        if not self.notices:
+            return []
+        count = len(self.notices)
+        return [f"{count:,} {_plural('notice', count)}", *_listed(self.noticed(FIRST_ITEMS), "subject")]
 
     def noticed(self, first: int) -> dict[str, dict[str, Any]]:
         """List what was done otherwise than items and files say, by kind.
@@ -157,30 +154,15 @@ class Verdict:
         Returns
         -------
         dict
-            Kind -> "count", "meaning", and "first", the first notices with "subject" and "detail".
+            Kind -> "count", "meaning", and "first", the first notices with "subject" and "detail"; the commonest first.
         """
-        grouped: dict[str, list[Notice]] = defaultdict(list)
-        for notice in self.notices:
-            grouped[notice.kind].append(notice)
-        return {
-            kind: {
-                "count": len(found),
-                "meaning": NOTICES.get(kind, kind),
-                "first": [{"subject": n.subject, "detail": redact(n.detail)} for n in found[:first]],
-            }
-            for kind, found in sorted(grouped.items())
-        }
+        return _grouped(((n.kind, {"subject": n.subject, "detail": n.detail}) for n in self.notices), NOTICES, first)
 
     def _items(self) -> list[str]:
         if not self.rejections:
             return ["every item was used"]
-        found = [f"{len(self.rejections):,} {_plural('item', len(self.rejections))} not used"]
-        for reason, value in self.not_used(FIRST_ITEMS).items():
-            found.append(f"  {value['count']:,} {reason} ({value['meaning']})")
-            found += [f"    {first['item']}: {first['detail']}" for first in value["first"]]
-            if (more := value["count"] - len(value["first"])) > 0:
-                found.append(f"    ... and {more:,} more")
-        return found
+        count = len(self.rejections)
+        return [f"{count:,} {_plural('item', count)} not used", *_listed(self.not_used(FIRST_ITEMS), "item")]
 
     def _faults(self) -> list[str]:
         if not self.faults:
@@ -207,17 +189,7 @@ class Verdict:
         dict
             Reason -> "count", "meaning", and "first", the first items with "item" and "detail"; the commonest first.
         """
-        grouped: dict[str, list[Rejection]] = defaultdict(list)
-        for rejection in self.rejections:
-            grouped[rejection.reason].append(rejection)
-        return {
-            reason: {
-                "count": len(found),
-                "meaning": REASONS.get(reason, reason),
-                "first": [{"item": r.item, "detail": redact(r.detail)} for r in found[:first]],
-            }
-            for reason, found in sorted(grouped.items(), key=lambda pair: -len(pair[1]))
-        }
+        return _grouped(((r.reason, {"item": r.item, "detail": r.detail}) for r in self.rejections), REASONS, first)
 
     def to_json(self) -> dict[str, Any]:
         """Return what run.json keeps of it."""
@@ -234,6 +206,34 @@ class Verdict:
             "notices": self.noticed(100),
             "faults": self.fault_kinds,
         }
+
+
+def _grouped(
+    entries: Iterable[tuple[str, dict[str, str]]], meanings: Mapping[str, str], first: int
+) -> dict[str, dict[str, Any]]:
+    """Group (kind, entry) by kind: how many there are, what the kind means, and the first entries, redacted."""
+    grouped: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for kind, entry in entries:
+        grouped[kind].append(entry)
+    return {
+        kind: {
+            "count": len(found),
+            "meaning": meanings.get(kind, kind),
+            "first": [{**entry, "detail": redact(entry["detail"])} for entry in found[:first]],
+        }
+        for kind, found in sorted(grouped.items(), key=lambda pair: -len(pair[1]))
+    }
+
+
+def _listed(groups: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
+    """Write what `_grouped` returns, a line each; ``name`` is the key of what an entry is about."""
+    lines = []
+    for kind, value in groups.items():
+        lines.append(f"  {value['count']:,} {kind} ({value['meaning']})")
+        lines += [f"    {entry[name]}: {entry['detail']}" for entry in value["first"]]
+        if (more := value["count"] - len(value["first"])) > 0:
+            lines.append(f"    ... and {more:,} more")
+    return lines
 
 
 def _first_line(text: str) -> str:

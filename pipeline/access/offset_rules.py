@@ -114,11 +114,17 @@ def earth_search_offset(properties: Mapping[str, Any], declared: float | None, b
     return declared_offset(properties, declared, baseline)
 
 
-def landsat_offset(_properties: Mapping[str, Any], declared: float | None, _baseline: str) -> float:
-    """Return the offset of surface reflectance in Landsat's Collection 2, -0.2, which some catalogues leave out.
+def product_offset(
+    own: float, product: str, _properties: Mapping[str, Any], declared: float | None, _baseline: str
+) -> float:
+    """Return the offset that all reflectance of a product has, which some catalogues leave out.
 
     Parameters
     ----------
+    own : float
+        The product's offset.
+    product : str
+        Name of the product, for messages.
     _properties : mapping
         Not looked at: every `OffsetRule` is given the properties of the item.
     declared : float or None
@@ -131,31 +137,6 @@ def landsat_offset(_properties: Mapping[str, Any], declared: float | None, _base
     Unusable
         The asset declares another offset.
     """
-    return _product_offset(-0.2, declared, "Landsat Collection 2")
-
-
-def hls_offset(_properties: Mapping[str, Any], declared: float | None, _baseline: str) -> float:
-    """Return the offset of surface reflectance in HLS, 0, which catalogues leave out.
-
-    Parameters
-    ----------
-    _properties : mapping
-        Not looked at: every `OffsetRule` is given the properties of the item.
-    declared : float or None
-        The offset that the asset declares.
-    _baseline : str
-        Not looked at: every `OffsetRule` is given the processing baseline.
-
-    Raises
-    ------
-    Unusable
-        The asset declares another offset.
-    """
-    return _product_offset(0.0, declared, "HLS")
-
-
-def _product_offset(own: float, declared: float | None, product: str) -> float:
-    """Return the one offset of a product, unless an asset contradicts it."""
     if declared is not None and abs(declared - own) > 1e-9:
         raise Unusable("offset_contradicts_product", f"declares offset {declared:g}, but {product} has {own:g}")
     return own

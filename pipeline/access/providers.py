@@ -15,9 +15,8 @@ from typing import Any
 from groundbreak.pipeline.access.offset_rules import (
     declared_offset,
     earth_search_offset,
-    hls_offset,
-    landsat_offset,
     plain_offset,
+    product_offset,
 )
 from groundbreak.pipeline.access.provider import Provider
 from groundbreak.pipeline.core.provider_rules import is_scl, mask_band, mask_type, provider_mistakes, unclear_value
@@ -93,7 +92,7 @@ def _landsat(name: str, keys: tuple[str, ...], bands: Mapping[str, tuple[str, ..
     usual: dict[str, Any] = {
         "collections": ("landsat-c2-l2",),
         "mask": QA_PIXEL,
-        "offset": landsat_offset,
+        "offset": functools.partial(product_offset, -0.2, "Landsat Collection 2"),
         "scale": 2.75e-5,
         "nodata": 0.0,
         "lattice": "zone",
@@ -112,7 +111,7 @@ def _hls(name: str, collections: tuple[str, ...], bands: Mapping[str, str], **mo
     usual: dict[str, Any] = {
         "keys": ("B04", "Fmask"),
         "mask": FMASK,
-        "offset": hls_offset,
+        "offset": functools.partial(product_offset, 0.0, "HLS"),
         "scale": 1e-4,
         "nodata": -9999.0,
     }
