@@ -157,12 +157,12 @@ def demand_cube(out: Path, grid: str, epsg: int, shots: Sequence[Shot]) -> NDArr
     -------
     (rows, columns) bool: the pixels that the grid owns.
     """
-    layers = opened(out / grid / "change.zarr")
-    owned = layers.status.values != 255
-    assert owned.any()
-    cube = opened(out / grid / "cube.zarr", "30m")
-    at = frame_of(cube, epsg)
-    assert at == frame_of(layers, epsg)
+    layers, cube = opened(out / grid / "change.zarr"), opened(out / grid / "cube.zarr", "30m")
+    assert frame_of(layers, epsg) == frame_of(cube, epsg)
+    rows, cols = (np.flatnonzero((layers.status.values != 255).any(axis=axis)) for axis in (1, 0))
+    part = {"y": slice(rows[0], rows[-1] + 1), "x": slice(cols[0], cols[-1] + 1)}
+    layers, cube = layers.isel(part), cube.isel(part)
+    owned, at = layers.status.values != 255, frame_of(cube, epsg)
     by_date = {shot.date: shot for shot in shots}
     assert [str(t)[:10] for t in cube.time.values] == sorted(by_date)
     clear = np.zeros(owned.shape, int)
