@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyproj
 import rasterio
 import xarray as xr
 from numpy.typing import NDArray
@@ -128,6 +129,19 @@ def bare(folder: Path, area: Sequence[float], source: str, span: str, out: str =
 def area_of(box: Box, epsg: int) -> Box:
     """Return the lon/lat box inside a box of a CRS."""
     return lonlat_box(epsg, *box)
+
+
+def pixels_in(area: Box, frames: Sequence[Frame]) -> int:
+    """Return how many pixels of one lattice, of all frames together, have their centres in a lon/lat box."""
+    whole = reduce(Frame.union, frames)
+    covered = np.zeros((whole.height, whole.width), bool)
+    for frame in frames:
+        got = frame.overlap(whole)
+        assert got is not None
+        covered[got.rows, got.cols] = True
+    move = pyproj.Transformer.from_crs(whole.epsg, "OGC:CRS84", always_xy=True)
+    lon, lat = move.transform(*np.meshgrid(*whole.centres()))
+    return int((covered & within(area, lon, lat)).sum())
 
 
 def opened(path: Path, group: str | None = None) -> xr.Dataset:
