@@ -113,7 +113,7 @@ def _hls(product: str, collection: str, extra: Item, told: Item) -> Item:
 
 
 HLS_SHAPES: dict[str, Callable[[], Item]] = {
-    "lp L30": lambda: _hls("HLS.L30.T13TGF.2021133T172406.v2.0", "HLSL30_2.0", {"end_datetime": ""}, {"roles": ["data"]}),
+    "lp L30": lambda: _hls("HLS.L30.T13TGF.2021133T172406.v2.0", "HLSL30_2.0", {"end_datetime": ""}, {"roles": []}),
     "lp L30 2022": lambda: _hls("HLS.L30.T10SGD.2020247T184028.v2.0", "HLSL30.v2.0", {"end_datetime": ""}, {}),
     "lp S30 static": lambda: _hls(
         "HLS.S30.T15MXV.2015333T161622.v2.0",
@@ -132,8 +132,8 @@ def filled(kind: str, shot: Shot, prefix: str, name: str | None = None, told_eps
     kind : str
     shot : Shot
     prefix : str
-        What hrefs begin with, before the names of the files. Where the kind has alternate hrefs and the prefix is on S3,
-        these are what it is written into.
+        What hrefs begin with, before the names of the files. If it is on S3 and the kind has alternate hrefs, it goes
+        into these.
     name : str, optional
         Id of the item; left out, the name of the product.
     told_epsg : int, optional

@@ -98,22 +98,34 @@ class Shot:
     def is_clear(self) -> NDArray[np.bool_]:
         return np.isin(self.numbers["mask"], self.clear)
 
-    def write(self, folder: Path, *, wkt: str | None = None, noise: int = 0, **creation: Any) -> None:
-        """Write the files as COGs have them, in blocks of 32; ``noise`` is added to the numbers of reflectance."""
+    def write(
+        self, folder: Path, *, mask_fill: int, wkt: str | None = None, scale: float | None = None, noise: int = 0
+    ) -> None:
+        """Write the files as COGs have them, in blocks of 32.
+
+        Parameters
+        ----------
+        folder : Path
+        mask_fill : int
+            Nodata of the mask's file.
+        wkt : str, optional
+            The CRS; left out, it has the code of the frame.
+        scale : float, optional
+            What the files tell of their scale; left out, they tell none.
+        noise : int, optional
+            Is added to the numbers of reflectance.
+        """
         for band, values in self.numbers.items():
-            kind = {"nodata": self.fill} | creation.get("reflectance", {})
-            if band == "mask":
-                kind = creation["mask"]
             profile = {
                 "driver": "GTiff", "dtype": values.dtype, "count": 1, "tiled": True, "blockxsize": 32,
                 "blockysize": 32, "compress": "deflate", "predictor": 2, "height": self.frame.height,
                 "width": self.frame.width, "transform": rasterio.Affine(*self.frame.transform),
-                "crs": CRS.from_wkt(wkt) if wkt else CRS.from_epsg(self.frame.epsg), **kind,
+                "crs": CRS.from_wkt(wkt) if wkt else CRS.from_epsg(self.frame.epsg),
+                "nodata": mask_fill if band == "mask" else self.fill,
             }  # fmt: skip
-            scale = profile.pop("scale", None)
             with rasterio.open(folder / f"{self.name}{self.files[band]}", "w", **profile) as target:
                 target.write(values if band == "mask" else np.where(values == self.fill, values, values + noise), 1)
-                if scale is not None:
+                if scale is not None and band != "mask":
                     target.scales = (scale,)
 
 
@@ -146,7 +158,8 @@ def pixels_in(area: Box, frames: Sequence[Frame]) -> int:
 
 def opened(path: Path, group: str | None = None) -> xr.Dataset:
     """Open a store as it is stored."""
-    return xr.open_zarr(path, group=group, consolidated=False, mask_and_scale=False)
+    found: xr.Dataset = xr.open_zarr(path, group=group, consolidated=False, mask_and_scale=False)
+    return found
 
 
 def _placed(shot: Shot, values: NDArray[Any], target: Frame, fill: Any) -> NDArray[Any]:
@@ -176,7 +189,8 @@ def demand_cube(out: Path, grid: str, epsg: int, shots: Sequence[Shot]) -> NDArr
     rows, cols = (np.flatnonzero((layers.status.values != 255).any(axis=axis)) for axis in (1, 0))
     part = {"y": slice(rows[0], rows[-1] + 1), "x": slice(cols[0], cols[-1] + 1)}
     layers, cube = layers.isel(part), cube.isel(part)
-    owned, at = layers.status.values != 255, frame_of(cube, epsg)
+    owned: NDArray[np.bool_] = layers.status.values != 255
+    at = frame_of(cube, epsg)
     by_date = {shot.date: shot for shot in shots}
     assert [str(t)[:10] for t in cube.time.values] == sorted(by_date)
     clear = np.zeros(owned.shape, int)

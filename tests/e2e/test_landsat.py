@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,28 @@ from groundbreak.pipeline import api, cli
 from groundbreak.pipeline.access import providers
 from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.frame import Frame
-from groundbreak.pipeline.planning import plan_file
 from groundbreak.pipeline.readers.assets import FETCHED, ON_DISK
 from tests.hosts import Asked, Reply, host
 from tests.sensor_items import FILES, filled, own, real, shape_of
-from tests.sensors import BANDS, Ground, Shot, area_of, bare, demand_cube, demand_site, opened, pixels_in, refused, within
+from tests.sensors import (
+    BANDS,
+    Ground,
+    Shot,
+    area_of,
+    bare,
+    demand_cube,
+    demand_site,
+    opened,
+    pixels_in,
+    refused,
+    within,
+)
 from tests.shared import SHARED, needs_shared
 from tests.world import days, write_items
 
 GROUND = Ground(
     site=(470_775, 4_449_015, 471_075, 4_449_255),
-    pond=(471_375, 4_448_595, 471_705, 4_448_895),
+    pond=(471_375, 4_448_595, 471_885, 4_449_105),
     onset="2023-02-20",
     halt="2023-07-20",
 )
@@ -41,12 +52,12 @@ UNCLEAR_ETM = (5896, 7440, 13600)
 """Cloud, cloud shadow, snow."""
 OLI = {"blue": "_SR_B2.TIF", "red": "_SR_B4.TIF", "nir": "_SR_B5.TIF", "swir16": "_SR_B6.TIF", "mask": "_QA_PIXEL.TIF"}
 ETM = {"blue": "_SR_B1.TIF", "red": "_SR_B3.TIF", "nir": "_SR_B4.TIF", "swir16": "_SR_B5.TIF", "mask": "_QA_PIXEL.TIF"}
-QA = {"mask": {"nodata": 1}}
+QA_FILL = 1
 
 
-def shot(sensor: str, path: str, date: str, corner: tuple[int, int], ground: Ground = GROUND, epsg: int = 32613) -> Shot:
+def shot(sensor: str, path: str, date: str, corner: tuple[int, int]) -> Shot:
     """Return a scene whose window begins at a corner, and whose swath ends within it."""
-    frame = Frame(epsg, *corner, 30, 92, 104)
+    frame = Frame(32613, *corner, 30, 92, 104)
     x, y = (values[None, :] if n == 0 else values[:, None] for n, values in enumerate(frame.centres()))
     outside = x + 0.2 * y > corner[0] + 0.2 * corner[1] + 2900 if path.startswith("034") else x + 0 * y < -1e9
     etm = sensor == "LE07"
@@ -55,11 +66,11 @@ def shot(sensor: str, path: str, date: str, corner: tuple[int, int], ground: Gro
     patch = rng.random((12, 12)) < (0.9 if rng.random() < 0.15 else 0.12)
     kinds = rng.choice(unclear, (12, 12))
     rows, cols = np.arange(frame.height)[:, None] // 8, np.arange(frame.width)[None, :] // 9
-    land = np.where(within(ground.pond, x, y), clear[1], clear[0])
+    land = np.where(within(GROUND.pond, x, y), clear[1], clear[0])
     qa = np.where(outside, 1, np.where(patch[rows, cols], kinds[rows, cols], land)).astype(np.uint16)
     numbers = {"mask": qa}
     for band in BANDS:
-        seen = np.where(np.isin(qa, clear), ground.reflectance(band, date, x, y), 0.6)
+        seen = np.where(np.isin(qa, clear), GROUND.reflectance(band, date, x, y), 0.6)
         numbers[band] = np.where(outside, 0, np.rint((seen + 0.2) / 2.75e-5)).astype(np.uint16)
     day, seconds = date.replace("-", ""), 29 if path.startswith("033") else 45
     name = f"{sensor}_L2SP_{path}_{day}_{day}_02_T1"
@@ -102,22 +113,24 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         if number % 4 == 2:
             shots.append(shot("LE07", "033032", between, corner(number + 2)))
     for one in shots:
-        one.write(folder, **QA)
+        one.write(folder, mask_fill=QA_FILL)
     return World(folder, tuple(sorted(shots, key=lambda s: s.time)))
 
 
 @pytest.fixture(scope="module")
 def few(world: World) -> World:
-    """The first scenes: enough to see which way they are read."""
+    """Return the first scenes, which are enough to see which way they are read."""
     return replace(world, shots=world.shots[:12])
 
 
-def files_of(world: World, *, refuse: Any = None, prefix: str = "/") -> Any:
+def files_of(
+    world: World, refuse: Callable[[Asked], Reply | None], prefix: str = "/"
+) -> Callable[[Asked], Path | Reply]:
     """Return what a host answers: the files, to whoever is not refused."""
 
     def answer(asked: Asked) -> Path | Reply:
         path = asked.path.partition("?")[0]
-        if refuse is not None and (said := refuse(asked)) is not None:
+        if (said := refuse(asked)) is not None:
             return said
         return world.folder / path.rpartition("/")[2] if path.startswith(prefix) else (404, {}, b"")
 
@@ -140,12 +153,12 @@ def way(file: Path) -> dict[str, int]:
 
 
 @pytest.fixture
-def no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
-    """A machine without logins."""
+def no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """Take the logins of this machine away."""
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "EARTHDATA_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    yield monkeypatch
+    return monkeypatch
 
 
 @pytest.mark.usefixtures("no_keys")
@@ -181,7 +194,7 @@ def test_the_planetary_computer_and_its_tokens(
             return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
         return None if "sig=SECRET%3D" in asked.path else (403, {}, b"")
 
-    with host(files_of(few, refuse=refuse)) as server:
+    with host(files_of(few, refuse)) as server:
         url = "https://planetarycomputer.microsoft.com"
         moved = [
             replace(p, token_url=p.token_url and p.token_url.replace(url, server.url)) for p in providers.PROVIDERS
@@ -202,7 +215,7 @@ def test_whoever_reads_pays(
     few: World, client: Client, tmp_path: Path, no_keys: pytest.MonkeyPatch, catalogue: str
 ) -> None:
     """A bucket whose reader pays, which Earth Search names, and USGS as the other way to its files."""
-    if catalogue == "earth-search":  # it lists no ETM+ here: nothing of it is like this catalogue's OLI
+    if catalogue == "earth-search":  # no item of ETM+ as it writes them is known
         few = replace(few, shots=tuple(s for s in few.shots if not s.name.startswith("LE07")))
 
     def refuse(asked: Asked) -> Reply | None:
@@ -211,7 +224,7 @@ def test_whoever_reads_pays(
 
     items = few.items(catalogue, "s3://usgs-landsat/collection02/level-2/")
     write_items(tmp_path, items)
-    with host(files_of(few, refuse=refuse, prefix="/usgs-landsat/collection02/level-2/")) as server:
+    with host(files_of(few, refuse, prefix="/usgs-landsat/collection02/level-2/")) as server:
         source = f'items = "items.json"\ns3_endpoint = "{server.url}"'
         said = refused(api.plan, bare(tmp_path, AREA, source, SPAN)) if catalogue == "earth-search" else ""
         assert ("requester_pays: must be true: s3://usgs-landsat bills" in said) == (catalogue == "earth-search")
@@ -230,12 +243,12 @@ def test_versions_of_a_scene_and_catalogues_of_other_days(client: Client, tmp_pa
     dates = days("2022-03-01", 10, 16)
     used = [shot("LC08", "033032", date, corner(n)) for n, date in enumerate(dates)]
     for one in used:
-        one.write(tmp_path, **QA)
+        one.write(tmp_path, mask_fill=QA_FILL)
     items = [filled("usgs" if n % 3 else "usgs 0.7", one, "./") for n, one in enumerate(used)]
     worse = []
     for n, other in ((1, "LC08_L2SP_033032_{0}_20990101_02_RT"), (4, "LC08_L2SR_033032_{0}_19990101_02_T1")):
         one = replace(used[n], name=other.format(dates[n].replace("-", "")))
-        one.write(tmp_path, noise=4000, **QA)
+        one.write(tmp_path, noise=4000, mask_fill=QA_FILL)
         worse.append(filled("usgs", one, "./", one.name + "_SR"))
     write_items(tmp_path, [*worse[:1], *items, *worse[1:]])
     result = api.run(bare(tmp_path, AREA, 'items = "items.json"', SPAN), client)
@@ -278,7 +291,7 @@ def test_two_zones_of_a_sidelap_south_of_the_equator(
     shots = [sidelap_shot(zone, date, n) for n, (zone, date) in enumerate(zip(zones, dates, strict=True))]
     for one in shots:
         assert one.frame.y0 < -4_000_000
-        one.write(tmp_path, **QA)
+        one.write(tmp_path, mask_fill=QA_FILL)
     write_items(tmp_path, [filled("pc south", s, "./", s.name[:25] + s.name[34:]) for s in shots])
     lon, lat = SIDELAP
     file = bare(tmp_path, (lon - 0.008, lat - 0.006, lon + 0.008, lat + 0.006), 'items = "items.json"', SPAN)
