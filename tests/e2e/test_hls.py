@@ -112,12 +112,12 @@ KINDS = {
 }
 
 
-def items_of(kind: str, shots: Sequence[Shot], prefix: str) -> list[dict[str, Any]]:
+def items_of(kind: str, shots: Sequence[Shot], prefix: str, told_epsg: int | None = None) -> list[dict[str, Any]]:
     """Return the items of scenes: the Planetary Computer's are NASA's own, without links and of another collection."""
     collection = KINDS[kind][-1]
     found = []
     for one in shots:
-        item = filled("lp S30 static" if collection else kind, one, prefix)
+        item = filled("lp S30 static" if collection else kind, one, prefix, told_epsg=told_epsg)
         if collection:
             item |= {"collection": collection, "links": []}
         if collection == "hls2-l30":
@@ -255,9 +255,13 @@ def test_one_token_of_the_planetary_computer_serves_both_products(
         ]
         monkeypatch.setattr(providers, "PROVIDERS", tuple(moved))
         prefix = f"{server.url}/hls2/"
-        write_items(tmp_path, items_of("pc L30", l30, prefix) + items_of("pc S30", s30, prefix))
+        # Items of hls2-l30 are known that tell the southern zone's code of files that have the northern one.
+        told = items_of("pc L30", l30, prefix, told_epsg=32700 + zone)
+        write_items(tmp_path, told + items_of("pc S30", s30, prefix))
         file = bare(tmp_path, area, 'items = "items.json"\nallow_hosts = ["127.0.0.1"]', SPAN)
         result = api.run(file, client)
+        notices = api.plan(file).notices
+    assert {(n.subject, n.kind) for n in notices} == {(s.name, "frame_contradicts_file") for s in l30}
     assert tokens == ["/api/sas/v1/token/hls2euwest/hls2"]
     demand_all(result, tmp_path / "out", {tile: [*l30, *s30]}, area)
 
