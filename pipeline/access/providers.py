@@ -146,6 +146,9 @@ PROVIDERS: tuple[Provider, ...] = (
 )
 """The known providers, in the order in which they are tried: of similar ones, the one that asks more comes first."""
 
+ONE_OFFSET = frozenset(p.name for p in PROVIDERS if getattr(p.offset, "func", None) is product_offset)
+"""Names of the providers whose reflectance has had one offset always: nothing of theirs changed in January 2022."""
+
 
 def recognise(item: Mapping[str, Any], spec: ProviderConfig | None = None) -> Provider:
     """Find out which provider an item comes from.

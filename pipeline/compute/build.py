@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from groundbreak.pipeline.access.hrefs import redact
+from groundbreak.pipeline.access.providers import ONE_OFFSET
 from groundbreak.pipeline.access.remote import REQUESTS, Access
 from groundbreak.pipeline.access.retries import ReadError, with_retries
 from groundbreak.pipeline.core.frame import Frame
@@ -50,6 +51,11 @@ class SlabJob:
         some = next(name for name in self.grid.bands if name != self.mask.band)
         first = (o.scenes[0].assets[some].offset if o.scenes else 0.0 for o in self.observations)
         return tuple(round(offset / REFLECTANCE_SCALE) for offset in first)
+
+    @property
+    def may_step(self) -> bool:
+        """Whether the offset of some scene may have changed in January 2022; Landsat's and HLS' never did."""
+        return any(s.provider not in ONE_OFFSET for o in self.observations for s in o.scenes)
 
     def __repr__(self) -> str:
         return f"<SlabJob {self.region.key}: {len(self.observations)} observations x {len(self.grid.bands)} bands>"

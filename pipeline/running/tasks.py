@@ -23,7 +23,7 @@ from groundbreak.pipeline.compute.offsets import DarkLevels, disbelief, region_s
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.output import Output, SummingStore
-from groundbreak.pipeline.core.types import Fault, Record, Region, Slab
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Record, Region, Slab
 from groundbreak.pipeline.planning.regions import Ownership
 from groundbreak.pipeline.readers import assets
 from groundbreak.pipeline.running.ledger import now, write_record
@@ -191,7 +191,8 @@ def build(task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) 
             target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, reader.name, parts, encoder))
             done.faults.extend(reader.faults)
         done.counts["faulty_observations"] = touched(done.faults)
-        done.dark, done.offsets = levels.levels(), job.offsets
+        unknown = (REFLECTANCE_FILL,) * len(job.observations)
+        done.dark, done.offsets = levels.levels() if job.may_step else unknown, job.offsets
         done.beyond, done.bright = levels.beyond(), levels.bright_levels()
 
     return _recorded(task, places.cube(job.grid.name), work)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
+from groundbreak.pipeline.access.providers import ONE_OFFSET
 from groundbreak.pipeline.compute.offsets import DarkLevels as Levels
-from groundbreak.pipeline.compute.offsets import Disbelief, disbelief
+from groundbreak.pipeline.compute.offsets import Disbelief, disbelief, steps
 from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Record
 from tests.stores import tiled
 
@@ -100,3 +101,13 @@ def test_records_of_the_version_before_tell_nothing() -> None:
     old = Record("build", "done", "", 1, "", {}, 0, 0, {}, dark=(100,) * 20, offsets=(0,) * 20)
     assert disbelief([old]) is None
     assert disbelief([old, record([(LEAVES, 1.0, CLOUD)] * 5, scale=10.0)]) is None
+
+
+def test_products_of_one_offset_are_not_looked_at_for_a_step() -> None:
+    """A pond that clouds hide now and then looks like a step; the offset of Landsat and HLS has never changed."""
+    products = {name for name in ONE_OFFSET if "landsat" in name or "hls" in name}
+    assert products == set(ONE_OFFSET)
+    assert not any(name == "earth-search" or "sentinel" in name for name in ONE_OFFSET)
+    fill = (REFLECTANCE_FILL,) * 40
+    times = np.datetime64("2021-06-01", "ms") + np.arange(40) * np.timedelta64(12, "D")
+    assert steps(times, fill, (0,) * 40) == []
