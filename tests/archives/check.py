@@ -235,6 +235,7 @@ def _at(values: np.ndarray, rows: np.ndarray, cols: np.ndarray, outside: int) ->
 def _readings(verdict: Verdict, cube: Cube, x: np.ndarray, y: np.ndarray) -> None:
     """Count the readings of points that a grid owns; compare the number of clear observations of each."""
     world = verdict.world
+    reach = margin(world, MASK) / world.fine
     # Observations of one day are one for the detector.
     days = np.unique([str(date)[:10] for date in world.dates], return_inverse=True)[1]
     least, most = np.zeros((max(days) + 1, len(x)), bool), np.zeros((max(days) + 1, len(x)), bool)
@@ -252,16 +253,17 @@ def _readings(verdict: Verdict, cube: Cube, x: np.ndarray, y: np.ndarray) -> Non
             if take in taken:
                 there = _at(array.values[taken.index(take)], rows, cols, _fill(array)) != _fill(array)
                 if band == MASK:  # a class that is not clear may be the cube's own word for no observation
-                    there |= classes(world, take, px, py) == _fill(array)
+                    dark = world.classes.cloudy[take % len(world.classes.cloudy)] == _fill(array)
+                    there |= dark & (clouds(world, take, px, py) > (-reach if world.warps(MASK) else 0.0))
             verdict.readings += int(said.must.sum())
             if lost := int((said.must & ~there).sum()):
                 verdict.missing[f"{take}/{band}"] += lost
             sure &= there
             possible &= there
             if band == MASK:
-                deep, near = clouds(world, take, px, py), margin(world, band) / world.fine
-                sure &= deep < -near
-                possible &= deep < near
+                deep = clouds(world, take, px, py)
+                sure &= deep < -reach
+                possible &= deep < reach
         least[days[take]] |= sure
         most[days[take]] |= possible
     rows, cols = _place(cube, cube.n_valid, world, x, y)
