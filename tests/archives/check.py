@@ -17,7 +17,7 @@ from groundbreak.pipeline.planning import plan_file
 from tests.archives.files import configure, save, write
 from tests.archives.harms import KINDS, excusable, harm, named
 from tests.archives.truth import STEEPEST, classes, clouds, expect, margin, reflectance
-from tests.archives.worlds import MASK, MASK_KEYS, NIR, RED, Draw, World, draw_world, move
+from tests.archives.worlds import MASK, MASK_KEYS, NIR, RED, REFUSED, Draw, World, draw_world, move
 
 POINTS = 120
 """Points of the area at which readings are counted."""
@@ -59,12 +59,12 @@ def try_archive(seed: int, folder: Path, client: Client) -> Verdict:
     verdict = Verdict(world)
     (folder / "source").mkdir(parents=True)
     save(write(world, folder / "source"), folder / "source")
-    config = configure(world, folder)
     try:
+        config = configure(world, folder)
         result = api.run(config, client)
     except BadInput as error:
         verdict.outcome = "refused"
-        if not world.refused or world.refused not in str(error):
+        if not world.refused or REFUSED[world.refused] not in str(error):
             verdict.wrong.append(f"refused: {error}")
         return verdict
     if world.refused:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,6 @@ from groundbreak.pipeline.core.config import Config
 from tests.archives.harms import KINDS, Item
 from tests.archives.truth import classes, depth, extent, reflectance
 from tests.archives.worlds import MASK, MASK_KEYS, NIR, RED, Spec, World, move
-
-WIDEST = 60.0
-"""Degrees that no area of these archives reaches."""
 
 NAMELESS = (
     'PROJCS["UTM Zone {zone}, {half}",GEOGCS["Unknown datum based upon the WGS 84 ellipsoid",'
@@ -61,6 +56,10 @@ def settings(world: World) -> dict[str, dict[str, Any]]:
     spec: dict[str, Any] = {"bands": {RED: "B04", NIR: "B8A"}, "lattice": world.lattice, "mask": mask}
     if numbers.told == "configuration":
         spec |= {"scale": numbers.scale, "offset": numbers.offset}
+    if world.refused == "mask":
+        mask["snow" if "clear" in mask else "clear"] = [70_000]
+    if world.refused == "lattice":
+        spec["lattice"] = "grid"
     if numbers.fill_told == "configuration":
         spec["nodata"] = numbers.nodata
     left, bottom, right, top = world.box
@@ -237,6 +236,8 @@ def _asset(world: World, spec: Spec, band: str) -> Item:
     else:
         if numbers.told != "configuration":
             told |= {"scale": numbers.scale, "offset": numbers.offset}
+            if world.refused == "scale":  # as tools copy it from a file
+                told |= {"scale": 1.0, "offset": 0.0}
         if numbers.fill_told == "item":
             told["nodata"] = numbers.nodata
     if told and numbers.told == "asset":
@@ -245,9 +246,3 @@ def _asset(world: World, spec: Spec, band: str) -> Item:
     elif told:
         asset["raster:bands"] = [told]
     return asset
-
-
-def half_of(world: World) -> World:
-    """Return the world as it was before its last overpasses."""
-    assert world.first is not None
-    return replace(world, specs=tuple(s for s in world.specs if s.take < (world.first or math.inf)))

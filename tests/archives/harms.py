@@ -256,6 +256,9 @@ def harm(world: World) -> World:
     d = Draw(world.seed + 10**9)
     if d.chance(0.15):
         return world
+    if d.chance(0.05):
+        whole = "float" not in world.numbers.dtype and world.numbers.told != "configuration"
+        return replace(world, refused=d.one("mask", "lattice", "scale" if whole else "mask"))
     specs = list(world.specs)
     easy = [k for k in KINDS if KINDS[k].fate == "read" and _fits(world, k)]
     hard = [k for k in KINDS if KINDS[k].fate != "read" and k != "older" and _fits(world, k)]

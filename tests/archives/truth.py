@@ -62,7 +62,7 @@ def depth(world: World, spec: Spec, band: str, x: np.ndarray, y: np.ndarray, *, 
         own[1] - (place.top - rows * side),
     ]
     if gaps:
-        edges += [c - a * x - b * y for a, b, c in filter(None, (spec.gap, spec.second_gap))]
+        edges += [c - a * x - b * y for a, b, c in filter(None, (spec.gap,))]
     found: np.ndarray = np.minimum.reduce(edges)
     return found
 

@@ -72,7 +72,6 @@ class Spec:
     time: np.datetime64
     gap: tuple[float, float, float] | None = None
     """(a, b, c): there are no data where a x + b y > c, in the coordinates of the world."""
-    second_gap: tuple[float, float, float] | None = None
     part: int | None = None
     """Number of the part, where the tile is split between two items."""
     harm: Harm = ""
@@ -119,9 +118,7 @@ class World:
     parts_told: str = "footprint"
     strips: bool = False
     refused: str = ""
-    """What the run must refuse, or ""."""
-    first: int | None = None
-    """Number of overpasses that a first run reads before all are read; None for one run."""
+    """A key of REFUSED: what the run must refuse; or ""."""
     region: int = 64
     slab: int = 12
     notes: dict[str, Any] = field(default_factory=dict)
@@ -129,7 +126,9 @@ class World:
     @property
     def warped(self) -> bool:
         """Whether finest pixels may be resampled."""
-        return self.resolution not in (None, self.fine) or (self.lattice == "zone" and len({p.epsg for p in self.places}) > 1)
+        return self.resolution not in (None, self.fine) or (
+            self.lattice == "zone" and len({p.epsg for p in self.places}) > 1
+        )
 
     def warps(self, band: str) -> bool:
         """Tell whether a band may be resampled."""
@@ -159,6 +158,9 @@ CLASSES = (
     Classes("classes", "uint16", (21824, 21952), (22280, 1000), 1, {"clear": [21824, 21952]}),
     Classes("classes", "int16", (0, 3), (1, 2), -9999, {"clear": [0, 3]}),
 )  # fmt: skip
+REFUSED = {"scale": "scale", "mask": "[source.provider.mask]", "lattice": "[source.provider] lattice"}
+"""What cannot be used -> what the refusal must name."""
+
 LETTERS = "CDEFGHJKLMNPQRSTUVWX"
 
 
@@ -235,9 +237,7 @@ def _corner(d: Draw, layout: str, fine: float, unit: float) -> tuple[int, float,
     return epsg, float(round(x / unit) * unit + phase), float(round(y / unit) * unit + phase)
 
 
-def _places(
-    d: Draw, layout: str, epsg: int, left: float, top: float, fine: float, unit: float
-) -> tuple[Place, ...]:
+def _places(d: Draw, layout: str, epsg: int, left: float, top: float, fine: float, unit: float) -> tuple[Place, ...]:
     """Draw one or two places; the second one overlaps with the first."""
     many = max(6, round(40 * fine / unit))
     width, height = (unit * d.whole(many // 2 + 1, many) for _ in range(2))
@@ -302,7 +302,10 @@ def _specs(d: Draw, world: World, unit: float) -> list[Spec]:
             spec = Spec(name, number, place, at, driver="JP2OpenJPEG" if jp2 else "GTiff")
             if world.layout == "rows":
                 half = unit * round(place.height / unit * 0.6)
-                upper, lower = replace(place, height=half), replace(place, top=place.top - place.height + half, height=half)
+                upper, lower = (
+                    replace(place, height=half),
+                    replace(place, top=place.top - place.height + half, height=half),
+                )
                 found += [replace(spec, id=name + "-n", place=upper)]
                 found += [replace(spec, id=name + "-s", place=lower, time=at + np.timedelta64(24, "s"))]
             elif splits and d.chance(0.6):
@@ -322,7 +325,12 @@ def _window(d: Draw, place: Place, unit: float) -> Place:
     most = max(1, round(0.12 * min(place.width, place.height) / unit))
     left, top, right, bottom = (unit * d.whole(-most, most) for _ in range(4))
     return Place(
-        place.code, place.epsg, place.left + left, place.top + top, place.width - left + right, place.height + top - bottom
+        place.code,
+        place.epsg,
+        place.left + left,
+        place.top + top,
+        place.width - left + right,
+        place.height + top - bottom,
     )
 
 
@@ -341,4 +349,7 @@ def _parts(d: Draw, spec: Spec, world: World) -> list[Spec]:
     strip = world.fine * d.whole(0, 2)
     upper = replace(spec, id=spec.id.replace("_L2A", "0_L2A"), part=0, gap=(0.0, -1.0, -(line - strip)))
     seconds = np.timedelta64(d.whole(0, 3), "s")
-    return [upper, replace(spec, id=spec.id.replace("_L2A", "1_L2A"), part=1, gap=(0.0, 1.0, line), time=spec.time + seconds)]
+    return [
+        upper,
+        replace(spec, id=spec.id.replace("_L2A", "1_L2A"), part=1, gap=(0.0, 1.0, line), time=spec.time + seconds),
+    ]
