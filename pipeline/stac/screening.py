@@ -209,7 +209,7 @@ def _by_place(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
 
 
 def _one_place(a: Candidate, b: Candidate) -> bool:
-    """Tell whether two items without a code of their place show one: by frame or by footprint, as each may be untold."""
+    """Tell whether two items without a code of their place show one, by their frames or footprints."""
     frames = [next((x.frame for x in c.scene.assets.values() if x.frame is not None), None) for c in (a, b)]
     if frames[0] is not None and frames[1] is not None and frames[0].same(frames[1]):
         return True

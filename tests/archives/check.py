@@ -14,10 +14,11 @@ from distributed import Client
 from groundbreak.pipeline import api
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.planning import plan_file
+from tests.archives.drawing import draw_world
 from tests.archives.files import configure, save, write
 from tests.archives.harms import KINDS, excusable, harm, named
 from tests.archives.truth import STEEPEST, classes, clouds, expect, margin, reflectance
-from tests.archives.worlds import MASK, MASK_KEYS, NIR, RED, REFUSED, Draw, World, draw_world, move
+from tests.archives.worlds import MASK, MASK_KEYS, NIR, RED, REFUSED, Draw, World, move
 
 POINTS = 120
 """Points of the area at which readings are counted."""
@@ -89,7 +90,7 @@ def _names(verdict: Verdict, unused: dict[str, str], told: set[str]) -> None:
         reason = unused.get(spec.id, "")
         if named(spec) and not reason:
             verdict.wrong.append(f"{spec.id} ({spec.harm} of {spec.band}) is not named")
-        if reason and reason != "owns_nothing" and not excusable(spec) and not (spec.harm == "twice"):
+        if reason and reason != "owns_nothing" and not excusable(spec) and spec.harm != "twice":
             verdict.wrong.append(f"{spec.id} ({spec.harm or 'good'}) is not used: {reason}")
         contradicts = bool(spec.harm) and KINDS[spec.harm].notice
         if contradicts and spec.id not in told and reason != "owns_nothing":

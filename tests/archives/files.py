@@ -107,6 +107,7 @@ def _write_band(world: World, spec: Spec, band: str, path: Path) -> None:
         x, y = move(place.epsg, world.epsg, x, y)
     there = depth(world, spec, band, x, y) > 0
     numbers = world.numbers
+    nodata: float | None
     if band == MASK:
         dtype, nodata = world.classes.dtype, world.classes.nodata
         values = classes(world, spec.take, x, y)
@@ -116,36 +117,38 @@ def _write_band(world: World, spec: Spec, band: str, path: Path) -> None:
         real = (reflectance(world, band, spec.take, x, y) + spec.lifted) * 1e-4
         values = (real - numbers.offset) / numbers.scale
         values = values if dtype == "float32" else np.rint(values)
-    if fill != "mask":
+    if fill != "mask" and nodata is not None:
         values = np.where(there, values, nodata)
     epsg, left, top = place.epsg, place.left, place.top
     if spec.harm == "elsewhere" or (spec.harm == "one_elsewhere" and spec.band == band):
         left, top = left + 60_000, top + 40_000
     if spec.harm == "other_zone":
         epsg += 2 if epsg % 100 < 58 else -2
-    profile: dict[str, Any] = {
-        "driver": "GTiff",
+    profile = _profile(world, dtype, path) | {
         "dtype": dtype,
         "count": 1,
         "height": rows,
         "width": cols,
         "crs": CRS.from_epsg(epsg) if not world.nameless else CRS.from_wkt(_nameless(epsg)),
         "transform": Affine(side, 0, left, 0, -side, top),
-        **world.creation,
     }
-    if dtype != "float32" and profile.get("predictor") == 3:
-        profile["predictor"] = 2
     if fill == "file":
         profile["nodata"] = nodata
-    if path.suffix == ".jp2":
-        for key in world.creation:
-            del profile[key]
-        profile |= {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES"}
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as target:
         target.write(values.astype(dtype), 1)
         if fill == "mask" and not there.all():
             target.write_mask(np.where(there, 255, 0).astype(np.uint8))
+
+
+def _profile(world: World, dtype: str, path: Path) -> dict[str, Any]:
+    """Return how a file is laid out."""
+    if path.suffix == ".jp2":
+        return {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES"}
+    made = {"driver": "GTiff", **world.creation}
+    if dtype != "float32" and made.get("predictor") == 3:
+        made["predictor"] = 2
+    return made
 
 
 def _nameless(epsg: int) -> str:

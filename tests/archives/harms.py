@@ -57,7 +57,7 @@ def _assets(item: Item) -> list[Item]:
     return list(item["assets"].values())
 
 
-def _noise(world: World, _spec: Spec, item: Item, _folder: Path) -> None:
+def _noise(_world: World, _spec: Spec, item: Item, _folder: Path) -> None:
     for n, asset in enumerate(_assets(item)):
         asset["proj:transform"][2] += 1e-9 * (n + 1)
         asset["proj:transform"][5] -= 1e-9
@@ -144,7 +144,7 @@ def _picture(world: World, spec: Spec, item: Item, _folder: Path) -> None:
     asset["type"], asset["href"] = "image/png", asset["href"].replace(".tif", ".png").replace(".jp2", ".png")
 
 
-def _later(world: World, _spec: Spec, item: Item, _folder: Path) -> None:
+def _later(_world: World, _spec: Spec, item: Item, _folder: Path) -> None:
     item["properties"]["datetime"] = f"{np.datetime64('2031-05-05T10:00:00')}Z"
 
 
@@ -176,17 +176,20 @@ def key_of(world: World, band: str) -> str:
     return str(world.notes["keys"][band])
 
 
-def _path(world: World, spec: Spec, item: Item, folder: Path) -> Path:
-    return folder / item["assets"][key_of(world, spec.band)]["href"]
-
-
 def _file(change: Callable[[Path], None]) -> Callable[[World, Spec, Item, Path], None]:
     """Make a harm of what happens to the file of the item's band."""
 
     def apply(world: World, spec: Spec, item: Item, folder: Path) -> None:
-        change(_path(world, spec, item, folder))
+        change(folder / item["assets"][key_of(world, spec.band)]["href"])
 
     return apply
+
+
+def _write(data: bytes) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        path.write_bytes(data)
+
+    return change
 
 
 def _cut(path: Path) -> None:
@@ -243,8 +246,8 @@ KINDS: dict[str, Kind] = {
     "no_offset": Kind("lost", _silent("offset")),
     "no_scale": Kind("lost", _silent("scale")),
     "gone": Kind("band", _file(Path.unlink)),
-    "empty": Kind("band", _file(lambda path: path.write_bytes(b"") and None)),
-    "html": Kind("band", _file(lambda path: path.write_bytes(b"<html><body>Log in</body></html>" * 20) and None)),
+    "empty": Kind("band", _file(_write(b""))),
+    "html": Kind("band", _file(_write(b"<html><body>Log in</body></html>" * 20))),
     "no_blocks": Kind("band", _file(_no_blocks)),
     "one_elsewhere": Kind("band", _nothing, rest="may"),
     "cut": Kind("partly", _file(_cut)),

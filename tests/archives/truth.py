@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.archives.harms import fate
-from tests.archives.worlds import MASK, NIR, RED, Place, Spec, World, move
+from tests.archives.worlds import NIR, RED, Place, Spec, World, move
 
 LEVELS = {RED: (900.0, 7.0, 11.0, 37.0), NIR: (2600.0, 9.0, 5.0, 41.0)}
 """Band -> reflectance x 10000 at the corner, and its rise by pixel to the right, pixel down and date."""

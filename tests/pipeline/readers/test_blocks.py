@@ -153,7 +153,7 @@ def test_a_last_strip_of_nodata_alone(tmp_path: Path, coding: str) -> None:
     values[240:] = 0
     path = write(tmp_path / "a.tif", values, blockysize=7, nodata=0, compress=coding)
     for frame in WINDOWS:
-        both_ways(asset(path), Window(frame, "int16", -32768))
+        both_ways(asset(path), Window(frame, None))
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int32", "float64"])
@@ -170,7 +170,7 @@ def test_blocks_at_the_header_are_refused_whoever_reads_them(tmp_path: Path, dty
             data[where : where + size] = bytes(size)
     path.write_bytes(data)
     with pytest.raises(ReadError, match="at byte 0"):
-        fetch(asset(path), Window(FRAME, "int16", -32768), ACCESS, None)
+        fetch(asset(path), Window(FRAME, None), ACCESS, None)
 
 
 @pytest.mark.parametrize(("dtype", "fill"), [("int16", -9999.0), ("uint16", 0.0), ("float32", -9999.0)])
