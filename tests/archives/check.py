@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import rioxarray  # noqa: F401 - gives datasets their CRS
 import xarray as xr
 from distributed import Client
 
