@@ -213,7 +213,7 @@ def _one_place(a: Candidate, b: Candidate) -> bool:
     frames = [next((x.frame for x in c.scene.assets.values() if x.frame is not None), None) for c in (a, b)]
     if frames[0] is not None and frames[1] is not None and frames[0].same(frames[1]):
         return True
-    return abs(a.scene.time - b.scene.time) <= SAME_MOMENT and same_ground(a.ground, b.ground)
+    return bool(abs(a.scene.time - b.scene.time) <= SAME_MOMENT) and same_ground(a.ground, b.ground)
 
 
 def _told_offsets(found: Sequence[_Told], rejections: list[Rejection]) -> list[Candidate]:
