@@ -1,6 +1,6 @@
 # make demo: the main job on a simulated archive with known truth.   make test: the tests.
 # make check: all that is checked without running the program.        make docs: the documentation, in site/.
-.PHONY: setup demo test test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube clean
+.PHONY: setup demo test test-nightly test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube clean
 
 BIN := .venv/bin
 # The interpreter of .venv: a version or a path.
@@ -31,6 +31,10 @@ demo: setup
 # With the lines that the tests run. Numba compiles kernels to machine code, whose lines are not seen; their twins are.
 test: setup
 	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+
+# Two thousand random archives with known pixels; make test has a hundred.
+test-nightly: setup
+	ARCHIVES=$(or $(ARCHIVES),2000) $(BIN)/python -m pytest -n 2 tests/e2e/test_archives.py
 
 # The tests with the lowest versions that pyproject.toml allows. pyenv's 3.12 is found whatever .python-version says.
 .venv-lowest/.done: requirements/lowest.txt pyproject.toml | $(filter .venv-uv/bin/uv,$(UV))

@@ -8,7 +8,7 @@ table (which holds nodata, scale and offset at once) and written where the windo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import imagecodecs
@@ -123,15 +123,30 @@ def decode(data: memoryview, blocks: Blocks, part: BlockPart, scratch: bytearray
     """
     cols = blocks.shape[1]
     if blocks.dtype == "bits":
-        raw = _inflate(data, blocks.coding, -(-cols // 8), part, scratch)
+        raw = _rows(data, blocks, -(-cols // 8), part, scratch)
         return np.unpackbits(raw, axis=1)[:, :cols]
     dtype = np.dtype(blocks.dtype)
-    raw = _inflate(data, blocks.coding, cols * dtype.itemsize, part, scratch)
+    raw = _rows(data, blocks, cols * dtype.itemsize, part, scratch)
     if blocks.predictor == 3:
         values = raw.view(dtype.newbyteorder("="))
         return np.asarray(imagecodecs.floatpred_decode(values.view(dtype), axis=-1)).astype("f4", copy=False)
     values = raw.view(dtype.str.replace("i", "u"))
     return values if values.dtype.isnative else values.byteswap().view(values.dtype.newbyteorder("="))
+
+
+def _rows(
+    data: memoryview, blocks: Blocks, line: int, part: BlockPart, scratch: bytearray | memoryview | None
+) -> NDArray[np.uint8]:
+    """Return the bytes, (part.bottom, line), of a block whose rows are ``line`` bytes long.
+
+    The last strip may hold rows that the raster does not have: GDAL writes strips of nodata alone so.
+    """
+    try:
+        return _inflate(data, blocks.coding, line, part, scratch)
+    except ValueError:
+        if part.rows == blocks.shape[0]:
+            raise
+        return _inflate(data, blocks.coding, line, replace(part, rows=blocks.shape[0]), None)
 
 
 def _inflate(

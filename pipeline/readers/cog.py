@@ -160,14 +160,16 @@ async def read_header(store: Store, path: str) -> BlockLayout:
     tiff = await TIFF.open(path, store=store, prefetch=HEADER_BYTES)
     order = "<" if tiff.endianness == Endianness.LittleEndian else ">"
     first, *others = tiff.ifds
+    nodata = _nodata(first.gdal_nodata)
+    # Whoever reads the file: GDAL takes the header for pixels where blocks are placed there.
+    listed = _listed(first)
+    if listed is not None and nodata is not None and not listed[1].any():
+        raise ValueError("none of its blocks was ever written")
     frame, blocks = _frame(first), _blocks(first, order)
     if isinstance(frame, NotByBlocks):
         return frame
     if isinstance(blocks, NotByBlocks):
         return NotByBlocks(blocks.why, frame)
-    nodata = _nodata(first.gdal_nodata)
-    if nodata is not None and not blocks.lengths.any():
-        raise ValueError("none of its blocks was ever written")
     masks = [ifd for ifd in others if (ifd.new_subfile_type or 0) & 5 == 4]  # a mask, but not that of an overview
     mask = _blocks(masks[0], order) if masks else None
     if isinstance(mask, NotByBlocks):
@@ -226,20 +228,30 @@ def _blocks(ifd: ImageFileDirectory, order: str) -> Blocks | NotByBlocks:
         if tiled
         else (min(ifd.rows_per_strip or ifd.image_height, ifd.image_height), ifd.image_width)
     )
-    offsets, lengths = (ifd.tile_offsets, ifd.tile_byte_counts) if tiled else (ifd.strip_offsets, ifd.strip_byte_counts)
-    if not rows or not cols or offsets is None or lengths is None:
+    listed = _listed(ifd)
+    if not rows or not cols or listed is None:
         return NotByBlocks("its blocks are not listed")
     if rows * cols * 4 > MAX_BLOCK_BYTES:
         return NotByBlocks(f"blocks of {rows} x {cols}")
     count = math.ceil(ifd.image_height / rows) * math.ceil(ifd.image_width / cols)
-    if {len(offsets), len(lengths)} != {count}:
+    at, size = listed
+    if {len(at), len(size)} != {count}:
         raise ValueError("its header lists too few blocks")
-    at, size = np.asarray(offsets, np.uint64), np.asarray(lengths, np.uint32)
-    if (size[at == 0] != 0).any():
-        raise ValueError("its header places blocks at byte 0, where the header itself lies")
     if size.max() > MAX_BLOCK_BYTES or at.max() > MAX_OFFSET:
         raise ValueError(f"its header claims blocks of {size.max()} bytes, up to byte {at.max()}")
     return Blocks((rows, cols), tiled, dtype, coding, predictor, at, size)
+
+
+def _listed(ifd: ImageFileDirectory) -> tuple[NDArray[np.uint64], NDArray[np.uint32]] | None:
+    """Return (offsets, lengths) of a raster's blocks, or None; ValueError is raised for blocks at the header itself."""
+    tiled = ifd.tile_offsets is not None
+    offsets, lengths = (ifd.tile_offsets, ifd.tile_byte_counts) if tiled else (ifd.strip_offsets, ifd.strip_byte_counts)
+    if offsets is None or lengths is None:
+        return None
+    at, size = np.asarray(offsets, np.uint64), np.asarray(lengths, np.uint32)
+    if len(at) == len(size) and (size[at == 0] != 0).any():
+        raise ValueError("its header places blocks at byte 0, where the header itself lies")
+    return at, size
 
 
 def _nodata(text: Any) -> float | None:

@@ -14,7 +14,8 @@ import pyproj
 import rasterio
 import rasterio.vrt
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
+from rasterio.dtypes import in_dtype_range
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.windows import Window
 from stackstac.raster_spec import RasterSpec
 from stackstac.rio_env import LayeredEnv
@@ -48,6 +49,8 @@ class _Reader(AutoParallelRioReader):  # type: ignore[misc]  # stackstac is not 
     """The window that is read."""
     read_on: Frame
     """The lattice that the window is read on: the asset's own, or that of the window."""
+    nodata: float | None
+    """The number that the item or the configuration calls no observation."""
 
     def _open(self) -> SingleThreadedRioDataset:
         with self.gdal_env.open:
@@ -56,13 +59,15 @@ class _Reader(AutoParallelRioReader):  # type: ignore[misc]  # stackstac is not 
             if own is not None:
                 crs.demand_reach(own, self.told, self.target)
             if own is None or not own.same(self.read_on):
+                fill = _fill_of(dataset, self.nodata)
                 with self.gdal_env.open_vrt:
                     warped = rasterio.vrt.WarpedVRT(
                         dataset,
                         src_crs=None if own is None else own.epsg,
                         sharing=False,
                         resampling=self.resampling,
-                        add_alpha=dataset.nodata is None,
+                        src_nodata=fill,
+                        add_alpha=fill is None,
                         **self.spec.vrt_params,
                     )
         return SingleThreadedRioDataset(self.gdal_env, dataset, vrt=warped)
@@ -137,11 +142,23 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh:
         gdal_env=LayeredEnv(always=access.gdal_options() | access.gdal_login(asset.href, refresh=refresh)),
     )
     reader.told, reader.target, reader.read_on = asset.frame or target, target, frame
+    reader.nodata = asset.nodata
     try:
         into[:] = reader.read(Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start))
     finally:
         reader.close()
     return out
+
+
+def _fill_of(dataset: rasterio.DatasetReader, told: float | None) -> float | None:
+    """Return the number that must not be mixed into pixels when a dataset is warped, or None.
+
+    A file may tell none where its item or the configuration does (``told``).
+    """
+    if dataset.nodata is not None or told is None or MaskFlags.all_valid not in dataset.mask_flag_enums[0]:
+        fill: float | None = dataset.nodata
+        return fill
+    return told if in_dtype_range(told, dataset.dtypes[0]) else None
 
 
 def _frame(dataset: rasterio.DatasetReader, told: int | None) -> Frame | None:

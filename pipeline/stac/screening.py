@@ -21,7 +21,7 @@ from groundbreak.pipeline.core.types import BadInput, Mask, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import RawItem
 from groundbreak.pipeline.stac.scenes import declared_offsets, normalise
-from groundbreak.pipeline.stac.versions import Candidate, newest
+from groundbreak.pipeline.stac.versions import SAME_MOMENT, Candidate, newest, same_ground
 
 LOG = logging.getLogger(__name__)
 
@@ -129,10 +129,7 @@ def screen_items(
         else:
             found.append(outcome)
     kept: list[Candidate] = []
-    groups: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
-    for candidate in _join_passes(_told_offsets(found, rejections)):
-        groups[candidate.scene.datatake, _place(candidate)].append(candidate)
-    for group in groups.values():
+    for group in _by_place(_join_passes(_told_offsets(found, rejections))):
         kept += newest(group, rejections)
     if not kept:
         raise nothing_left(source, rejections)
@@ -197,15 +194,26 @@ def _join_passes(found: Sequence[Candidate]) -> list[Candidate]:
     return joined
 
 
-def _place(candidate: Candidate) -> str:
-    """Return what tells scenes of one place: its code, else the lattice, else the footprint to about a kilometre."""
-    if candidate.place:
-        return candidate.place
-    scene = candidate.scene
-    frame = next((a.frame for a in scene.assets.values() if a.frame is not None), None)
-    if frame is not None:
-        return str((frame.epsg, frame.bounds))
-    return str([round(float(x), 2) for x in scene.bounds])
+def _by_place(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
+    """Group what shows one place in one overpass, in the order of the first of each group."""
+    groups: dict[tuple[str, str], list[list[Candidate]]] = defaultdict(list)
+    every: list[list[Candidate]] = []
+    for c in candidates:
+        known = groups[c.scene.datatake, c.place]
+        group = next((g for g in known if c.place or _one_place(c, g[0])), None)
+        if group is None:
+            known.append(group := [])
+            every.append(group)
+        group.append(c)
+    return every
+
+
+def _one_place(a: Candidate, b: Candidate) -> bool:
+    """Tell whether two items without a code of their place show one, by their frames or footprints."""
+    frames = [next((x.frame for x in c.scene.assets.values() if x.frame is not None), None) for c in (a, b)]
+    if frames[0] is not None and frames[1] is not None and frames[0].same(frames[1]):
+        return True
+    return bool(abs(a.scene.time - b.scene.time) <= SAME_MOMENT) and same_ground(a.ground, b.ground)
 
 
 def _told_offsets(found: Sequence[_Told], rejections: list[Rejection]) -> list[Candidate]:

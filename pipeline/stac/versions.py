@@ -96,10 +96,15 @@ def _are_versions(a: Candidate, b: Candidate) -> bool:
         return True
     if not one_strip and abs(a.scene.time - b.scene.time) > SAME_MOMENT:
         return False
-    both, together = a.ground.intersection(b.ground).area, a.ground.union(b.ground).area
-    if both < SAME_GROUND * together:
+    if not same_ground(a.ground, b.ground):
         return False
     return one_strip or not _fill_each_other(a, b)
+
+
+def same_ground(a: BaseGeometry, b: BaseGeometry) -> bool:
+    """Tell whether two footprints are those of versions of one item."""
+    together: float = a.union(b).area
+    return bool(a.intersection(b).area >= SAME_GROUND * together)
 
 
 def _fill_each_other(a: Candidate, b: Candidate) -> bool:

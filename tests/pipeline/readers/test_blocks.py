@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from itertools import product
 from pathlib import Path
@@ -143,6 +144,47 @@ def test_blocks_that_were_never_written(tmp_path: Path, nodata: int | None) -> N
     assert isinstance(cog, Cog)
     assert (cog.blocks.lengths == 0).any()
     both_ways(asset(path), Window(FRAME, None))
+
+
+@pytest.mark.parametrize("coding", ["none", "deflate", "lzw", "zstd"])
+def test_a_last_strip_of_nodata_alone(tmp_path: Path, coding: str) -> None:
+    """GDAL writes such a strip with rows that the raster does not have, where it is not packed."""
+    values = textured("uint16")
+    values[240:] = 0
+    path = write(tmp_path / "a.tif", values, blockysize=7, nodata=0, compress=coding)
+    for frame in WINDOWS:
+        both_ways(asset(path), Window(frame, None))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "float64"])
+def test_blocks_at_the_header_are_refused_whoever_reads_them(tmp_path: Path, dtype: str) -> None:
+    path = write(tmp_path / "a.tif", np.full((FRAME.height, FRAME.width), 7, dtype), blockysize=100)
+    data = bytearray(path.read_bytes())
+    (at,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, at)
+    for entry in range(at + 2, at + 2 + 12 * count, 12):
+        tag, kind, number, where = struct.unpack_from("<HHII", data, entry)
+        if tag == 273:
+            size = number * {3: 2, 4: 4}[kind]
+            assert size > 4
+            data[where : where + size] = bytes(size)
+    path.write_bytes(data)
+    with pytest.raises(ReadError, match="at byte 0"):
+        fetch(asset(path), Window(FRAME, None), ACCESS, None)
+
+
+@pytest.mark.parametrize(("dtype", "fill"), [("int16", -9999.0), ("uint16", 0.0), ("float32", -9999.0)])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_warp_mixes_no_fill_into_pixels(tmp_path: Path, dtype: str, fill: float, in_file: bool) -> None:
+    """Whether the file tells its fill, or the item or the configuration alone."""
+    values = np.full((FRAME.height, FRAME.width), 3000, dtype)
+    values[:, 100:] = fill
+    path = write(tmp_path / "a.tif", values, nodata=fill if in_file else None)
+    target = Frame(32638, 600_003, 4_399_993, 10, 290, 240)
+    found = gdal.read(asset(path, nodata=fill), target, ACCESS, nearest=False)
+    there = found[~np.isnan(found) & (found != fill)]
+    assert there.size > 0.9 * 100 * 290
+    np.testing.assert_array_equal(there, 3000)
 
 
 def test_what_another_scene_gave_stays(tmp_path: Path) -> None:

@@ -389,3 +389,14 @@ def test_every_item_is_accounted_for() -> None:
     got = screened(given)
     assert len(got.scenes) + len(got.rejections) == len(given)
     assert Counter(r.reason for r in got.rejections)["older_baseline"] == 8
+
+
+def test_versions_without_a_tile_whose_metadata_differ_by_noise() -> None:
+    old, new = _nameless("2024-07-11T17:39:59Z", -106.0, "old"), _nameless("2024-07-11T17:39:59Z", -106.0, "new")
+    old["properties"]["created"], new["properties"]["created"] = "2024-07-12T00:00:00Z", "2025-07-12T00:00:00Z"
+    for n, asset in enumerate(old["assets"].values()):
+        asset["href"] += ".old.tif"
+        asset["proj:transform"] = [x + 1e-9 * n for x in asset["proj:transform"]]
+    got = screened([old, new], provider=SPEC)
+    assert [s.id for s in got.scenes] == ["new"]
+    assert reasons(got) == {"old": "older_version"}
