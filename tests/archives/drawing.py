@@ -68,7 +68,7 @@ def draw_world(seed: int) -> World:
         seed, epsg, left, top, fine, sides, layout, lattice, resolution, numbers, d.one(*CLASSES), _creation(d, dtype),
         d.one("s2", "plain"), d.one("full", "full", "asset", "nine", "code", "none"), d.chance(0.15),
         tuple(dates), places, (), _box(d, places, epsg), poor, d.one("footprint", "share"), d.chance(0.5),
-        region=d.one(16, 32, 64, 512), slab=d.one(2, 3, 12),
+        region=d.one(32, 64, 128, 512), slab=d.one(2, 3, 12),
     )  # fmt: skip
     return replace(world, specs=tuple(_specs(d, world, unit)))
 
