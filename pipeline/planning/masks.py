@@ -144,7 +144,11 @@ def demand_scales(scenes: Sequence[Scene], bands: Sequence[str], known: Headers)
         for band in bands:
             asset = scene.assets[band]
             header = known.get(header_key(asset, scene))
-            if not isinstance(header, Cog) or np.dtype(header.blocks.dtype).kind == "f":
+            # JPEG 2000 holds whole numbers alone.
+            whole = isinstance(header, NotByBlocks) and asset.driver == "JP2OpenJPEG"
+            if isinstance(header, Cog):
+                whole = np.dtype(header.blocks.dtype).kind != "f"
+            if not whole:
                 continue
             if why := unbelievable(asset.scale, "integer"):
                 remedy = "Say what the numbers mean: set [source.provider] scale and offset"

@@ -101,8 +101,8 @@ def _asset(raw: RawItem, provider: Provider, band: str, asset: Json, source: Sou
         told = provider.mask.nodata if rule is None else rule.nodata
         nodata = metadata.number("nodata") if told is None else float(told)
         return Asset(band, href, driver, 1.0, 0.0, nodata, metadata.frame())
-    scale = reflectance_scale(provider, band, metadata.number("scale"), metadata.kind(driver))
-    offset = provider.offset(raw.item["properties"], metadata.offset(driver), items.baseline(raw.item))
+    scale = reflectance_scale(provider, band, metadata.number("scale"), metadata.kind)
+    offset = provider.offset(raw.item["properties"], metadata.offset, items.baseline(raw.item))
     if offset is not None and not abs(offset) <= 1:
         raise Unusable("offset_unknown", f"{band} declares offset {offset:g}, which no reflectance has")
     fills = (provider.fixed_nodata, metadata.number("nodata"), provider.nodata)
@@ -136,8 +136,7 @@ def declared_offsets(raw: RawItem, provider: Provider, bands: Sequence[str]) -> 
     for band in bands:
         key = next(k for k in provider.bands[band] if k in raw.item["assets"])
         asset = raw.item["assets"][key]
-        driver = _driver(asset, str(asset.get("href")), band)
-        found[band] = provider.offset(properties, _AssetMetadata(raw.item, asset, band).offset(driver), known)
+        found[band] = provider.offset(properties, _AssetMetadata(raw.item, asset, band).offset, known)
     return found
 
 
@@ -163,18 +162,20 @@ class _AssetMetadata:
         keys = (name,) if name == "nodata" else (f"raster:{name}", name)
         return number(self.get(*keys))
 
-    def offset(self, driver: str) -> float | None:
-        """Return the declared offset, or None; 0 beside scale 1 is what tools write of whole numbers they know not."""
+    @property
+    def offset(self) -> float | None:
+        """The declared offset, or None; 0 beside scale 1 is what tools write of whole numbers they know not."""
         offset = self.number("offset")
-        copied = offset == 0 and self.number("scale") == 1 and self.kind(driver) != "float"
+        copied = offset == 0 and self.number("scale") == 1 and self.kind != "float"
         return None if copied else offset
 
-    def kind(self, driver: str) -> str:
-        """Return the kind of the asset's numbers, as the item or the format tells: integer, float or ""."""
+    @property
+    def kind(self) -> str:
+        """The kind of the asset's numbers, as the item tells: integer, float or ""; its format may be told wrongly."""
         told = str(self.get("data_type") or "").lower()
         if told.startswith("float"):
             return "float"
-        return "integer" if told.startswith(("int", "uint")) or driver == "JP2OpenJPEG" else ""
+        return "integer" if told.startswith(("int", "uint")) else ""
 
     def frame(self) -> Frame | None:
         """Return the frame that the item declares; None where it declares none that is north up with square pixels."""
