@@ -74,7 +74,11 @@ def test_a_redirect_is_no_way_around_the_cap() -> None:
         (ZIPPED, b"no gzip at all", "damaged"),
         (ZIPPED, gzip.compress(b"x" * 1000, mtime=0)[:-12], "breaks off"),
         ({"Content-Encoding": "br"}, b"x", "was not asked for"),
-        ({"Content-Encoding": "gzip, gzip"}, gzip.compress(gzip.compress(b"{}", mtime=0), mtime=0), "was not asked for"),
+        (
+            {"Content-Encoding": "gzip, gzip"},
+            gzip.compress(gzip.compress(b"{}", mtime=0), mtime=0),
+            "was not asked for",
+        ),
     ],
 )
 def test_bodies_that_are_refused(headers: dict[str, str], body: bytes, says: str) -> None:
