@@ -185,16 +185,16 @@ class Plan:
 
     def memory(self) -> dict[str, int]:
         """Estimate the most memory that each kind of task takes: label -> bytes, beside what an idle worker holds."""
-        indices, depth, size = self.config.detect.indices, self.depth, budget.mask_size(self.mask)
+        indices, depth = self.config.detect.indices, self.depth
         most: Counter[str] = Counter()
         for g in self.grids:
             count, window = len(g.observations), budget.largest(g.regions)
             kinds = {
-                "building task": budget.build_memory(g.grid, window, min(depth, count), g.ways, size),
-                "detection task": budget.detect_memory(g.grid, window, count, indices, size),
+                "building task": budget.build_memory(g.grid, window, min(depth, count), g.ways, g.mask_size),
+                "detection task": budget.detect_memory(g.grid, window, count, indices, g.mask_size),
             }
-            if budget.fits(g.grid, window, count, indices, size):
-                whole = budget.region_memory(g.grid, window, depth, count, indices, g.ways, size)
+            if budget.fits(g.grid, window, count, indices, g.mask_size):
+                whole = budget.region_memory(g.grid, window, depth, count, indices, g.ways, g.mask_size)
                 kinds["task of a whole region"] = whole
             for kind, size in kinds.items():
                 most[f"memory per {kind}"] = max(most[f"memory per {kind}"], size)

@@ -180,3 +180,15 @@ def test_a_remote_raster_that_is_really_a_vrt_is_not_opened(tmp_path: Path) -> N
 def plain_values(tile: Tile) -> np.ndarray:
     x, y = tile.frame().centres()
     return np.full((tile.size, tile.size), int(plain("red", tile, 0, x, y)), np.uint16)
+
+
+def test_tiles_together_take_the_memory_of_the_one_that_takes_most(tmp_path: Path) -> None:
+    tiles = [Tile("38TPK", 32638, 600_000, 4_400_000), Tile("38TQK", 32638, 601_280, 4_400_000)]
+    write_source(tmp_path / "source", tiles, ["2024-01-01", "2024-01-11"])
+
+    def memory(left: float, right: float) -> dict[str, int]:
+        box = lonlat_box(32638, left, 4_398_800, right, 4_399_900)
+        return planner.plan(configure(tmp_path, box, "2024-01-01/2024-12-31", cube={"region": 64})).memory()
+
+    west, east, both = memory(600_100, 601_200), memory(601_360, 602_460), memory(600_100, 602_460)
+    assert both == {kind: max(west[kind], east[kind]) for kind in west}
