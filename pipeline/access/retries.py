@@ -32,6 +32,9 @@ OBJECT_STORE: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(second
 GDAL = {"GDAL_HTTP_MAX_RETRY": "3", "GDAL_HTTP_RETRY_DELAY": "0.5"}
 """How GDAL repeats a request: its options."""
 
+PASSING = (429, 500, 502, 503, 504)
+"""HTTP statuses that may pass: a request that is answered so is made again."""
+
 CATALOG_BACKOFF_S = 0.5
 """Seconds before the second retry of a request; each further one waits twice as long."""
 
@@ -97,7 +100,7 @@ def catalog_retries() -> Retry:
         total=5,
         connect=2,
         backoff_factor=CATALOG_BACKOFF_S,
-        status_forcelist=(429, 500, 502, 503, 504),
+        status_forcelist=PASSING,
         allowed_methods=None,
     )
 
@@ -108,7 +111,7 @@ def range_retries() -> Retry:
         total=3,
         redirect=10,
         backoff_factor=FIRST_WAIT_S,
-        status_forcelist=(429, 500, 502, 503, 504),
+        status_forcelist=PASSING,
         raise_on_status=False,
     )
 

@@ -15,7 +15,7 @@ from groundbreak.pipeline.core.frame import Frame
 UNNAMED_DATUMS = ("unknown", "not_specified", "not specified", "unnamed")
 """How the name of a datum begins that a file does not tell."""
 
-_WGS84 = (6378137.0, 298.257223563)
+WGS84 = (6378137.0, 298.257223563)
 """Semi-major axis, metres, and inverse flattening of the ellipsoid of WGS 84."""
 
 
@@ -58,7 +58,7 @@ def _evident_utm(crs: pyproj.CRS) -> int | None:
     shape, operation = crs.ellipsoid, crs.coordinate_operation
     if not crs.is_projected or shape is None or operation is None or operation.method_name != "Transverse Mercator":
         return None
-    if abs(shape.semi_major_metre - _WGS84[0]) > 1e-3 or abs(shape.inverse_flattening - _WGS84[1]) > 1e-9:
+    if abs(shape.semi_major_metre - WGS84[0]) > 1e-3 or abs(shape.inverse_flattening - WGS84[1]) > 1e-9:
         return None
     values = [float(p.value) * p.unit_conversion_factor for p in operation.params]
     if len(values) != 5 or {axis.unit_conversion_factor for axis in crs.axis_info} != {1.0}:

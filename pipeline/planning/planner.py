@@ -23,7 +23,7 @@ from groundbreak.pipeline.planning.masks import demand_scales, settle_mask
 from groundbreak.pipeline.planning.plans import GridPlan, Plan, cube_digest, slab_depth
 from groundbreak.pipeline.planning.regions import Ownership, build_regions, grown_regions
 from groundbreak.pipeline.planning.settle import differences, settle_anew, settle_with
-from groundbreak.pipeline.planning.supply import Supply, weigh
+from groundbreak.pipeline.planning.supply import Supply
 from groundbreak.pipeline.planning.ways import way_to_read
 from groundbreak.pipeline.readers import headers
 from groundbreak.pipeline.readers.headers import Headers
@@ -70,18 +70,18 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
     if not framed.scenes:
         raise nothing_left(config.source, rejections)
     rule = grids.Rule(bands, provider.lattice, config.cube.resolution, config.cube.region)
-    fresh = settle_anew(grids.draft_grids(framed.scenes, rule, area, access, known), area, screened.ground)
-    settled = fresh
+    drafts = grids.draft_grids(framed.scenes, rule, area, access, known)
+    settled = fresh = settle_anew(drafts, area, screened.ground)
     if first is not None and not anew:
         fixed = [g.grid for g in first.grids]
-        zones = tuple(g.frame for g in fixed if rule.lattice == "zone" or rule.resolution is not None)
-        drafts = grids.draft_grids(framed.scenes, dataclasses.replace(rule, zones=zones), area, access, known)
-        settled = settle_with(fixed, drafts, area)
+        if rule.lattice == "zone" or rule.resolution is not None:
+            rule = dataclasses.replace(rule, zones=tuple(g.frame for g in fixed))
+            drafts = grids.draft_grids(framed.scenes, rule, area, access, known)
+        settled = settle_with(fixed, drafts, area, screened.ground)
         settled.notices += differences([g for g, _ in settled.grids], [g for g, _ in fresh.grids])
         if kept and {g.name: g.frame for g in fixed} != {g.name: g.frame for g, _ in settled.grids}:
             # Headers are kept with the blocks of the ground that a grid had. They lack those of what it has gained.
             known, unread = headers.read_headers(framed.scenes, bands, access, {})
-    supply = weigh(settled.grids, area, screened.ground)
     every = [grid for grid, _ in settled.grids]
     made = _Maker(config, first, anew, area, mask, bands, known, unread, every)
     planned = [found for grid, scenes in settled.grids if (found := made.grid_plan(grid, scenes)) is not None]
@@ -99,7 +99,7 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
         tuple(rejections),
         areas.uncovered_km2(area, [g.grid.source for g in planned]),
         (*mask_notices, *framed.notices, *settled.notices),
-        sum(made.short_pixels(g, supply) for g in planned),
+        sum(made.short_pixels(g, settled.supply) for g in planned),
     )
 
 

@@ -17,7 +17,7 @@ from groundbreak.pipeline.core.types import Grid, Notice, Scene
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning.frames import finest
 from groundbreak.pipeline.planning.grid import Draft, grow, make_grid, name_grids
-from groundbreak.pipeline.planning.supply import Ground, weigh, with_sparse
+from groundbreak.pipeline.planning.supply import NO_OVERLAP, Ground, Supply, weigh, with_sparse
 
 
 @dataclass
@@ -27,6 +27,8 @@ class SettledGrids:
     grids: list[tuple[Grid, list[Scene]]] = field(default_factory=list)
     """Sorted by name."""
     notices: list[Notice] = field(default_factory=list)
+    supply: Supply = NO_OVERLAP
+    """Where the grids have few observations."""
 
 
 def settle_anew(drafts: Sequence[Draft], area: BaseGeometry, ground: Ground) -> SettledGrids:
@@ -52,10 +54,11 @@ def settle_anew(drafts: Sequence[Draft], area: BaseGeometry, ground: Ground) -> 
         if grid is not None:
             grids.append((grid, draft.scenes))
     supply = weigh(grids, area, ground)
-    return SettledGrids(sorted(((with_sparse(g, supply), s) for g, s in grids), key=lambda pair: pair[0].name))
+    sparse = sorted(((with_sparse(g, supply), s) for g, s in grids), key=lambda pair: pair[0].name)
+    return SettledGrids(sparse, supply=supply)
 
 
-def settle_with(fixed: Sequence[Grid], drafts: Sequence[Draft], area: BaseGeometry) -> SettledGrids:
+def settle_with(fixed: Sequence[Grid], drafts: Sequence[Draft], area: BaseGeometry, ground: Ground) -> SettledGrids:
     """Make the grids of a later plan: those that are there already, grown where scenes reach further, and new ones.
 
     Parameters
@@ -66,6 +69,8 @@ def settle_with(fixed: Sequence[Grid], drafts: Sequence[Draft], area: BaseGeomet
         What today's scenes suggest, on the lattices of ``fixed`` where they may lie on them.
     area : Polygon or MultiPolygon
         The area of interest, lon/lat.
+    ground : mapping
+        What each item covers.
 
     Returns
     -------
@@ -93,6 +98,7 @@ def settle_with(fixed: Sequence[Grid], drafts: Sequence[Draft], area: BaseGeomet
         if made is not None:
             out.grids.append((replace(made, claims=((plan, made.source),)), draft.scenes))
     out.grids.sort(key=lambda pair: pair[0].name)
+    out.supply = weigh(out.grids, area, ground)
     return out
 
 

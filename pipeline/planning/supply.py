@@ -46,6 +46,10 @@ class Supply:
     """Name of a grid -> the ground of which it has less than half of all observations that meet it; lon/lat."""
 
 
+NO_OVERLAP = Supply({}, {})
+"""What is known of grids that share no ground."""
+
+
 def weigh(drafts: Sequence[tuple[Grid, Sequence[Scene]]], area: BaseGeometry, ground: Ground) -> Supply:
     """Count the observations of each grid, piece by piece of the area.
 
@@ -58,11 +62,11 @@ def weigh(drafts: Sequence[tuple[Grid, Sequence[Scene]]], area: BaseGeometry, gr
         What each item covers; an item that is not there is taken to cover all of its files.
     """
     if len(drafts) < 2:
-        return Supply({}, {})
+        return NO_OVERLAP
     reach = [shapely.union_all([crs.ground(frame) for _, frame in grid.claimed]) for grid, _ in drafts]
     pieces = _pieces(area, reach)
     if not pieces.size:
-        return Supply({}, {})
+        return NO_OVERLAP
     points = shapely.point_on_surface(pieces)
     tree = STRtree(points)
     inside = np.zeros((len(drafts), len(pieces)), bool)

@@ -201,7 +201,7 @@ def _epsg(keys: GeoKeyDirectory | None) -> int | None:
         return code
     south, zone = divmod((keys.projection or 0) - 16000, 100)
     datum = keys.geog_geodetic_datum in (None, USER_DEFINED, 6326)
-    shape = keys.geog_semi_major_axis == 6378137.0 and keys.geog_inv_flattening == 298.257223563
+    shape = (keys.geog_semi_major_axis, keys.geog_inv_flattening) == crs.WGS84
     if (keys.projected_type, keys.proj_linear_units) != (USER_DEFINED, 9001) or not (datum and shape):
         return None
     return crs.utm_epsg(zone, south == 1) if south in (0, 1) and 1 <= zone <= 60 else None

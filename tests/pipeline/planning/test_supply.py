@@ -84,7 +84,7 @@ def test_a_later_plan_moves_no_pixel() -> None:
     first = settle_anew([draft("38TPK", WEST, range(75))], AREA, {})
     west = first.grids[0][0]
     before = owned([west], 0)
-    later = settle_with([west], [draft("38TPK", WEST, range(80)), draft("38TQK", EAST, range(200))], AREA)
+    later = settle_with([west], [draft("38TPK", WEST, range(80)), draft("38TQK", EAST, range(200))], AREA, {})
     grids = [g for g, _ in later.grids]
     assert [g.name for g in grids] == ["38TPK", "38TQK"]
     np.testing.assert_array_equal(owned(grids, 0), before)
@@ -96,14 +96,14 @@ def test_a_wider_scene_makes_the_grid_grow_in_place() -> None:
     narrow, wide = WEST.window(0, 0, 128, 64), WEST.window(0, -16, 160, 200)
     first = settle_anew([draft("32638_10m", narrow, range(10), tile=False)], AREA, {})
     was = first.grids[0][0]
-    (later,) = settle_with([was], [draft("32638_10m", wide, range(12), tile=False)], AREA).grids
+    (later,) = settle_with([was], [draft("32638_10m", wide, range(12), tile=False)], AREA, {}).grids
     grown = later[0]
     # The lattice of regions stays, and there was room for what comes.
     assert grown.frame == was.frame
     assert grown.claims == ((0, narrow), (1, narrow.union(wide)))
     ownership = Ownership(grown, (), areas.project(AREA, 32638))
     assert ownership.of(wide).all()
-    again = settle_with([grown], [draft("32638_10m", wide, range(12), tile=False)], AREA)
+    again = settle_with([grown], [draft("32638_10m", wide, range(12), tile=False)], AREA, {})
     assert again.grids[0][0] == grown
     assert not again.notices
 
@@ -111,10 +111,10 @@ def test_a_wider_scene_makes_the_grid_grow_in_place() -> None:
 def test_what_a_tile_cannot_grow_by_is_told() -> None:
     was = settle_anew([draft("38TPK", WEST, range(10))], AREA, {}).grids[0][0]
     right, left = WEST.window(0, 0, 140, 140), WEST.window(-32, -32, 160, 160)
-    grown = settle_with([was], [draft("38TPK", right, range(10))], AREA)
+    grown = settle_with([was], [draft("38TPK", right, range(10))], AREA, {})
     assert grown.grids[0][0].frame.bounds == right.bounds
     assert [n.kind for n in grown.notices] == ["grid_grown"]
-    stuck = settle_with([was], [draft("38TPK", left, range(10))], AREA)
+    stuck = settle_with([was], [draft("38TPK", left, range(10))], AREA, {})
     assert stuck.grids[0][0].frame == was.frame
     assert [n.kind for n in stuck.notices] == ["grid_cannot_grow"]
 
@@ -130,7 +130,7 @@ def test_names_are_unique() -> None:
 def test_a_grid_without_items_keeps_its_ground() -> None:
     both = settle_anew([draft("38TPK", WEST, range(9)), draft("38TQK", EAST, range(9))], AREA, {})
     fixed = [g for g, _ in both.grids]
-    later = settle_with(fixed, [draft("38TPK", WEST, range(9))], AREA)
+    later = settle_with(fixed, [draft("38TPK", WEST, range(9))], AREA, {})
     assert [g for g, _ in later.grids] == fixed
     assert [(n.subject, n.kind) for n in later.notices] == [("38TQK", "grid_without_items")]
     assert shapely.box(*fixed[1].source.bounds).area > 0
