@@ -53,23 +53,24 @@ class _Reader(AutoParallelRioReader):  # type: ignore[misc]  # stackstac is not 
     """The number that the item or the configuration calls no observation."""
 
     def _open(self) -> SingleThreadedRioDataset:
+        # One after the other: an Env of rasterio that is entered while it is entered stays, with the login of this host.
         with self.gdal_env.open:
             dataset = SelfCleaningDatasetReader(self.url, driver=[*DRIVERS], sharing=False)
-            own, warped = _frame(dataset, self.told.epsg), None
-            if own is not None:
-                crs.demand_reach(own, self.told, self.target)
-            if own is None or not own.same(self.read_on):
-                fill = _fill_of(dataset, self.nodata)
-                with self.gdal_env.open_vrt:
-                    warped = rasterio.vrt.WarpedVRT(
-                        dataset,
-                        src_crs=None if own is None else own.epsg,
-                        sharing=False,
-                        resampling=self.resampling,
-                        src_nodata=fill,
-                        add_alpha=fill is None,
-                        **self.spec.vrt_params,
-                    )
+        own, warped = _frame(dataset, self.told.epsg), None
+        if own is not None:
+            crs.demand_reach(own, self.told, self.target)
+        if own is None or not own.same(self.read_on):
+            fill = _fill_of(dataset, self.nodata)
+            with self.gdal_env.open_vrt:
+                warped = rasterio.vrt.WarpedVRT(
+                    dataset,
+                    src_crs=None if own is None else own.epsg,
+                    sharing=False,
+                    resampling=self.resampling,
+                    src_nodata=fill,
+                    add_alpha=fill is None,
+                    **self.spec.vrt_params,
+                )
         return SingleThreadedRioDataset(self.gdal_env, dataset, vrt=warped)
 
 

@@ -114,6 +114,22 @@ def test_the_token_of_earthdata_goes_to_earthdata_and_to_named_hosts(
             fetch(asset(server.url), Window(TILE.frame(), None), Access(attempts=3), None)
 
 
+@pytest.mark.parametrize("side", [10, 20])
+def test_a_login_does_not_stay_with_gdal_for_the_next_host(
+    side: int, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EARTHDATA_TOKEN", "tok")
+    access = Access(attempts=1, trust=Trust(("127.0.0.1",)))
+    with host(lambda _: file) as server:
+        # Pixels as they are (10 m), and warped (20 m).
+        gdal.read(asset(server.url), TILE.frame(side), access, nearest=True)
+        assert {asked.headers.get("authorization") for asked in server.asked} == {"Bearer tok"}
+        assert not rasterio.env.hasenv()
+        server.asked.clear()
+        gdal.read(asset(server.url.replace("127.0.0.1", "localhost")), TILE.frame(), access, nearest=True)
+        assert {asked.headers.get("authorization") for asked in server.asked} == {None}
+
+
 def test_headers_of_the_environment_and_a_token_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EARTHDATA_TOKEN", "tok")
     monkeypatch.setenv("GDAL_HTTP_HEADERS", "X-One: 1")
