@@ -27,6 +27,7 @@ from groundbreak.pipeline.planning.plans import GridPlan, Plan
 from groundbreak.pipeline.readers.cog import NotByBlocks
 from groundbreak.pipeline.running import prepared, tasks
 from groundbreak.pipeline.running.ledger import Ledger
+from groundbreak.pipeline.running.shared import pack
 from groundbreak.pipeline.stores import layout
 from tests.world import SIDES
 
@@ -75,8 +76,10 @@ def build(config: Config, *, general: bool = False) -> Built:
         plan = dataclasses.replace(plan, grids=tuple(forced))
     output = Output(config.path(config.output.path))
     ready = prepared.prepare(plan, output, Ledger(output), rebuild=False)
-    due = [grid.build(r, slab) for grid in ready for r in grid.planned.regions for slab in grid.slabs()]
-    records = [tasks.build(loads(dumps(task))) for task in due]
+    records = []
+    for grid in ready:
+        share = pack(grid.share).open()
+        records += [tasks.build(share, loads(dumps(t))) for r in grid.planned.regions for t in grid.builds(r)]
     assert not [r.error for r in records if r.error]
     return Built(plan, output, records)
 

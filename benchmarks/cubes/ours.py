@@ -36,8 +36,8 @@ def run(job: Job) -> dict[str, Any]:
     output = Output(job.out)
     for ready in prepared.prepare(plan, output, Ledger(output), rebuild=False):
         for region in ready.planned.regions:
-            for slab in ready.slabs():
-                record = tasks.build(ready.build(region, slab))
+            for task in ready.builds(region):
+                record = tasks.build(ready.share, task)
                 if record.state != "done" or record.faults:
                     raise RuntimeError(record.error or record.faults[0].error)
     return {"regions": sum(len(g.regions) for g in plan.grids)}

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import REFLECTANCE_SCALE, Asset, Fault, Grid, Mask, Observation, Region, Scene
 from groundbreak.pipeline.readers.assets import Fetched, Window, fetch, fetch_once, local_blocks, place
 from groundbreak.pipeline.readers.cog import BlockLayout
-from groundbreak.pipeline.readers.headers import Headers, cut, header_key
+from groundbreak.pipeline.readers.headers import Headers, header_key
 from groundbreak.pipeline.stores.shards import Shard, shard_of
 from groundbreak.pipeline.stores.tiles import Pixels, Tiles
 
@@ -59,21 +58,6 @@ class SlabJob:
 
     def __repr__(self) -> str:
         return f"<SlabJob {self.region.key}: {len(self.observations)} observations x {len(self.grid.bands)} bands>"
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what travels to a worker: the headers list only the blocks of this region."""
-        return self.__dict__ | {"headers": self._own_headers()}
-
-    def _own_headers(self) -> Headers:
-        """Cut the headers of this job's assets to the region's window."""
-        own = {}
-        for band, resolution in self.grid.bands.items():
-            frame = self.region.window.at(resolution)
-            for scene in (s for o in self.observations for s in o.scenes):
-                header = self.headers.get(key := header_key(scene.assets[band], scene))
-                if header is not None:
-                    own[key] = cut(header, frame)
-        return own
 
 
 def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:

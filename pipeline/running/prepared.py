@@ -11,24 +11,21 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from groundbreak.kernels import bands_of
-from groundbreak.pipeline.compute.build import SlabJob
 from groundbreak.pipeline.compute.detection import DetectionSettings
-from groundbreak.pipeline.compute.index_series import CubeView
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Grid, Region, Slab
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import budget
-from groundbreak.pipeline.planning.plans import GridPlan, Plan, slabs
+from groundbreak.pipeline.planning.plans import GridPlan, Plan
 from groundbreak.pipeline.planning.regions import Ownership
-from groundbreak.pipeline.running import reconcile, tasks
+from groundbreak.pipeline.running import reconcile
 from groundbreak.pipeline.running.ledger import Ledger
+from groundbreak.pipeline.running.orders import BuildTask
 from groundbreak.pipeline.running.reconcile import Reconciled, slab_identity
+from groundbreak.pipeline.running.shared import GridShare
 from groundbreak.pipeline.stores import layout
 from groundbreak.pipeline.stores.shards import largest_divisor
 
@@ -59,64 +56,44 @@ class PreparedGrid:
         return self.planned.grid.name
 
     @cached_property
-    def ownership(self) -> Ownership:
-        """Which pixels the grid owns."""
-        grid = self.planned.grid
-        return Ownership(grid, self.planned.others, areas.project(self.plan.area, grid.frame.epsg))
-
-    @cached_property
-    def times(self) -> NDArray[np.datetime64]:
-        """(time,) datetime64[ms] of the cube's observations."""
-        return np.array([o.time for o in self.settled.observations], "datetime64[ms]")
-
-    @cached_property
-    def view(self) -> CubeView:
-        """What detection looks at in the cube."""
-        return CubeView(self.planned.grid, self.plan.mask, self.plan.config.detect.indices, self.times)
-
-    @cached_property
-    def result(self) -> str:
-        """Digest of what the layers depend on."""
-        return digest([self.planned.cube, self.settled.digest, self.plan.detection])
+    def share(self) -> GridShare:
+        """What the grid's tasks share."""
+        plan, planned, chosen = self.plan, self.planned, self.plan.config.detect
+        return GridShare(
+            self.output,
+            planned.grid,
+            plan.mask,
+            plan.access,
+            plan.depth,
+            self.settled.observations,
+            self.settled.versions,
+            planned.headers,
+            planned.cube,
+            digest([planned.cube, self.settled.digest, plan.detection]),
+            chosen.indices,
+            Ownership(planned.grid, planned.others, areas.project(plan.area, planned.grid.frame.epsg)),
+            DetectionSettings(chosen.detector, chosen.history_end, dict(chosen.params)),
+            plan.config.run.fault_threshold,
+            plan.config.source.accept_offset_step,
+        )
 
     def slabs(self) -> list[Slab]:
         """Cut the settled list of observations into slabs."""
-        return slabs(len(self.settled.observations), self.plan.depth)
+        return self.share.slabs()
 
     def build_tasks(self, region: Region) -> list[str]:
         """Name the tasks that build a region, slab by slab."""
         return [places.build_task(region.key, slab.index) for slab in self.slabs()]
 
-    def build(self, region: Region, slab: Slab) -> tasks.BuildTask:
-        """Make the task that builds a slab of a region."""
-        part = slice(slab.start, slab.stop)
-        observations, known = self.settled.observations[part], self.planned.headers
-        job = SlabJob(self.planned.grid, region, observations, self.plan.mask, self.plan.access, known)
-        identity = slab_identity(self.planned.cube, region, slab.start, self.settled.versions[part])
-        return tasks.BuildTask(identity, self.output, slab, job)
+    def builds(self, region: Region) -> list[BuildTask]:
+        """Make the tasks that build a region, slab by slab."""
+        return [self.share.build(region, slab) for slab in self.slabs()]
 
     def fits(self, region: Region) -> bool:
         """Tell whether a region's whole series may stay in memory, so that one task builds it and detects on it."""
-        return budget.fits(
-            self.planned.grid, region.window, len(self.times), self.view.indices, budget.mask_size(self.plan.mask)
-        )
-
-    def detect(self, region: Region) -> tasks.DetectTask:
-        """Make the task that detects on a region; it is not informed yet of what the region's builds met."""
-        config = self.plan.config
-        chosen = config.detect
-        return tasks.DetectTask(
-            self.result,
-            self.output,
-            region,
-            self.view,
-            self.ownership,
-            DetectionSettings(chosen.detector, chosen.history_end, dict(chosen.params)),
-            budget.strip_rows(
-                self.planned.grid, region.window, len(self.times), chosen.indices, budget.mask_size(self.plan.mask)
-            ),
-            config.run.fault_threshold,
-        )
+        size = budget.mask_size(self.plan.mask)
+        count, indices = len(self.settled.observations), self.plan.config.detect.indices
+        return budget.fits(self.planned.grid, region.window, count, indices, size)
 
 
 def prepare(plan: Plan, output: Output, ledger: Ledger, *, rebuild: bool) -> list[PreparedGrid]:
@@ -160,7 +137,7 @@ def reopen(plan: Plan, output: Output, ledger: Ledger) -> list[PreparedGrid]:
         _check_bands(plan, planned)
         layout.mend_cube(output.zarr(key), planned.grid, plan.mask, plan.depth, planned.observations)
         grid = PreparedGrid(plan, planned, Reconciled(planned.observations, versions, ()), output, stored)
-        builds = (grid.build(region, slab) for region in planned.regions for slab in grid.slabs())
+        builds = (build for region in planned.regions for build in grid.builds(region))
         missing = [build for build in builds if not ledger.finished(build.name, build.identity)]
         if missing:
             dropped = sum(ledger.built(build.name, build.identity) for build in missing)

@@ -7,6 +7,7 @@ is done; a region that is due as a whole, and whose series fits, is one task. No
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -24,12 +25,13 @@ from groundbreak.pipeline.compute.offsets import (
     region_steps,
 )
 from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import REFLECTANCE_SCALE, BadInput, Record, Region
 from groundbreak.pipeline.planning.budget import TASKS_PER_THREAD
-from groundbreak.pipeline.running import tasks
+from groundbreak.pipeline.running.dispatch import Dispatcher
 from groundbreak.pipeline.running.ledger import Ledger, now, write_record
+from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task
 from groundbreak.pipeline.running.prepared import PreparedGrid
-from groundbreak.pipeline.running.tasks import Task
 from groundbreak.pipeline.running.watch import lost, watched
 
 LOG = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ class RegionWork:
 
     grid: PreparedGrid
     region: Region
-    builds: list[tasks.BuildTask]
+    builds: list[BuildTask]
     """The builds that are due; its detection follows the last."""
     waiting: set[str] = field(default_factory=set)
     """Builds that are not done yet."""
@@ -83,7 +85,7 @@ class RegionWork:
         """Whether all of the region is due, and may stay in memory."""
         return len(self.builds) == len(self.grid.slabs()) and self.grid.fits(self.region)
 
-    def detection(self, ledger: Ledger) -> tasks.DetectTask:
+    def detection(self, ledger: Ledger) -> DetectTask:
         """Make the region's detection, knowing what went wrong in its builds.
 
         Raises
@@ -92,13 +94,13 @@ class RegionWork:
             Pixels contradict the scales and offsets that they are read with.
         """
         records = [ledger.records[name] for name in self.grid.build_tasks(self.region)]
-        wrong = next((step for step in region_steps(self.grid.times, records) if step.contradicts), None)
-        accept = self.grid.plan.config.source.accept_offset_step
+        wrong = next((step for step in region_steps(self.grid.share.times, records) if step.contradicts), None)
+        accept = self.grid.share.accept_step
         if wrong and not accept:
             raise _contradiction(self.region, wrong)
         if (doubt := disbelief(records)) and not accept:
             raise _unbelievable(self.region, doubt, self._named(doubt.first))
-        return self.grid.detect(self.region).informed(records)
+        return self.grid.share.detect(self.region, records)
 
     def _named(self, position: int) -> str:
         """Return the item of an observation, and scale and offset that it is read with."""
@@ -123,7 +125,7 @@ def due(grids: Sequence[PreparedGrid], ledger: Ledger) -> Work:
     regions = {}
     for grid in grids:
         for region in grid.planned.regions:
-            builds = [grid.build(region, slab) for slab in grid.slabs()]
+            builds = grid.builds(region)
             names = [b.name for b in builds]
             outcome.tasks |= {*names, places.detect_task(region.key)}
             work = RegionWork(grid, region, [b for b in builds if not ledger.finished(b.name, b.identity)])
@@ -149,49 +151,73 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
     BadInput
         Dark pixels contradict the provider table, or the cluster has gone away; what runs is cancelled.
     """
-    outcome, regions = work.outcome, work.regions
-    address = f"address = {getattr(client.scheduler, 'address', '?')!r}"
-    threads = max(sum(client.nthreads().values()), 1)
-    listener.started(sum(len(r.builds) + 1 for r in regions.values()), outcome.skipped, client.dashboard_link)
-    queue = _queue(list(regions.values()), ledger, threads)
-    running: dict[Future[list[Record]], Task] = {}
-    stream = as_completed()
-
-    def submit(task: Task) -> None:
-        for part in _recorded_parts(task):
-            ledger.begin(part.name, part.identity)
-        LOG.debug("submitting %r", task)
-        future = client.submit(tasks.run, task, key=f"{task.name}#{task.identity}#{task.attempts}", pure=False)
-        running[future] = task
-        stream.add(future)
-
-    def fill() -> None:
-        while len(running) < TASKS_PER_THREAD * threads and (task := next(queue, None)) is not None:
-            submit(task)
-
+    outcome = work.outcome
+    listener.started(sum(len(r.builds) + 1 for r in work.regions.values()), outcome.skipped, client.dashboard_link)
+    flow = _Flow(work, Dispatcher(client), ledger, listener)
     try:
-        with watched(client, running):
-            fill()
-            while running:
-                future = next(stream)
-                task = running.pop(future)
+        with watched(client, flow.running) as cluster:
+            queue = _queue(list(work.regions.values()), ledger, cluster.threads)
+            flow.fill(queue, cluster.threads)
+            while flow.running:
+                future = next(flow.stream)
                 if future.cancelled():
-                    raise lost(address)
-                records = _result(future, task)
-                future.release()
-                for record in records:
-                    ledger.add(record)
-                    outcome.done += 1
-                    listener.finished(record)
-                if (following := _following(regions[task.region.key], task, records, ledger, outcome)) is not None:
-                    submit(following)
-                fill()
+                    raise lost(f"address = {getattr(client.scheduler, 'address', '?')!r}")
+                flow.take(future)
+                flow.fill(queue, cluster.threads)
     except BaseException:
-        LOG.info("stopping; %d tasks are cancelled", len(running))
+        LOG.info("stopping; %d tasks are cancelled", len(flow.running))
         with suppress(OSError, RuntimeError):  # a scheduler that is gone has cancelled them
-            client.cancel(list(running))
+            client.cancel(list(flow.running))
         raise
     return outcome
+
+
+@dataclass
+class _Flow:
+    """The tasks that the cluster has: submitted, and taken back with their records."""
+
+    work: Work
+    dispatcher: Dispatcher
+    ledger: Ledger
+    listener: Listener
+    running: dict[Future[list[Record]], Task] = field(default_factory=dict)
+    stream: as_completed = field(default_factory=as_completed)
+    left: Counter[str] = field(init=False)
+    """Grid -> regions of which something is left to do."""
+
+    def __post_init__(self) -> None:
+        self.left = Counter(r.grid.name for r in self.work.regions.values())
+
+    def fill(self, queue: Iterator[Task], threads: int) -> None:
+        """Submit as many tasks as keep some threads busy."""
+        while len(self.running) < TASKS_PER_THREAD * threads and (task := next(queue, None)) is not None:
+            self.submit(task)
+
+    def submit(self, task: Task) -> None:
+        """Submit a task; what it will replace counts no longer."""
+        for part in task.builds if isinstance(task, RegionTask) else (task,):
+            self.ledger.begin(part.name, part.identity)
+        LOG.debug("submitting %r", task)
+        future = self.dispatcher.submit(self.work.regions[task.region.key].grid, task)
+        self.running[future] = task
+        self.stream.add(future)
+
+    def take(self, future: Future[list[Record]]) -> None:
+        """Take a finished task's records, and submit what must follow it."""
+        task, outcome = self.running.pop(future), self.work.outcome
+        region = self.work.regions[task.region.key]
+        records = _result(future, task, region.grid.output)
+        future.release()
+        for record in records:
+            self.ledger.add(record)
+            outcome.done += 1
+            self.listener.finished(record)
+        if (following := _following(region, task, records, self.ledger, outcome)) is not None:
+            self.submit(following)
+        elif not region.waiting:
+            self.left[region.grid.name] -= 1
+            if not self.left[region.grid.name]:
+                self.dispatcher.release(region.grid)
 
 
 def _queue(regions: Sequence[RegionWork], ledger: Ledger, threads: int) -> Iterator[Task]:
@@ -207,20 +233,14 @@ def _queue(regions: Sequence[RegionWork], ledger: Ledger, threads: int) -> Itera
         if not work.builds:
             yield work.detection(ledger)
         elif in_memory and work.whole:
-            accept = work.grid.plan.config.source.accept_offset_step
-            yield tasks.RegionTask(tuple(work.builds), work.grid.detect(work.region), accept)
+            yield RegionTask(work.region, tuple(work.builds))
         else:
             yield from work.builds
 
 
-def _recorded_parts(task: Task) -> tuple[tasks.BuildTask | tasks.DetectTask, ...]:
-    """Return the parts of a task that leave a record each."""
-    return (*task.builds, task.detect) if isinstance(task, tasks.RegionTask) else (task,)
-
-
 def _following(
     work: RegionWork, task: Task, records: Sequence[Record], ledger: Ledger, outcome: Outcome
-) -> tasks.DetectTask | None:
+) -> DetectTask | None:
     """Take note of what a task has left; return what must follow it, if anything."""
     if records[-1].task == places.detect_task(work.region.key):
         return _ended(work, task, records[-1], ledger, outcome)
@@ -228,21 +248,21 @@ def _following(
     return None if work.waiting else work.detection(ledger)
 
 
-def _ended(work: RegionWork, task: Task, record: Record, ledger: Ledger, outcome: Outcome) -> tasks.DetectTask | None:
+def _ended(work: RegionWork, task: Task, record: Record, ledger: Ledger, outcome: Outcome) -> DetectTask | None:
     """Take note of how a region's detection ended; return what must be submitted still, if anything."""
     if record.state == "done":
         if not work.grid.plan.config.cube.keep:
             ledger.drop(work.grid.build_tasks(work.region))
         return None
     outcome.failed[work.region.key] = record.error
-    if record.counts or (isinstance(task, tasks.DetectTask) and task.failure):
+    if record.counts or (isinstance(task, DetectTask) and task.failure):
         return None
     # Its worker died before it could write anything: say so in the layers.
     asked = work.detection(ledger)
     return replace(asked, failure=record.error or "its worker died", attempts=task.attempts + 1)
 
 
-def _result(future: Future[list[Record]], task: Task) -> list[Record]:
+def _result(future: Future[list[Record]], task: Task, output: Output) -> list[Record]:
     """Return a task's records; its worker may have died before it could write one."""
     error = future.exception()
     if error is None:
@@ -251,9 +271,9 @@ def _result(future: Future[list[Record]], task: Task) -> list[Record]:
     why = redact(f"{type(error).__name__}: {error}")
     LOG.warning("%s left no record: %s", task.name, why)
     # Of a whole region its builds: that they failed is what its detection will say.
-    for part in task.builds if isinstance(task, tasks.RegionTask) else (task,):
+    for part in task.builds if isinstance(task, RegionTask) else (task,):
         record = Record(part.name, "failed", part.identity, task.attempts, now(), {}, 0, 0, {}, error=why)
-        write_record(task.output, record)
+        write_record(output, record)
         records.append(record)
     return records
 

@@ -1,6 +1,6 @@
-"""The kinds of task, as a worker runs them: build a slab of a region, detect on a region, or both in memory.
+"""Tasks as a worker does them: build a slab of a region, detect on a region, or both in memory.
 
-A task reads what its job says, writes whole objects, and puts its completion record last.
+A task reads what the shared part of its grid says, writes whole objects, and puts its completion record last.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -17,133 +17,21 @@ import numpy as np
 from groundbreak import kernels
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.compute import detection
-from groundbreak.pipeline.compute.build import BandReader, SlabJob, build_slab, touched
-from groundbreak.pipeline.compute.index_series import CubeView, mask_tables
+from groundbreak.pipeline.compute.build import BandReader, build_slab, touched
+from groundbreak.pipeline.compute.index_series import mask_tables
 from groundbreak.pipeline.compute.offsets import DarkLevels, disbelief, region_steps
 from groundbreak.pipeline.core import places
-from groundbreak.pipeline.core.digests import digest
-from groundbreak.pipeline.core.output import Output, SummingStore
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Record, Region, Slab
-from groundbreak.pipeline.planning.regions import Ownership
+from groundbreak.pipeline.core.output import SummingStore
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Record
 from groundbreak.pipeline.readers import assets
 from groundbreak.pipeline.running.ledger import now, write_record
+from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task
+from groundbreak.pipeline.running.shared import GridShare
 from groundbreak.pipeline.stores import store
 from groundbreak.pipeline.stores.shards import Encoder
 from groundbreak.pipeline.stores.tiles import Pixels, Tiles
 
 LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class BuildTask:
-    """Build one slab of one region."""
-
-    identity: str
-    """Digest of everything that the task's output depends on."""
-    output: Output
-    slab: Slab
-    job: SlabJob
-    attempts: int = 1
-
-    @property
-    def region(self) -> Region:
-        """The region that it builds a slab of."""
-        return self.job.region
-
-    @property
-    def name(self) -> str:
-        """The name of its record."""
-        return places.build_task(self.region.key, self.slab.index)
-
-    def __repr__(self) -> str:
-        return f"<BuildTask {self.name}: {len(self.job.observations)} observations x {len(self.job.grid.bands)} bands>"
-
-
-@dataclass(frozen=True)
-class DetectTask:
-    """Detect on one region, all its slabs being finished."""
-
-    identity: str
-    """Digest of everything that the task's output depends on."""
-    output: Output
-    region: Region
-    view: CubeView
-    ownership: Ownership
-    settings: detection.DetectionSettings
-    rows_per_strip: int
-    fault_threshold: float
-    """Share of the observations that faults may touch."""
-    faulty: bool = False
-    """Whether a fault touched some observation of the region."""
-    failure: str = ""
-    """Why the region has failed already, and is to be written so."""
-    attempts: int = 1
-
-    @property
-    def name(self) -> str:
-        """The name of its record."""
-        return places.detect_task(self.region.key)
-
-    def informed(self, builds: Sequence[Record]) -> DetectTask:
-        """Return this task, knowing what went wrong in its builds.
-
-        That is part of what the layers depend on, so that healed faults make detection run again.
-
-        Parameters
-        ----------
-        builds : sequence of Record
-            The records of the region's builds, in order.
-        """
-        faults = [f for r in builds for f in r.faults]
-        failure = next((r.error for r in builds if r.error), "")
-        count = len(self.view.times)
-        if not failure and touched(faults) > self.fault_threshold * count:
-            rule = f"above [run] fault_threshold = {self.fault_threshold}"
-            failure = f"faults touch {touched(faults)} of {count} observations, {rule}"
-        identity = digest([self.identity, sorted({(f.observation, f.band) for f in faults}), failure])
-        return replace(self, identity=identity, faulty=bool(faults), failure=failure)
-
-    def __repr__(self) -> str:
-        failed = f", failed already: {self.failure.splitlines()[0]}" if self.failure else ""
-        return f"<DetectTask {self.name}: {len(self.view.times)} observations, {self.region.owned} pixels{failed}>"
-
-
-@dataclass(frozen=True)
-class RegionTask:
-    """Build a whole region, and detect on what was built while it is in memory."""
-
-    builds: tuple[BuildTask, ...]
-    detect: DetectTask
-    """Its detection, which does not know yet what its builds will meet."""
-    accept_step: bool
-    """Whether pixels that contradict scales and offsets are accepted."""
-    attempts: int = 1
-
-    @property
-    def name(self) -> str:
-        """The name of its last record, that of its detection."""
-        return self.detect.name
-
-    @property
-    def region(self) -> Region:
-        """The region that it builds and detects on."""
-        return self.detect.region
-
-    @property
-    def output(self) -> Output:
-        """Where its stores and its records go."""
-        return self.detect.output
-
-    @property
-    def identity(self) -> str:
-        """Digest of all that it depends on."""
-        return digest([self.detect.identity, [b.identity for b in self.builds]])
-
-    def __repr__(self) -> str:
-        return f"<RegionTask {self.region.key}: {len(self.builds)} slabs, then {self.detect!r}>"
-
-
-Task = BuildTask | DetectTask | RegionTask
 
 
 @dataclass
@@ -166,23 +54,24 @@ def warm_up(detector: str) -> None:
     kernels.warm_up(detector)
 
 
-def run(task: Task) -> list[Record]:
-    """Do a task, and return the records that it has left, in order."""
+def run(share: GridShare, task: Task) -> list[Record]:
+    """Do a task of a grid, and return the records that it has left, in order."""
     if isinstance(task, RegionTask):
-        return build_and_detect(task)
-    return [build(task) if isinstance(task, BuildTask) else detect(task)]
+        return build_and_detect(share, task)
+    return [build(share, task) if isinstance(task, BuildTask) else detect(share, task)]
 
 
-def build(task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) -> Record:
+def build(share: GridShare, task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) -> Record:
     """Build a slab, write it, and leave a record.
 
     Parameters
     ----------
+    share : GridShare
     task : BuildTask
     arrays : mapping, optional
         Band -> (time, height, width) of the slab; what is built of these bands is put there, too.
     """
-    job = task.job
+    job = share.job(task)
 
     def work(target: SummingStore, done: _Progress) -> None:
         levels, encoder = DarkLevels(len(job.observations)), Encoder()
@@ -195,7 +84,7 @@ def build(task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) 
         done.dark, done.offsets = levels.levels() if job.may_step else unknown, job.offsets
         done.beyond, done.bright = levels.beyond(), levels.bright_levels()
 
-    return _recorded(task, places.cube(job.grid.name), work)
+    return _recorded(share, task, places.cube(job.grid.name), work)
 
 
 def _noted(reader: BandReader, levels: DarkLevels, array: Pixels | None, done: _Progress) -> Iterator[Tiles]:
@@ -212,62 +101,65 @@ def _noted(reader: BandReader, levels: DarkLevels, array: Pixels | None, done: _
         yield values
 
 
-def detect(task: DetectTask, read: detection.ReadRows | None = None) -> Record:
+def detect(share: GridShare, task: DetectTask, read: detection.ReadRows | None = None) -> Record:
     """Detect on a region, write its layers, and leave a record; a region that fails is written as failed.
 
     Parameters
     ----------
+    share : GridShare
     task : DetectTask
     read : callable, optional
         Gives the digital numbers of rows of the region's window; left out, they are read from the cube.
     """
-    cube = places.cube(task.region.grid)
-    read = read or detection.from_cube(task.output.zarr(cube), task.view, task.region)
+    region = task.region
+    read = read or detection.from_cube(share.output.zarr(places.cube(region.grid)), share.view, region)
 
     def work(target: SummingStore, done: _Progress) -> None:
-        mine = task.ownership.of(task.region.window)
+        mine = share.ownership.of(region.window)
         done.error = task.failure
         layers = detection.failed_region(mine)
         if not task.failure:
             try:
-                layers = detection.detect_region(read, mine, task.settings, task.rows_per_strip, task.faulty)
+                layers = detection.detect_region(read, mine, share.settings, share.rows_per_strip(region), task.faulty)
             except Exception as error:  # written as failed, so that nobody takes the region for stable ground
                 done.error = _describe(error)
-        store.write_layers(target, task.view.grid, task.region, layers)
+        store.write_layers(target, share.grid, region, layers)
         done.pixels = int(mine.sum())
         done.counts |= detection.count_statuses(layers)
 
-    return _recorded(task, places.layers(task.region.grid), work)
+    return _recorded(share, task, places.layers(region.grid), work)
 
 
-def build_and_detect(task: RegionTask) -> list[Record]:
+def build_and_detect(share: GridShare, task: RegionTask) -> list[Record]:
     """Build a region slab by slab, and detect on it; without the detection where its client must be asked first.
 
     Returns
     -------
     list of Record, of the builds in order and of the detection last.
     """
-    last = task.detect
-    view = last.view
+    view = share.view
     arrays = {}
     for name in view.bands:
-        frame = last.region.window.at(view.grid.bands[name])
+        frame = task.region.window.at(view.grid.bands[name])
         dtype = view.mask.dtype if name == view.mask.band else "int16"
         arrays[name] = np.empty((len(view.times), frame.height, frame.width), dtype)
     records = [
-        build(part, {name: values[part.slab.start : part.slab.stop] for name, values in arrays.items()})
+        build(share, part, {name: values[part.slab.start : part.slab.stop] for name, values in arrays.items()})
         for part in task.builds
     ]
     wrong = any(step.contradicts for step in region_steps(view.times, records)) or disbelief(records) is not None
-    if wrong and not task.accept_step:
+    if wrong and not share.accept_step:
         return records
-    return [*records, detect(last.informed(records), detection.from_memory(arrays, view, last.region))]
+    in_memory = detection.from_memory(arrays, view, task.region)
+    return [*records, detect(share, share.detect(task.region, records), in_memory)]
 
 
-def _recorded(task: BuildTask | DetectTask, key: str, work: Callable[[SummingStore, _Progress], None]) -> Record:
+def _recorded(
+    share: GridShare, task: BuildTask | DetectTask, key: str, work: Callable[[SummingStore, _Progress], None]
+) -> Record:
     """Run the work on a store that sums what it writes; whatever happens, leave a record and return it."""
     begun, clock = now(), time.perf_counter()
-    target, done = SummingStore(task.output.zarr(key)), _Progress()
+    target, done = SummingStore(share.output.zarr(key)), _Progress()
     try:
         work(target, done)
     except Exception as error:  # a failed region must be named and must not end the run
@@ -292,7 +184,7 @@ def _recorded(task: BuildTask | DetectTask, key: str, work: Callable[[SummingSto
         beyond=done.beyond,
         bright=done.bright,
     )
-    write_record(task.output, record)
+    write_record(share.output, record)
     return record
 
 

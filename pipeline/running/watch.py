@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client, Future
@@ -21,23 +22,35 @@ LOOK_S = 3.0
 """Seconds between two looks at the cluster."""
 
 
+@dataclass
+class Cluster:
+    """What is known of a cluster while it is watched."""
+
+    threads: int
+    """Threads of all workers; at least one, so that a cluster that grows with its tasks has some."""
+
+
 @contextmanager
-def watched(client: Client, running: Mapping[Future[Any], Any]) -> Iterator[None]:
-    """Cancel what runs on a cluster once it has had no worker for `PATIENCE_S`, so that whoever waits for it goes on.
+def watched(client: Client, running: Mapping[Future[Any], Any]) -> Iterator[Cluster]:
+    """Look after a cluster: count its threads, and cancel what runs once it has had no worker for `PATIENCE_S`.
 
     Parameters
     ----------
     client : distributed.Client
     running : mapping
         Its keys are the futures that are waited for.
+
+    Yields
+    ------
+    Cluster, whose figures follow the workers that come and go.
     """
-    stop = threading.Event()
+    stop, cluster = threading.Event(), Cluster(max(_threads(client), 1))
 
     def look() -> None:
         alive = time.monotonic()
         while not stop.wait(LOOK_S):
-            if _has_workers(client):
-                alive = time.monotonic()
+            if threads := _threads(client):
+                alive, cluster.threads = time.monotonic(), threads
                 continue
             gone = time.monotonic() - alive
             LOG.warning("the cluster has no workers; waiting up to %.0f s more", max(PATIENCE_S - gone, 0.0))
@@ -49,17 +62,18 @@ def watched(client: Client, running: Mapping[Future[Any], Any]) -> Iterator[None
     thread = threading.Thread(target=look, name="cluster-watch", daemon=True)
     thread.start()
     try:
-        yield
+        yield cluster
     finally:
         stop.set()
         thread.join(LOOK_S)
 
 
-def _has_workers(client: Client) -> bool:
+def _threads(client: Client) -> int:
+    """Return the threads of all workers; 0 where there is none, or the scheduler does not answer."""
     try:
-        return bool(client.nthreads())
-    except Exception:  # the scheduler does not answer
-        return False
+        return sum(client.nthreads().values())
+    except Exception:
+        return 0
 
 
 def lost(address: str) -> BadInput:

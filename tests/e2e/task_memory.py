@@ -23,6 +23,7 @@ from groundbreak.pipeline.readers import cog, formats
 from groundbreak.pipeline.readers.cog import NotByBlocks
 from groundbreak.pipeline.running import prepared, tasks
 from groundbreak.pipeline.running.ledger import Ledger
+from groundbreak.pipeline.running.orders import RegionTask
 
 
 def resident(key: str) -> int:
@@ -65,6 +66,7 @@ def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str
             "items": f"{url}/items-{dates}.json" if way == "served" else f"items-{dates}.json",
             "datetime": "2000-01-01/2039-12-31",
             "allow_hosts": ["127.0.0.1"],
+            "accept_offset_step": True,
         },
         "output": {"path": f"out-{dates}-{side}-{way}"},
         "cube": {"region": side},
@@ -81,22 +83,22 @@ def measure(folder: Path, url: str, dates: int, side: int, way: str) -> dict[str
     output = Output(str(folder / settings["output"]["path"]))
     ledger = Ledger(output)
     (ready,) = prepared.prepare(plan, output, ledger, rebuild=False)
-    builds = [ready.build(region, slab) for slab in ready.slabs()]
-    tasks.build(builds[0])  # connections, threads and what codecs allocate once are the worker's
+    share, builds = ready.share, ready.builds(region)
+    tasks.build(share, builds[0])  # connections, threads and what codecs allocate once are the worker's
     records: list[Record] = []
     peaks = []
     for task in builds:
-        peak, record = taken(functools.partial(tasks.build, task))
+        peak, record = taken(functools.partial(tasks.build, share, task))
         peaks.append(peak)
         records.append(record)
         ledger.add(record)
-    wanted = ready.detect(region).informed(records)
-    tasks.detect(wanted)
-    detect, record = taken(lambda: tasks.detect(wanted))
+    wanted = share.detect(region, records)
+    tasks.detect(share, wanted)
+    detect, record = taken(lambda: tasks.detect(share, wanted))
     found = {"build": max(peaks), "detect": detect}
     if ready.fits(region):
-        whole = tasks.RegionTask(tuple(builds), ready.detect(region), accept_step=True)
-        found["region"], after = taken(lambda: tasks.build_and_detect(whole))
+        whole = RegionTask(region, tuple(builds))
+        found["region"], after = taken(lambda: tasks.build_and_detect(share, whole))
         records += after
     assert all(r.state == "done" and not r.faults for r in (*records, record)), record.error
     summary = plan.summary()

@@ -15,8 +15,9 @@ from groundbreak.pipeline import api, upkeep
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput
-from groundbreak.pipeline.running import prepared, runner, tasks
+from groundbreak.pipeline.running import prepared, runner
 from groundbreak.pipeline.running.ledger import Ledger
+from groundbreak.pipeline.running.orders import RegionTask, Task
 from tests.stores import zarr_bytes
 from tests.world import SIDES, Sections, Tile, configure, days, lonlat_box, works, write_source
 
@@ -60,17 +61,17 @@ def shards(out: Path) -> list[Path]:
 def test_regions_in_memory_leave_the_same_bytes(
     folder: Path, kept: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tasks.Task] = []
+    seen: list[Task] = []
     whole = runner._queue
 
-    def queue(*given: Any) -> Iterator[tasks.Task]:
+    def queue(*given: Any) -> Iterator[Task]:
         for task in whole(*given):
             seen.append(task)
             yield task
 
     monkeypatch.setattr(runner, "_queue", queue)
     result = api.run(config(folder, "memory"), client)
-    assert [type(task) for task in seen] == [tasks.RegionTask] * 2
+    assert [type(task) for task in seen] == [RegionTask] * 2
     assert result.outcome.done == len(result.outcome.tasks)
     assert zarr_bytes(folder / "memory") == zarr_bytes(kept)
     assert (folder / "memory/sites.parquet").read_bytes() == (kept / "sites.parquet").read_bytes()

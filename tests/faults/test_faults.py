@@ -24,8 +24,9 @@ from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput, Record
 from groundbreak.pipeline.running import prepared, tasks
+from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task
 from groundbreak.pipeline.running.runner import Listener
-from groundbreak.pipeline.running.tasks import Task
+from groundbreak.pipeline.running.shared import GridShare
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.commands import write_config
 from tests.stores import zarr_bytes
@@ -252,7 +253,7 @@ def test_without_a_signature_nothing_is_read(server: ArchiveServer, tmp_path: Pa
         api.run(config(tmp_path, server, run={"attempts": 1}), client)
 
 
-@pytest.mark.parametrize("kind", [tasks.BuildTask, tasks.DetectTask, tasks.RegionTask])
+@pytest.mark.parametrize("kind", [BuildTask, DetectTask, RegionTask])
 def test_a_worker_that_dies_takes_its_region_alone(
     kind: type[Task],
     server: ArchiveServer,
@@ -263,16 +264,16 @@ def test_a_worker_that_dies_takes_its_region_alone(
 ) -> None:
     whole = tasks.run
 
-    def dies(task: Any) -> list[Record]:
+    def dies(share: GridShare, task: Any) -> list[Record]:
         if isinstance(task, kind) and task.region.grid == "38TPK" and not getattr(task, "failure", ""):
             worker: Any = SimpleNamespace(address="tcp://127.0.0.1:1")
             raise KilledWorker(task.name, worker, 2)
-        return whole(task)
+        return whole(share, task)
 
     path = command(tmp_path, server, client)
     with monkeypatch.context() as patched:
         patched.setattr(tasks, "run", dies)
-        patched.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: kind is tasks.RegionTask)
+        patched.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: kind is RegionTask)
         assert cli.main(["run", path]) == 1
     west, east = layers(tmp_path / "out", "38TPK"), layers(tmp_path / "out", "38TQK")
     assert set(np.unique(west.status.values)) == {255, Status.FAILED}

@@ -1,0 +1,65 @@
+"""Sending tasks to the cluster, small, and opaque to its scheduler.
+
+The scheduler opens what it is sent, and would have to import all of groundbreak, numba and GDAL with it. So it gets
+bytes, whose unpickling on a worker is the call. What the tasks of a grid share is a task of its own that they depend
+on: it goes to each worker once, and is made again where the only worker that had it dies.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from distributed import Client, Future
+
+from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.running import tasks
+from groundbreak.pipeline.running.orders import BuildTask, DetectTask, Task
+from groundbreak.pipeline.running.prepared import PreparedGrid
+from groundbreak.pipeline.running.shared import Parcel, pack
+
+
+class _Call:
+    """Unpickling it is doing a task; the shared part's bytes come beside it, as the first out-of-band buffer."""
+
+    def __init__(self, parcel: str, task: Task) -> None:
+        self.parcel, self.task = parcel, task
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _perform, (self.parcel, pickle.PickleBuffer(b""), self.task)
+
+
+def _perform(parcel: str, data: bytes, task: Task) -> list[Record]:
+    return tasks.run(Parcel(parcel, data).open(), task)
+
+
+class Dispatcher:
+    """Submits the tasks of grids.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._shares: dict[str, tuple[str, Future[bytes]]] = {}
+
+    def submit(self, grid: PreparedGrid, task: Task) -> Future[list[Record]]:
+        """Submit a task of a grid, after what the grid's tasks share."""
+        if grid.name not in self._shares:
+            parcel = pack(grid.share)
+            future = self._client.submit(bytes, parcel.data, key=("share", parcel.name), pure=False)
+            self._shares[grid.name] = parcel.name, future
+        parcel_name, shared = self._shares[grid.name]
+        call = pickle.dumps(_Call(parcel_name, task), protocol=5, buffer_callback=lambda _: None)
+        kind = "build" if isinstance(task, BuildTask) else "detect" if isinstance(task, DetectTask) else "region"
+        # One prefix for each kind: the scheduler keeps every prefix for ever.
+        key = kind, f"{task.name}#{task.identity}#{task.attempts}"
+        return self._client.submit(pickle.loads, call, buffers=[shared], key=key, pure=False)
+
+    def release(self, grid: PreparedGrid) -> None:
+        """Let the cluster forget what the tasks of a grid share: there will be no more of them."""
+        found = self._shares.pop(grid.name, None)
+        if found is not None:
+            found[1].release()
