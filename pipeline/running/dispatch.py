@@ -33,6 +33,18 @@ def _perform(parcel: str, data: bytes, task: Task) -> list[Record]:
     return tasks.run(Parcel(parcel, data).open(), task)
 
 
+def calling(parcel: str, task: Task) -> bytes:
+    """Return what a task travels as: unpickled beside the bytes of its grid's shared part, it is done.
+
+    Parameters
+    ----------
+    parcel : str
+        Name of the shared part's parcel.
+    task : Task
+    """
+    return pickle.dumps(_Call(parcel, task), protocol=5, buffer_callback=lambda _: None)
+
+
 class Dispatcher:
     """Submits the tasks of grids.
 
@@ -52,7 +64,7 @@ class Dispatcher:
             future = self._client.submit(bytes, parcel.data, key=("share", parcel.name), pure=False)
             self._shares[grid.name] = parcel.name, future
         parcel_name, shared = self._shares[grid.name]
-        call = pickle.dumps(_Call(parcel_name, task), protocol=5, buffer_callback=lambda _: None)
+        call = calling(parcel_name, task)
         kind = "build" if isinstance(task, BuildTask) else "detect" if isinstance(task, DetectTask) else "region"
         # One prefix for each kind: the scheduler keeps every prefix for ever.
         key = kind, f"{task.name}#{task.identity}#{task.attempts}"
