@@ -24,6 +24,9 @@ from groundbreak.pipeline.stores.shards import chunk_step
 
 PLAN_APART = 1e9
 """What a claim of a later plan weighs less than one of an earlier plan; more than any depth in metres."""
+BESIDE_TIES_M = 0.0031415
+"""Metres that are added to a depth before it is rounded. Half a pixel of 9.87 m ends on half a centimetre, where the
+last bit of a coordinate would decide; no pixel size of few decimals ends here."""
 SPARSE = 4e8
 """What a claim weighs less where the grid has few observations: more than any depth, less than a plan."""
 
@@ -164,9 +167,10 @@ def _claim(grid: Grid, frame: Frame) -> NDArray[np.float64]:
 def _depth(frame: Frame, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distance to the nearest edge of a frame, metres, negative outside.
 
-    Distances are whole centimetres, so that ties are ties.
+    Distances are whole centimetres, so that ties are ties: grids of one lattice, which reckon from corners of their
+    own, find the same distance of a pixel.
     """
     left, bottom, right, top = frame.bounds
     across = np.minimum(x - left, right - x)
     along = np.minimum(y - bottom, top - y)
-    return np.asarray(np.round(np.minimum(across, along), 2))
+    return np.asarray(np.round(np.minimum(across, along) + BESIDE_TIES_M, 2))

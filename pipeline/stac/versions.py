@@ -98,7 +98,8 @@ def _are_versions(a: Candidate, b: Candidate) -> bool:
         return False
     if not same_ground(a.ground, b.ground):
         return False
-    return one_strip or not _fill_each_other(a, b)
+    # All parts of a datatake are processed alike.
+    return one_strip or a.scene.baseline != b.scene.baseline or not _fill_each_other(a, b)
 
 
 def same_ground(a: BaseGeometry, b: BaseGeometry) -> bool:

@@ -245,6 +245,8 @@ KINDS: dict[str, Kind] = {
     "no_assets": Kind("lost", _drop("assets")),
     "no_offset": Kind("lost", _silent("offset")),
     "no_scale": Kind("lost", _silent("scale")),
+    # An offset of 0 beside a scale of 1 says nothing that an item could leave out.
+    "no_zero": Kind("read", _silent("offset")),
     "gone": Kind("band", _file(Path.unlink)),
     "empty": Kind("band", _file(_write(b""))),
     "html": Kind("band", _file(_write(b"<html><body>Log in</body></html>" * 20))),
@@ -292,8 +294,9 @@ def _fits(world: World, kind: str) -> bool:
     jp2 = any(spec.driver != "GTiff" for spec in world.specs)
     if jp2:
         return kind in ("untyped", "far_time", "no_box", "no_time", "gone", "empty", "html", "no_band", "later", "cut")
-    if kind in ("no_offset", "no_scale"):
-        return world.numbers.told != "configuration"
+    plain = (world.numbers.scale, world.numbers.offset) == (1.0, 0.0)
+    if kind in ("no_offset", "no_scale", "no_zero"):
+        return world.numbers.told != "configuration" and (kind == "no_scale" or (kind == "no_zero") == plain)
     if kind == "no_blocks":
         return "BIGTIFF" not in world.creation
     return True

@@ -49,6 +49,28 @@ def test_overlapping_tiles_share_no_pixel_and_leave_none(tiles: list[tuple[int, 
     assert len(every) == len(covered)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([0.35, 0.5, 2.5, 9.87, 10.0032, 14.805, 17.12335]),
+    st.tuples(st.integers(-3_000_000, 3_000_000), st.integers(-3_000_000, 3_000_000)),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(4, 36)), min_size=2, max_size=4),
+)
+def test_tiles_of_one_lattice_share_no_pixel_whatever_the_last_bits_say(
+    side: float, corner: tuple[int, int], tiles: list[tuple[int, int, int]]
+) -> None:
+    """Each tile reckons from its own corner; a pixel that lies as deep in two of them has one owner all the same."""
+    top, left = 4_400_000 + corner[0] / 1000, 500_000 + corner[1] / 1000
+    frames = [Frame(32638, left + side * c, top - side * r, side, n, n) for r, c, n in tiles]
+    grids = [Grid(f"t{i}", frame, frame, {"red": side}, 16) for i, frame in enumerate(frames)]
+    area = areas.project(geo.to_lonlat(shapely.box(490_000, 4_390_000, 510_000, 4_410_000), 32638), 32638)
+    owned = np.zeros((70, 70), int)
+    covered = np.zeros((70, 70), bool)
+    for g, (r, c, n) in zip(grids, tiles, strict=True):
+        covered[r : r + n, c : c + n] = True
+        owned[r : r + n, c : c + n] += Ownership(g, tuple(grids), area).of(g.frame)
+    np.testing.assert_array_equal(owned, covered)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 30), st.integers(1, 30))
 def test_ownership_does_not_depend_on_the_window_asked_for(row: int, col: int) -> None:

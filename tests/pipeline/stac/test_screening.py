@@ -157,6 +157,16 @@ def test_versions_of_a_tile_without_a_strip_are_not_parts(box: Any, nodata: floa
     )
 
 
+@pytest.mark.parametrize("nodata", [50.0, 60.0, 96.0])
+def test_two_baselines_are_no_parts_however_little_each_holds(nodata: float) -> None:
+    old = _stripless("S2A_13SDD_20240711_0_L2A", WHOLE, nodata, baseline="04.00")
+    new = _stripless("S2A_13SDD_20240711_1_L2A", WHOLE, nodata)
+    for order in ([old, new], [new, old]):
+        got = screened(order, area=shapely.box(*WHOLE))
+        assert [s.id for s in got.scenes] == [new["id"]]
+        assert reasons(got) == {old["id"]: "older_baseline"}
+
+
 def test_parts_of_one_strip_are_told_by_their_ground() -> None:
     given = [pc_item(box=NORTH), pc_item(box=SOUTH, made="2024-07-12T03:00:00Z")]
     got = screened(given, area=shapely.box(*WHOLE))
