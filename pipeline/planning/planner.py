@@ -21,7 +21,7 @@ from groundbreak.pipeline.planning import grid as grids
 from groundbreak.pipeline.planning.frames import FrameReader, frame_scenes
 from groundbreak.pipeline.planning.masks import demand_scales, settle_mask
 from groundbreak.pipeline.planning.plans import GridPlan, Plan, cube_digest, slab_depth
-from groundbreak.pipeline.planning.regions import Ownership, build_regions, grown_regions
+from groundbreak.pipeline.planning.regions import Ownership, build_regions, grown_regions, rivals
 from groundbreak.pipeline.planning.settle import differences, settle_anew, settle_with
 from groundbreak.pipeline.planning.supply import Supply
 from groundbreak.pipeline.planning.ways import way_to_read
@@ -82,8 +82,8 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
         if kept and {g.name: g.frame for g in fixed} != {g.name: g.frame for g, _ in settled.grids}:
             # Headers are kept with the blocks of the ground that a grid had. They lack those of what it has gained.
             known, unread = headers.read_headers(framed.scenes, bands, access, {})
-    every = [grid for grid, _ in settled.grids]
-    made = _Maker(config, first, anew, area, mask, bands, known, unread, every)
+    others = rivals([grid for grid, _ in settled.grids])
+    made = _Maker(config, first, anew, area, mask, bands, known, unread, others)
     planned = [found for grid, scenes in settled.grids if (found := made.grid_plan(grid, scenes)) is not None]
     if not planned:
         raise BadInput("[area]", "no pixel of it lies on the items' rasters", "Check the area against the items")
@@ -132,13 +132,14 @@ class _Maker:
     bands: tuple[str, ...]
     known: Headers
     unread: Mapping[headers.HeaderKey, str]
-    every: list[Grid]
-    """All grids, which compete for ground."""
+    others: Mapping[str, tuple[Grid, ...]]
+    """Name of a grid -> the grids that compete with it for ground."""
 
     def grid_plan(self, grid: Grid, scenes: Sequence[Scene]) -> GridPlan | None:
         """Make the plan of one grid; None where it owns nothing."""
         before = next((g for g in self.first.grids if g.grid.name == grid.name), None) if self.first else None
-        regions = build_regions(grid, self.every, self.area)
+        others = self.others[grid.name]
+        regions = build_regions(grid, others, self.area)
         if not regions:
             return None
         own = {
@@ -148,7 +149,6 @@ class _Maker:
             if (key := headers.header_key(scene.assets[band], scene)) in self.known
         }
         ways = Counter(way_to_read(scene, band, grid, own, self.unread) for scene in scenes for band in self.bands)
-        others = tuple(g for g in self.every if g.name != grid.name)
         source = sorted({(s.provider, s.collection) for s in scenes})
         depth = slab_depth(self.config.cube.slab)
         founded, replaces = grid, ""

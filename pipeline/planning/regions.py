@@ -16,7 +16,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core import crs, geo
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.planning import area as areas
@@ -27,6 +27,8 @@ PLAN_APART = 1e9
 BESIDE_TIES_M = 0.0031415
 """Metres that are added to a depth before it is rounded. Half a pixel of 9.87 m ends on half a centimetre, where the
 last bit of a coordinate would decide; no pixel size of few decimals ends here."""
+MARGIN_DEGREES = 0.01
+"""By which boxes are widened before they are compared: more than what straight edges in degrees cut off."""
 SPARSE = 4e8
 """What a claim weighs less where the grid has few observations: more than any depth, less than a plan."""
 
@@ -59,14 +61,31 @@ class Ownership:
         if not _reaches(self.grid, frame):
             return np.zeros((frame.height, frame.width), bool)
         mine = areas.inside(self.area, frame)
+        near = [g for g in self.others if g.name != self.grid.name and _reaches(g, frame)]
+        if not near and _holds(self.grid, frame):
+            return mine  # most regions: no claims need be compared
         claim = _claim(self.grid, frame)
         mine &= np.isfinite(claim)
-        for other in self.others:
-            if other.name == self.grid.name or not mine.any() or not _reaches(other, frame):
-                continue
+        for other in near:
+            if not mine.any():
+                break
             theirs = _claim(other, frame)
             mine &= (claim > theirs) | ((claim == theirs) & (self.grid.name < other.name))
         return mine
+
+
+def rivals(grids: Sequence[Grid]) -> dict[str, tuple[Grid, ...]]:
+    """Find the grids that may compete for each grid's ground, in the order of ``grids``: name -> others.
+
+    They are found by an index of the boxes of what grids claim, so that a country's grids are not all compared.
+    """
+    reach = [shapely.union_all([crs.ground(frame) for _, frame in grid.claimed]) for grid in grids]
+    boxes = shapely.buffer(shapely.envelope(reach), MARGIN_DEGREES, join_style="mitre")
+    met: list[list[int]] = [[] for _ in grids]
+    for one, other in zip(*shapely.STRtree(boxes).query(boxes, "intersects"), strict=True):
+        if one != other:
+            met[one].append(int(other))
+    return {grid.name: tuple(grids[n] for n in sorted(near)) for grid, near in zip(grids, met, strict=True)}
 
 
 def build_regions(grid: Grid, others: Sequence[Grid], area: BaseGeometry) -> list[Region]:
@@ -142,6 +161,13 @@ def _reaches(grid: Grid, frame: Frame) -> bool:
     return any(shapely.box(*ground.bounds).intersects(box) for _, ground in grid.claimed)
 
 
+def _holds(grid: Grid, frame: Frame) -> bool:
+    """Tell whether some claim of a grid holds all of a frame on the grid's lattice."""
+    left, bottom, right, top = frame.bounds
+    bounds = (ground.bounds for _, ground in grid.claimed if ground.epsg == frame.epsg)
+    return any(b[0] <= left and b[1] <= bottom and right <= b[2] and top <= b[3] for b in bounds)
+
+
 def _claim(grid: Grid, frame: Frame) -> NDArray[np.float64]:
     """Return how strongly a grid claims each pixel of a frame; -inf where it claims nothing.
 
@@ -154,8 +180,11 @@ def _claim(grid: Grid, frame: Frame) -> NDArray[np.float64]:
         xs, ys = x[None, :], y[:, None]
     else:
         xs, ys = geo.transformer(frame.epsg, grid.source.epsg).transform(*np.meshgrid(x, y))
-    claim = np.full((frame.height, frame.width), -np.inf)
-    for plan, ground in grid.claimed:
+    (plan, ground), *later = grid.claimed
+    claim = _depth(ground, xs, ys)
+    claim[claim <= 0] = -np.inf
+    claim -= plan * PLAN_APART
+    for plan, ground in later:
         depth = _depth(ground, xs, ys)
         claim = np.where(np.isfinite(claim) | (depth <= 0), claim, depth - plan * PLAN_APART)
     if grid.sparse:
@@ -171,6 +200,7 @@ def _depth(frame: Frame, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDAr
     own, find the same distance of a pixel.
     """
     left, bottom, right, top = frame.bounds
-    across = np.minimum(x - left, right - x)
-    along = np.minimum(y - bottom, top - y)
-    return np.asarray(np.round(np.minimum(across, along) + BESIDE_TIES_M, 2))
+    # Rounded before the lesser is taken: of a frame in this CRS these are a row and a column.
+    across = np.round(np.minimum(x - left, right - x) + BESIDE_TIES_M, 2)
+    along = np.round(np.minimum(y - bottom, top - y) + BESIDE_TIES_M, 2)
+    return np.asarray(np.minimum(across, along))
