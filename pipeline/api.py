@@ -15,15 +15,16 @@ from groundbreak.pipeline.compute.offsets import Step
 from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Fault
+from groundbreak.pipeline.core.types import BadInput, Fault
 from groundbreak.pipeline.own_cube.cube import detect
 from groundbreak.pipeline.planning import plan_file, planner
 from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.publish import publish
 from groundbreak.pipeline.readers import headers
-from groundbreak.pipeline.running import place, prepared, runner
-from groundbreak.pipeline.running.ledger import Ledger, locked
+from groundbreak.pipeline.running import contest, place, prepared, runner
+from groundbreak.pipeline.running.lease import Lease, locked
+from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.progress import silent
 from groundbreak.pipeline.running.runner import Listener, Outcome
 from groundbreak.pipeline.summary import Summary
@@ -33,6 +34,9 @@ from groundbreak.pipeline.workers import connected
 __all__ = ["Result", "detect", "output_of", "plan", "redetect", "republish", "run"]
 
 LOG = logging.getLogger(__name__)
+
+CONTESTS = 3
+"""How often what an earlier run's tasks have overwritten is done again, before a run gives up."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,7 +142,8 @@ def run(
     output = output_of(config)
     output.check()  # before the source: nobody should wait for a plan that cannot be written down
     place.check_strangers(output)
-    with locked(output):
+    with locked(output) as lease:
+        output = lease.output
         if not rebuild:
             place.check_area(config, output)
         said = [place.other_source(config, output)]
@@ -155,7 +160,7 @@ def run(
             ready = prepared.prepare(planned, output, ledger, rebuild=rebuild)
             plan_file.save(planned, output)
             headers.save(planned.headers, output)
-        return _execute(config, output, ledger, ready, client, listener or silent(), _notes(said))
+        return _execute(config, lease, ledger, ready, client, listener or silent(), _notes(said))
 
 
 def redetect(config: Config | str | Path, client: Client | None = None, *, listener: Listener | None = None) -> Result:
@@ -171,7 +176,8 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
     planned = plan_file.load(config, output)
     output.check()
     place.check_area(config, output)
-    with locked(output):
+    with locked(output) as lease:
+        output = lease.output
         ledger = Ledger(output)
         replaced = place.replaced_detection(planned, output)
         with output.named():
@@ -179,7 +185,7 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
             for grid in ready:
                 for region in grid.planned.regions:
                     ledger.forget(places.detect_task(region.key))
-        return _execute(config, output, ledger, ready, client, listener or silent(), _notes([replaced]))
+        return _execute(config, lease, ledger, ready, client, listener or silent(), _notes([replaced]))
 
 
 def republish(config: Config | str | Path) -> Result:
@@ -195,7 +201,8 @@ def republish(config: Config | str | Path) -> Result:
     planned = plan_file.load(config, output)
     output.check()
     place.check_area(config, output)
-    with locked(output):
+    with locked(output) as lease:
+        output = lease.output
         ledger = Ledger(output)
         with output.named():
             summary = publish(planned, output, ledger, {})
@@ -213,23 +220,55 @@ def _config(config: Config | str | Path) -> Config:
 
 def _execute(
     config: Config,
-    output: Output,
+    lease: Lease,
     ledger: Ledger,
     ready: list[prepared.PreparedGrid],
     client: Client | None,
     listener: Listener,
     notes: tuple[str, ...],
 ) -> Result:
+    outcome = _work_off(config, lease, ledger, ready, client, listener)
+    if lease.contested:
+        for _ in range(CONTESTS):
+            if not (again := contest.overwritten(lease.output, ledger, ready)):
+                break
+            for task in again:
+                ledger.forget(task)
+            before, outcome = outcome, _work_off(config, lease, ledger, ready, client, listener)
+            outcome.done += before.done
+        else:
+            rule = "is written to by tasks of a run that has ended"
+            raise BadInput(lease.output.label, rule, "Stop the workers of earlier runs, and run it again")
+    with lease.output.named():
+        summary = publish(prepared.settled_plan(ready), lease.output, ledger, outcome.ignored)
+    return _result(lease.output, outcome, summary, notes)
+
+
+def _work_off(
+    config: Config,
+    lease: Lease,
+    ledger: Ledger,
+    ready: list[prepared.PreparedGrid],
+    client: Client | None,
+    listener: Listener,
+) -> Outcome:
+    """Do all that is due, and fold the records into the ledger's table, however it ends."""
     work = runner.due(ready, ledger)
     try:
         if work.regions:
             with connected(config, client) as ready_client:
+                # Workers that are ours end with us; others may go on with what they have begun.
+                lease.use(loose=client is not None or config.cluster.kind != "local")
                 runner.execute(work, ready_client, ledger, listener)
-    finally:
-        ledger.compact()
-    with output.named():
-        summary = publish(prepared.settled_plan(ready), output, ledger, work.outcome.ignored)
-    return _result(output, work.outcome, summary, notes)
+                lease.loose = False
+    except BaseException:
+        try:
+            ledger.compact()
+        except BadInput as error:  # the first error is the cause; the records count without the table
+            LOG.warning("the records could not be folded into the table: %s", error)
+        raise
+    ledger.compact()
+    return work.outcome
 
 
 def _result(output: Output, outcome: Outcome, summary: Summary, notes: tuple[str, ...] = ()) -> Result:

@@ -76,7 +76,7 @@ class SlabJob:
         return own
 
 
-def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:
+def build_slab(job: SlabJob, depth: int, ahead: int = PREFETCHED) -> Iterator[BandReader]:
     """Read a slab of a region's window: one band after the other, and each band one time chunk after the other.
 
     While one observation is decoded and encoded, the next ones are fetched. The smallest band comes first, because
@@ -87,6 +87,8 @@ def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:
     job : SlabJob
     depth : int
         Observations of a full slab.
+    ahead : int
+        Observations that are fetched before they are decoded.
 
     Yields
     ------
@@ -102,7 +104,7 @@ def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:
         ]
         for reader in readers:
             prefetch.queue(reader.begin, len(job.observations))
-        prefetch.advance(PREFETCHED)
+        prefetch.advance(ahead)
         yield from readers
 
 

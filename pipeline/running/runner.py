@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 
 from distributed import Client, Future, as_completed
 
-from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.compute.offsets import (
     BELIEVABLE,
     BRIGHT_LEVEL,
@@ -27,8 +26,9 @@ from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.types import REFLECTANCE_SCALE, BadInput, Record, Region
 from groundbreak.pipeline.planning.budget import TASKS_PER_THREAD
 from groundbreak.pipeline.running import tasks
-from groundbreak.pipeline.running.ledger import Ledger, now, write_record
+from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.prepared import PreparedGrid
+from groundbreak.pipeline.running.quarantine import Suspects
 from groundbreak.pipeline.running.tasks import Task
 from groundbreak.pipeline.running.watch import lost, watched
 
@@ -127,8 +127,12 @@ def due(grids: Sequence[PreparedGrid], ledger: Ledger) -> Work:
             names = [b.name for b in builds]
             outcome.tasks |= {*names, places.detect_task(region.key)}
             work = RegionWork(grid, region, [b for b in builds if not ledger.finished(b.name, b.identity)])
-            if all(ledger.built(b.name, b.identity) for b in builds):
+            if all(ledger.settled(b.name, b.identity) for b in builds):
                 detect = work.detection(ledger)
+                if ledger.quarantined(detect.name, detect.identity):
+                    outcome.skipped += len(builds) + 1
+                    outcome.failed[region.key] = ledger.records[detect.name].error
+                    continue
                 if ledger.finished(detect.name, detect.identity):
                     outcome.skipped += len(builds) + 1
                     if not grid.plan.config.cube.keep:
@@ -155,7 +159,7 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
     listener.started(sum(len(r.builds) + 1 for r in regions.values()), outcome.skipped, client.dashboard_link)
     queue = _queue(list(regions.values()), ledger, threads)
     running: dict[Future[list[Record]], Task] = {}
-    stream = as_completed()
+    stream, suspects = as_completed(), Suspects()
 
     def submit(task: Task) -> None:
         for part in _recorded_parts(task):
@@ -168,6 +172,7 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
     def fill() -> None:
         while len(running) < TASKS_PER_THREAD * threads and (task := next(queue, None)) is not None:
             submit(task)
+        suspects.submit_next(submit, running)
 
     try:
         with watched(client, running):
@@ -177,7 +182,7 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
                 task = running.pop(future)
                 if future.cancelled():
                     raise lost(address)
-                records = _result(future, task)
+                records = suspects.result(future, task)
                 future.release()
                 for record in records:
                     ledger.add(record)
@@ -222,6 +227,8 @@ def _following(
     work: RegionWork, task: Task, records: Sequence[Record], ledger: Ledger, outcome: Outcome
 ) -> tasks.DetectTask | None:
     """Take note of what a task has left; return what must follow it, if anything."""
+    if not records:  # it is tried again
+        return None
     if records[-1].task == places.detect_task(work.region.key):
         return _ended(work, task, records[-1], ledger, outcome)
     work.waiting -= {r.task for r in records}
@@ -239,23 +246,8 @@ def _ended(work: RegionWork, task: Task, record: Record, ledger: Ledger, outcome
         return None
     # Its worker died before it could write anything: say so in the layers.
     asked = work.detection(ledger)
-    return replace(asked, failure=record.error or "its worker died", attempts=task.attempts + 1)
-
-
-def _result(future: Future[list[Record]], task: Task) -> list[Record]:
-    """Return a task's records; its worker may have died before it could write one."""
-    error = future.exception()
-    if error is None:
-        return future.result()
-    records = []
-    why = redact(f"{type(error).__name__}: {error}")
-    LOG.warning("%s left no record: %s", task.name, why)
-    # Of a whole region its builds: that they failed is what its detection will say.
-    for part in task.builds if isinstance(task, tasks.RegionTask) else (task,):
-        record = Record(part.name, "failed", part.identity, task.attempts, now(), {}, 0, 0, {}, error=why)
-        write_record(task.output, record)
-        records.append(record)
-    return records
+    quarantined = record.state == "quarantined"
+    return replace(asked, failure=record.error, quarantined=quarantined, attempts=task.attempts + 1)
 
 
 def _unbelievable(region: Region, doubt: Disbelief, item: str) -> BadInput:

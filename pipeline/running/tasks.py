@@ -6,27 +6,24 @@ A task reads what its job says, writes whole objects, and puts its completion re
 from __future__ import annotations
 
 import logging
-import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 
 from groundbreak import kernels
-from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.compute import detection
-from groundbreak.pipeline.compute.build import BandReader, SlabJob, build_slab, touched
+from groundbreak.pipeline.compute.build import PREFETCHED, BandReader, SlabJob, build_slab, touched
 from groundbreak.pipeline.compute.index_series import CubeView, mask_tables
 from groundbreak.pipeline.compute.offsets import DarkLevels, disbelief, region_steps
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.output import Output, SummingStore
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Record, Region, Slab
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Record, Region, Slab
 from groundbreak.pipeline.planning.regions import Ownership
 from groundbreak.pipeline.readers import assets
-from groundbreak.pipeline.running.ledger import now, write_record
+from groundbreak.pipeline.running.recording import Progress, describe, finished, recorded
 from groundbreak.pipeline.stores import store
 from groundbreak.pipeline.stores.shards import Encoder
 from groundbreak.pipeline.stores.tiles import Pixels, Tiles
@@ -43,6 +40,8 @@ class BuildTask:
     output: Output
     slab: Slab
     job: SlabJob
+    ahead: int = PREFETCHED
+    """Observations that are fetched before they are decoded."""
     attempts: int = 1
 
     @property
@@ -77,6 +76,8 @@ class DetectTask:
     """Whether a fault touched some observation of the region."""
     failure: str = ""
     """Why the region has failed already, and is to be written so."""
+    quarantined: bool = False
+    """Whether it has failed because it kills its workers."""
     attempts: int = 1
 
     @property
@@ -101,7 +102,8 @@ class DetectTask:
             rule = f"above [run] fault_threshold = {self.fault_threshold}"
             failure = f"faults touch {touched(faults)} of {count} observations, {rule}"
         identity = digest([self.identity, sorted({(f.observation, f.band) for f in faults}), failure])
-        return replace(self, identity=identity, faulty=bool(faults), failure=failure)
+        quarantined = any(r.state == "quarantined" for r in builds)
+        return replace(self, identity=identity, faulty=bool(faults), failure=failure, quarantined=quarantined)
 
     def __repr__(self) -> str:
         failed = f", failed already: {self.failure.splitlines()[0]}" if self.failure else ""
@@ -146,20 +148,6 @@ class RegionTask:
 Task = BuildTask | DetectTask | RegionTask
 
 
-@dataclass
-class _Progress:
-    """What a task has done so far; what is known of it when it fails."""
-
-    pixels: int = 0
-    faults: list[Fault] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    error: str = ""
-    dark: tuple[int, ...] = ()
-    offsets: tuple[int, ...] = ()
-    beyond: tuple[int, ...] = ()
-    bright: tuple[int, ...] = ()
-
-
 def warm_up(detector: str) -> None:
     """Compile what tasks need, in the order in which they need it: one thread of a process compiles at a time."""
     assets.warm_up()
@@ -167,10 +155,19 @@ def warm_up(detector: str) -> None:
 
 
 def run(task: Task) -> list[Record]:
-    """Do a task, and return the records that it has left, in order."""
+    """Do a task, and return the records that it has left, in order.
+
+    What has a record already is not done again: a worker may have died after it had finished, with the result.
+    """
     if isinstance(task, RegionTask):
-        return build_and_detect(task)
-    return [build(task) if isinstance(task, BuildTask) else detect(task)]
+        found = [finished(part) for part in task.builds]
+        if not any(found):
+            return build_and_detect(task)
+        records = [record or build(part) for record, part in zip(found, task.builds, strict=True)]
+        if contradicted(task, records):
+            return records
+        return [*records, *run(task.detect.informed(records))]
+    return [finished(task) or (build(task) if isinstance(task, BuildTask) else detect(task))]
 
 
 def build(task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) -> Record:
@@ -184,9 +181,9 @@ def build(task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) 
     """
     job = task.job
 
-    def work(target: SummingStore, done: _Progress) -> None:
+    def work(target: SummingStore, done: Progress) -> None:
         levels, encoder = DarkLevels(len(job.observations)), Encoder()
-        for reader in build_slab(job, task.slab.depth):
+        for reader in build_slab(job, task.slab.depth, task.ahead):
             parts = _noted(reader, levels, arrays.get(reader.name), done)
             target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, reader.name, parts, encoder))
             done.faults.extend(reader.faults)
@@ -195,10 +192,10 @@ def build(task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) 
         done.dark, done.offsets = levels.levels() if job.may_step else unknown, job.offsets
         done.beyond, done.bright = levels.beyond(), levels.bright_levels()
 
-    return _recorded(task, places.cube(job.grid.name), work)
+    return recorded(task, places.cube(job.grid.name), work)
 
 
-def _noted(reader: BandReader, levels: DarkLevels, array: Pixels | None, done: _Progress) -> Iterator[Tiles]:
+def _noted(reader: BandReader, levels: DarkLevels, array: Pixels | None, done: Progress) -> Iterator[Tiles]:
     """Pass the parts of a band on, and take from each what is wanted beside the cube."""
     mask = reader.job.mask
     for first, values in reader.parts():
@@ -224,20 +221,21 @@ def detect(task: DetectTask, read: detection.ReadRows | None = None) -> Record:
     cube = places.cube(task.region.grid)
     read = read or detection.from_cube(task.output.zarr(cube), task.view, task.region)
 
-    def work(target: SummingStore, done: _Progress) -> None:
+    def work(target: SummingStore, done: Progress) -> None:
         mine = task.ownership.of(task.region.window)
         done.error = task.failure
+        done.failed = "quarantined" if task.quarantined else "failed"
         layers = detection.failed_region(mine)
         if not task.failure:
             try:
                 layers = detection.detect_region(read, mine, task.settings, task.rows_per_strip, task.faulty)
             except Exception as error:  # written as failed, so that nobody takes the region for stable ground
-                done.error = _describe(error)
+                done.error = describe(error)
         store.write_layers(target, task.view.grid, task.region, layers)
         done.pixels = int(mine.sum())
         done.counts |= detection.count_statuses(layers)
 
-    return _recorded(task, places.layers(task.region.grid), work)
+    return recorded(task, places.layers(task.region.grid), work)
 
 
 def build_and_detect(task: RegionTask) -> list[Record]:
@@ -258,43 +256,14 @@ def build_and_detect(task: RegionTask) -> list[Record]:
         build(part, {name: values[part.slab.start : part.slab.stop] for name, values in arrays.items()})
         for part in task.builds
     ]
-    wrong = any(step.contradicts for step in region_steps(view.times, records)) or disbelief(records) is not None
-    if wrong and not task.accept_step:
+    if contradicted(task, records):
         return records
     return [*records, detect(last.informed(records), detection.from_memory(arrays, view, last.region))]
 
 
-def _recorded(task: BuildTask | DetectTask, key: str, work: Callable[[SummingStore, _Progress], None]) -> Record:
-    """Run the work on a store that sums what it writes; whatever happens, leave a record and return it."""
-    begun, clock = now(), time.perf_counter()
-    target, done = SummingStore(task.output.zarr(key)), _Progress()
-    try:
-        work(target, done)
-    except Exception as error:  # a failed region must be named and must not end the run
-        done.error = _describe(error)
-    if done.error:
-        LOG.warning("%s failed: %s", task.name, done.error.splitlines()[0])
-    record = Record(
-        task=task.name,
-        state="failed" if done.error else "done",
-        identity=task.identity,
-        attempts=task.attempts,
-        started=begun,
-        seconds={"total": round(time.perf_counter() - clock, 3)},
-        bytes_written=target.bytes_written,
-        pixels=done.pixels,
-        checksums={f"{key}/{k}": v for k, v in sorted(target.checksums.items())},
-        faults=tuple(done.faults),
-        error=done.error,
-        counts=done.counts,
-        dark=done.dark,
-        offsets=done.offsets,
-        beyond=done.beyond,
-        bright=done.bright,
-    )
-    write_record(task.output, record)
-    return record
-
-
-def _describe(error: Exception) -> str:
-    return redact(f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-3)}")
+def contradicted(task: RegionTask, builds: Sequence[Record]) -> bool:
+    """Tell whether pixels contradict scales and offsets, so that the client must be asked before detection."""
+    if task.accept_step:
+        return False
+    steps = region_steps(task.detect.view.times, builds)
+    return any(step.contradicts for step in steps) or disbelief(builds) is not None

@@ -1,0 +1,73 @@
+"""A cluster of processes that can be killed one by one: a scheduler and workers without nannies that restart them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from distributed import Client
+
+LOOPBACK = "127.0.0.1"
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Processes:
+    """A scheduler and its workers, one thread each."""
+
+    folder: Path
+    """Where their logs go."""
+    workers: int = 2
+    port: int = field(default_factory=free_port)
+    scheduler: subprocess.Popen[bytes] | None = None
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        """The scheduler's address."""
+        return f"tcp://{LOOPBACK}:{self.port}"
+
+    def mend(self) -> None:
+        """Start whatever does not run, and wait until all workers are there."""
+        if self.scheduler is None or self.scheduler.poll() is not None:
+            for worker in self.running:
+                kill(worker)
+            options = ["--host", LOOPBACK, "--port", str(self.port), "--no-dashboard"]
+            self.scheduler = self._start("scheduler", *options)
+        self.running = [worker for worker in self.running if worker.poll() is None]
+        while len(self.running) < self.workers:
+            options = ["--no-nanny", "--nthreads", "1", "--host", LOOPBACK, "--no-dashboard", "--death-timeout", "60"]
+            self.running.append(self._start("worker", self.address, *options))
+        with Client(self.address, timeout="60s") as client:
+            client.wait_for_workers(self.workers, timeout=120)
+
+    def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{kind}.log").open("ab") as log:
+            command = [sys.executable, "-m", "distributed.cli.dask_" + kind, *options]
+            place = {"DASK_TEMPORARY_DIRECTORY": str(self.folder)}
+            return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **place}, cwd=self.folder)
+
+    def close(self) -> None:
+        """End all of them."""
+        for process in (*self.running, self.scheduler):
+            if process is not None:
+                kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process as nothing can prevent, and wait until it is gone."""
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+    time.sleep(0.05)
