@@ -26,10 +26,11 @@ from groundbreak.pipeline.running import contest, place, prepared, runner
 from groundbreak.pipeline.running.lease import Lease, locked
 from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.progress import silent
+from groundbreak.pipeline.running.room import Room
 from groundbreak.pipeline.running.runner import Listener, Outcome
 from groundbreak.pipeline.summary import Summary
 from groundbreak.pipeline.verdict import Verdict
-from groundbreak.pipeline.workers import connected
+from groundbreak.pipeline.workers import connected, memory_limit
 
 __all__ = ["Result", "detect", "output_of", "plan", "redetect", "republish", "run"]
 
@@ -103,7 +104,9 @@ def plan(config: Config | str | Path) -> Plan:
         The configuration, the items or the area cannot be used.
     """
     config = _config(config)
-    return planner.plan(config, first=plan_file.load_first(config, output_of(config)))
+    planned = planner.plan(config, first=plan_file.load_first(config, output_of(config)))
+    Room(planned, memory_limit(config)).demand()
+    return planned
 
 
 def run(
@@ -151,6 +154,7 @@ def run(
         first = plan_file.load_first(config, output)
         planned = planner.plan(config, headers.load(output), first, anew=rebuild)
         LOG.info("%r", planned)
+        Room(planned, memory_limit(config)).demand()
         said += [place.left_behind(planned, output), place.replaced_detection(planned, output)]
         place.check_stores(output, [g.grid.name for g in planned.grids], [g.grid.frame.epsg for g in planned.grids])
         with output.named():
@@ -259,7 +263,9 @@ def _work_off(
             with connected(config, client) as ready_client:
                 # Workers that are ours end with us; others may go on with what they have begun.
                 lease.use(loose=client is not None or config.cluster.kind != "local")
-                runner.execute(work, ready_client, ledger, listener)
+                room = Room(ready[0].plan, memory_limit(config, ready_client))
+                room.demand()
+                runner.execute(work, ready_client, ledger, listener, room)
                 lease.loose = False
     except BaseException:
         try:

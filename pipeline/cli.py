@@ -34,7 +34,7 @@ SIGNALS = {
     for name, word in (("SIGTERM", "terminated"), ("SIGHUP", "hung up"), ("SIGINT", "interrupted"))
     if hasattr(signal, name)
 }
-"""Signals that stop a command in good order -> what it then says of itself; its exit code is 128 more than the signal."""
+"""Signals that stop a command in good order -> what it then says of itself; its exit code is the signal's plus 128."""
 
 
 class Stopped(BaseException):

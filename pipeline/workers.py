@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from distributed import Client
+from distributed import Client, Worker
 
 from groundbreak import cluster, kernels, pipeline
-from groundbreak.cluster.connect import NoWorkers, connect, demand_workers
+from groundbreak.cluster.connect import NoWorkers, connect, demand_workers, memory_bytes
 from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
 from groundbreak.pipeline import logs
 from groundbreak.pipeline.core.config import Config
@@ -53,6 +53,26 @@ def connected(config: Config, client: Client | None) -> Iterator[Client]:
         # The log of workers that belong to somebody else is theirs to set up.
         _prepare(config, own, what, partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel()))
         yield own
+
+
+def memory_limit(config: Config, client: Client | None = None) -> int:
+    """Return the memory limit of the smallest worker, bytes; 0 where there is none, or none is known yet.
+
+    Parameters
+    ----------
+    config : Config
+    client : distributed.Client, optional
+        Connected to the workers; left out, what the configuration says of them counts.
+    """
+    if client is not None:
+        limits = client.run(_limit, on_error="ignore").values()
+        return min(filter(None, limits), default=0)
+    return memory_bytes(config.cluster.memory) if config.cluster.memory else 0
+
+
+def _limit(dask_worker: Worker) -> int:
+    """Return the memory limit of the worker that runs this; dask passes it by this name."""
+    return dask_worker.memory_manager.memory_limit or 0
 
 
 def source_digest() -> str:

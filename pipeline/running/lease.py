@@ -28,6 +28,9 @@ LOG = logging.getLogger(__name__)
 HEARTBEAT_S = 15.0
 STALE_S = 90.0
 
+_ALIVE: set[str] = set()
+"""Runs of this process that hold a lease; one that could not release it, on a full disk, is not among them."""
+
 
 @dataclass
 class Lease:
@@ -91,6 +94,7 @@ def locked(output: Output) -> Iterator[Lease]:
     finally:
         stop.set()
         thread.join()
+        _ALIVE.discard(lease.run)
         _release(output, lease)
         for folder in made:
             with suppress(OSError):  # something was written there
@@ -115,6 +119,7 @@ def _take(output: Output) -> Lease:
         if output.newest_lease() == lease.output.lease:
             break
         output.delete(lease.key)  # others have come and gone since the first look
+    _ALIVE.add(lease.run)
     output.delete(places.LOCK)
     return lease
 
@@ -208,6 +213,8 @@ def _space() -> str:
 
 def _abandoned(holder: dict[str, Any]) -> bool:
     if holder["host"] == socket.gethostname() and holder.get("space", _space()) == _space():
+        if holder["pid"] == os.getpid():
+            return holder.get("run") not in _ALIVE
         try:
             os.kill(holder["pid"], 0)
         except (ProcessLookupError, OverflowError):

@@ -29,6 +29,7 @@ from groundbreak.pipeline.running import tasks
 from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.prepared import PreparedGrid
 from groundbreak.pipeline.running.quarantine import Suspects
+from groundbreak.pipeline.running.room import Room
 from groundbreak.pipeline.running.tasks import Task
 from groundbreak.pipeline.running.watch import lost, watched
 
@@ -145,8 +146,8 @@ def due(grids: Sequence[PreparedGrid], ledger: Ledger) -> Work:
     return Work(regions, outcome)
 
 
-def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> Outcome:
-    """Build and detect all that is due, and return what was done.
+def execute(work: Work, client: Client, ledger: Ledger, listener: Listener, room: Room) -> Outcome:
+    """Build and detect all that is due, within the workers' memory, and return what was done.
 
     Raises
     ------
@@ -157,7 +158,7 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
     address = f"address = {getattr(client.scheduler, 'address', '?')!r}"
     threads = max(sum(client.nthreads().values()), 1)
     listener.started(sum(len(r.builds) + 1 for r in regions.values()), outcome.skipped, client.dashboard_link)
-    queue = _queue(list(regions.values()), ledger, threads)
+    queue = _queue(list(regions.values()), ledger, threads, room)
     running: dict[Future[list[Record]], Task] = {}
     stream, suspects = as_completed(), Suspects()
 
@@ -165,7 +166,9 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
         for part in _recorded_parts(task):
             ledger.begin(part.name, part.identity)
         LOG.debug("submitting %r", task)
-        future = client.submit(tasks.run, task, key=f"{task.name}#{task.identity}#{task.attempts}", pure=False)
+        future = client.submit(
+            tasks.run, room.fitted(task), key=f"{task.name}#{task.identity}#{task.attempts}", pure=False
+        )
         running[future] = task
         stream.add(future)
 
@@ -199,19 +202,19 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
     return outcome
 
 
-def _queue(regions: Sequence[RegionWork], ledger: Ledger, threads: int) -> Iterator[Task]:
+def _queue(regions: Sequence[RegionWork], ledger: Ledger, threads: int, room: Room) -> Iterator[Task]:
     """Yield what can be submitted, region by region.
 
     Whole regions are one task each, where that keeps the threads busy.
     """
-    whole = sum(r.whole for r in regions)
+    whole = sum(r.whole and room.holds(r.region) for r in regions)
     in_memory = whole > 0 and -(-whole // threads) * threads * (1 - IDLE) <= whole
     if whole:
         LOG.info("%d regions are due as a whole: %s", whole, "one task each" if in_memory else "too few to be one task")
     for work in regions:
         if not work.builds:
             yield work.detection(ledger)
-        elif in_memory and work.whole:
+        elif in_memory and work.whole and room.holds(work.region):
             accept = work.grid.plan.config.source.accept_offset_step
             yield tasks.RegionTask(tuple(work.builds), work.grid.detect(work.region), accept)
         else:

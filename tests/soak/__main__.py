@@ -1,4 +1,4 @@
-"""`make soak`: kill -9 at 30 random moments (client, worker, scheduler), and signals at 12 (SIGTERM, SIGINT, SIGHUP)."""
+"""`make soak`: kill -9 at 30 random moments (client, worker, scheduler), and signals at 12, ten of them SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from random import Random
 
+from tests.soak.cluster import Processes
 from tests.soak.trials import make_world, strike
 
 PLAN = [
@@ -25,18 +26,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="other moments")
     seed = parser.parse_args().seed
-    folder, random, bad = Path(tempfile.mkdtemp(prefix="soak")), Random(seed), 0
-    world = make_world(folder)
+    folder, random, bad = Path(tempfile.mkdtemp(prefix="soak")), Random(seed), 0  # noqa: S311 - moments, no secrets
+    cluster = Processes(folder)
     try:
+        world = make_world(folder, cluster)
         for number, how in enumerate(PLAN):
             begun = time.monotonic()
             wrong = strike(world, f"trial{number}", how, random)
             bad += bool(wrong)
-            print(f"{number + 1:2} of {len(PLAN)}  {how:<20} {wrong or 'good'}  {time.monotonic() - begun:.0f} s", flush=True)
+            print(
+                f"{number + 1:2} of {len(PLAN)}  {how:<20} {wrong or 'good'}  {time.monotonic() - begun:.0f} s",
+                flush=True,
+            )
             if not wrong:
                 shutil.rmtree(folder / f"trial{number}")
     finally:
-        world.cluster.close()
+        cluster.close()
     print(f"{bad} of {len(PLAN)} trials failed" + (f"; what they left is in {folder}" if bad else ""))
     if not bad:
         shutil.rmtree(folder)

@@ -58,23 +58,24 @@ class Run:
     """From its first record to its end."""
 
 
-def make_world(folder: Path) -> World:
-    """Write a source, start a cluster, and make the undisturbed run."""
+def make_world(folder: Path, cluster: Processes) -> World:
+    """Write a source, start the cluster, and make the undisturbed run."""
     write_source(folder / "source", TILES, DATES, works(DATES, SITE, "2021-09-15", "2022-01-15"))
-    cluster = Processes(folder)
     cluster.mend()
-    settings(folder, cluster, "whole")
-    command(folder, "whole").communicate(timeout=PATIENCE_S)  # its workers compile their kernels
     settings(folder, cluster, "peace")
     whole = ended(command(folder, "peace"), folder / "peace")
     assert whole.code == 0, whole.said
     return World(folder, cluster, zarr_bytes(folder / "peace"), whole.seconds)
 
 
-def settings(folder: Path, cluster: Processes, name: str, **sections: dict[str, object]) -> Path:
+def settings(folder: Path, cluster: Processes, name: str) -> Path:
     """Write the configuration of a run with a name."""
-    at = {"cluster": {"kind": "address", "address": cluster.address}}
-    return write_config(folder / f"{name}.toml", None, BOX, "2021-01-01/2023-12-31", out=name, **(at | sections))
+    at = {"kind": "address", "address": cluster.address}
+    # The detector whose kernels are compiled soonest: each new worker compiles them.
+    detect = {"detector": "cusum", "history_end": "2021-08-31"}
+    return write_config(
+        folder / f"{name}.toml", None, BOX, "2021-01-01/2023-12-31", out=name, cluster=at, detect=detect
+    )
 
 
 def command(folder: Path, name: str, what: str = "run") -> subprocess.Popen[bytes]:

@@ -180,7 +180,7 @@ def test_whoever_was_taken_for_dead_writes_nothing_more(tmp_path: Path, monkeypa
     output = Output(str(tmp_path))
     with locked(output) as old:
         old.use(loose=True)
-        on_a_worker = pickle.loads(pickle.dumps(old.output))
+        on_a_worker = pickle.loads(pickle.dumps(old.output))  # noqa: S301
         store = SummingStore(on_a_worker, "38TPK/change.zarr")
         store.put("a/c/0", memoryview(b"before"))
         assert store.checksums == {"38TPK/change.zarr/a/c/0": f"{zlib.crc32(b'before'):08x}"}

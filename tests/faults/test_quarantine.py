@@ -1,0 +1,176 @@
+"""Regions that kill their workers: tried by themselves and in smaller pieces, then left out by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from distributed import Client
+from distributed.scheduler import KilledWorker
+
+from groundbreak.kernels import Status
+from groundbreak.pipeline import cli
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.running import prepared, tasks
+from groundbreak.pipeline.running.ledger import Ledger
+from groundbreak.pipeline.running.quarantine import gentler
+from groundbreak.pipeline.running.tasks import Task
+from tests.commands import write_config
+from tests.stores import zarr_bytes
+from tests.world import Tile, days, lonlat_box, write_source
+
+TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
+BOX = lonlat_box(32638, 600_500, 4_399_500, 600_800, 4_399_700)
+"""An area in two regions, r000c000 and r000c001."""
+DATES = days("2021-01-03", 18, 10)
+SPAN = "2021-01-01/2021-12-31"
+DEADLY = "38TPK/r000c001"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, client: Client) -> Path:
+    folder = tmp_path_factory.mktemp("quarantine")
+    write_source(folder / "source", [TILE], DATES)
+    assert cli.main(["run", str(write_config(folder / "peace.toml", client, BOX, SPAN, out="peace")), "-q"]) == 0
+    return folder
+
+
+def killing(dies: Callable[[Task], bool], seen: list[Task]) -> Callable[[Task], list[Record]]:
+    """Return a way to run tasks that reports for some of them what Dask does when three workers have died of one."""
+    whole = tasks.run
+
+    def run(task: Task) -> list[Record]:
+        seen.append(task)
+        if task.region.key == DEADLY and not getattr(task, "failure", "") and dies(task):
+            worker: Any = SimpleNamespace(address="tcp://127.0.0.1:1")
+            raise KilledWorker(task.name, worker, 2)
+        return whole(task)
+
+    return run
+
+
+@pytest.mark.parametrize("kind", [tasks.BuildTask, tasks.DetectTask])
+@pytest.mark.parametrize("whole_regions", [True, False])
+def test_a_region_that_always_kills_is_left_out_until_it_is_asked_for(
+    kind: type[Task],
+    whole_regions: bool,
+    world: Path,
+    tmp_path: Path,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    items = str(world / "source/items.json")
+    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items))
+    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _grid, _region: whole_regions)
+    seen: list[Task] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(tasks, "run", killing(lambda task: isinstance(task, (kind, tasks.RegionTask)), seen))
+        assert cli.main(["run", path]) == 1
+    said = capsys.readouterr().out
+    assert "1 regions failed" in said
+    assert f"failed: {DEADLY}: quarantined: its workers died, even when it was tried by itself" in said
+    with xr.open_zarr(tmp_path / "out/38TPK/change.zarr", consolidated=False) as layers:
+        assert set(np.unique(layers.status.values[:64, 64:128])) == {255, Status.FAILED}
+        assert not (layers.status.values[:64, :64] == Status.FAILED).any()
+    # A run leaves it alone, and says so again; what else is there is not done again.
+    assert cli.main(["run", path]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("0 tasks done,")
+    assert "groundbreak retry" in said
+    assert cli.main(["status", path]) == 1
+    assert f"failed   detect/{DEADLY}: quarantined" in capsys.readouterr().out
+    seen.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(tasks, "run", killing(lambda _task: False, seen))
+        assert cli.main(["retry", path]) == 0
+    assert {task.region.key for task in seen} == {DEADLY}
+    assert zarr_bytes(tmp_path / "out") == zarr_bytes(world / "peace")
+
+
+@pytest.mark.parametrize("whole_regions", [True, False])
+def test_what_kills_at_full_size_is_done_in_smaller_pieces(
+    whole_regions: bool, world: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = str(world / "source/items.json")
+    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items))
+    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _grid, _region: whole_regions)
+    seen: list[Task] = []
+
+    def large(task: Task) -> bool:
+        if isinstance(task, tasks.DetectTask):
+            return task.rows_per_strip > 16
+        return isinstance(task, tasks.RegionTask) or task.ahead > 1
+
+    monkeypatch.setattr(tasks, "run", killing(large, seen))
+    assert cli.main(["run", path, "-q"]) == 0
+    assert zarr_bytes(tmp_path / "out") == zarr_bytes(world / "peace")
+    records = Ledger(Output(str(tmp_path / "out"))).records
+    assert {r.attempts for t, r in records.items() if DEADLY in t} == {2}
+    assert {r.attempts for t, r in records.items() if DEADLY not in t} == {1}
+    # A suspect is tried when nothing else is left.
+    first = next(number for number, task in enumerate(seen) if task.attempts > 1)
+    assert {task.region.key for task in seen[first:]} == {DEADLY}
+    build = next(task for task in seen if isinstance(task, tasks.BuildTask) and task.attempts > 1)
+    (again,) = gentler(build)
+    assert again.identity == build.identity
+
+
+@pytest.mark.parametrize("whole_regions", [True, False])
+def test_a_task_that_has_a_record_is_not_done_again(
+    whole_regions: bool, world: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a worker dies after it has finished: Dask has the task run again."""
+    items = str(world / "source/items.json")
+    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items))
+    monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _grid, _region: whole_regions)
+    run, done = tasks.run, Counter[str]()
+
+    def counted(name: str, whole: Callable[..., Any], *arguments: Any) -> Any:
+        done[name] += 1
+        return whole(*arguments)
+
+    for module, name in ((tasks, "build_slab"), (tasks.detection, "detect_region")):
+        monkeypatch.setattr(module, name, partial(counted, name, getattr(module, name)))
+
+    def twice(task: Task) -> list[Record]:
+        first = run(task)
+        assert run(task) == first
+        return first
+
+    monkeypatch.setattr(tasks, "run", twice)
+    assert cli.main(["run", path, "-q"]) == 0
+    assert done == {"build_slab": 4, "detect_region": 2}
+    assert zarr_bytes(tmp_path / "out") == zarr_bytes(world / "peace")
+
+
+def test_a_whole_region_goes_on_behind_the_slabs_that_it_has_built(
+    world: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = str(world / "source/items.json")
+    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items))
+    run, built = tasks.run, Counter[str]()
+
+    def counted(job: Any, *arguments: Any, whole: Callable[..., Any] = tasks.build_slab) -> Any:
+        built[f"{job.region.key} {job.observations[0].id}"] += 1
+        return whole(job, *arguments)
+
+    def after_one_slab(task: Task) -> list[Record]:
+        assert isinstance(task, tasks.RegionTask)
+        tasks.build(task.builds[0])
+        return run(task)
+
+    monkeypatch.setattr(tasks, "build_slab", counted)
+    monkeypatch.setattr(tasks, "run", after_one_slab)
+    assert cli.main(["run", path, "-q"]) == 0
+    assert set(built.values()) == {1}
+    assert len(built) == 4
+    assert zarr_bytes(tmp_path / "out") == zarr_bytes(world / "peace")
