@@ -107,6 +107,7 @@ def _take(output: Output) -> Lease:
         newest = output.newest_lease()
         before = [_demand_free(output, places.lease(newest)), _demand_free(output, places.LOCK)]
         lease = Lease(replace(output, lease=newest + 1), contested=any(before))
+        _ALIVE.add(lease.run)  # before anybody can read of it
         try:
             mine = output.create(lease.key, lease.text())
         except StorageError:
@@ -119,7 +120,6 @@ def _take(output: Output) -> Lease:
         if output.newest_lease() == lease.output.lease:
             break
         output.delete(lease.key)  # others have come and gone since the first look
-    _ALIVE.add(lease.run)
     output.delete(places.LOCK)
     return lease
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from distributed import Client, Future, as_completed
@@ -31,7 +30,7 @@ from groundbreak.pipeline.running.prepared import PreparedGrid
 from groundbreak.pipeline.running.quarantine import Suspects
 from groundbreak.pipeline.running.room import Room
 from groundbreak.pipeline.running.tasks import Task
-from groundbreak.pipeline.running.watch import lost, watched
+from groundbreak.pipeline.running.watch import give_up, lost, watched
 
 LOG = logging.getLogger(__name__)
 
@@ -155,7 +154,7 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener, room
         Dark pixels contradict the provider table, or the cluster has gone away; what runs is cancelled.
     """
     outcome, regions = work.outcome, work.regions
-    address = f"address = {getattr(client.scheduler, 'address', '?')!r}"
+    cluster = f"[cluster] address = {getattr(client.scheduler, 'address', '?')!r}"
     threads = max(sum(client.nthreads().values()), 1)
     listener.started(sum(len(r.builds) + 1 for r in regions.values()), outcome.skipped, client.dashboard_link)
     queue = _queue(list(regions.values()), ledger, threads, room)
@@ -184,7 +183,7 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener, room
                 future = next(stream)
                 task = running.pop(future)
                 if future.cancelled():
-                    raise lost(address)
+                    raise lost(cluster, client)
                 records = suspects.result(future, task)
                 future.release()
                 for record in records:
@@ -196,8 +195,7 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener, room
                 fill()
     except BaseException:
         LOG.info("stopping; %d tasks are cancelled", len(running))
-        with suppress(OSError, RuntimeError):  # a scheduler that is gone has cancelled them
-            client.cancel(list(running))
+        give_up(client, running)
         raise
     return outcome
 

@@ -65,7 +65,7 @@ def test_one_of_racing_runs_gets_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", [places.lease(7), places.LOCK])
 @pytest.mark.parametrize("changes", [{}, {"host": socket.gethostname(), "pid": 2**22 + 1, "renewed": time.time()}])
 def test_of_many_runs_that_meet_a_stale_lease_one_gets_in(key: str, changes: dict[str, Any], tmp_path: Path) -> None:
-    for number in range(6):
+    for number in range(4):
         output = Output(str(tmp_path / str(number)))
         output.put(key, gone(**changes))
         inside, refused = at_once(output, 6)
