@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from groundbreak.pipeline.compute.build import PREFETCHED
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import BadInput, Grid, Region
 from groundbreak.pipeline.planning import budget
@@ -22,7 +23,7 @@ IDLE = 384 * 2**20
 TERMINATED = 0.95
 """Share of its limit at which Dask ends a worker."""
 
-AHEADS = (budget.PREFETCHED, 12, 1)
+AHEADS = (PREFETCHED, 12, 1)
 """Observations that a building task may fetch before they are decoded, the usual number first."""
 
 

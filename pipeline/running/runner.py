@@ -7,6 +7,7 @@ is done; a region that is due as a whole, and whose series fits, is one task. No
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -160,13 +161,14 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener, room
     queue = _queue(list(regions.values()), ledger, threads, room)
     running: dict[Future[list[Record]], Task] = {}
     stream, suspects = as_completed(), Suspects()
+    run = os.urandom(4).hex()  # a scheduler may hold tasks of the same names: of other outputs, or of a run that failed
 
     def submit(task: Task) -> None:
         for part in _recorded_parts(task):
             ledger.begin(part.name, part.identity)
         LOG.debug("submitting %r", task)
         future = client.submit(
-            tasks.run, room.fitted(task), key=f"{task.name}#{task.identity}#{task.attempts}", pure=False
+            tasks.run, room.fitted(task), key=f"{task.name}#{task.identity}#{task.attempts}#{run}", pure=False
         )
         running[future] = task
         stream.add(future)

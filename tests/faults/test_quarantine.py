@@ -17,6 +17,8 @@ from distributed.scheduler import KilledWorker
 
 from groundbreak.kernels import Status
 from groundbreak.pipeline import cli
+from groundbreak.pipeline.compute import detection
+from groundbreak.pipeline.compute.build import build_slab
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import Record
 from groundbreak.pipeline.running import prepared, tasks
@@ -30,8 +32,9 @@ from tests.world import Tile, days, lonlat_box, write_source
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
 BOX = lonlat_box(32638, 600_500, 4_399_500, 600_800, 4_399_700)
 """An area in two regions, r000c000 and r000c001."""
-DATES = days("2021-01-03", 18, 10)
-SPAN = "2021-01-01/2021-12-31"
+DATES = days("2021-01-03", 50, 14)
+SPAN = "2021-01-01/2022-12-31"
+CUBE = {"slab": 36}
 DEADLY = "38TPK/r000c001"
 
 
@@ -39,7 +42,10 @@ DEADLY = "38TPK/r000c001"
 def world(tmp_path_factory: pytest.TempPathFactory, client: Client) -> Path:
     folder = tmp_path_factory.mktemp("quarantine")
     write_source(folder / "source", [TILE], DATES)
-    assert cli.main(["run", str(write_config(folder / "peace.toml", client, BOX, SPAN, out="peace")), "-q"]) == 0
+    assert (
+        cli.main(["run", str(write_config(folder / "peace.toml", client, BOX, SPAN, out="peace", cube=CUBE)), "-q"])
+        == 0
+    )
     return folder
 
 
@@ -69,7 +75,7 @@ def test_a_region_that_always_kills_is_left_out_until_it_is_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     items = str(world / "source/items.json")
-    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items))
+    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items, cube=CUBE))
     monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _grid, _region: whole_regions)
     seen: list[Task] = []
     with monkeypatch.context() as patched:
@@ -101,7 +107,7 @@ def test_what_kills_at_full_size_is_done_in_smaller_pieces(
     whole_regions: bool, world: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     items = str(world / "source/items.json")
-    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items))
+    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items, cube=CUBE))
     monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _grid, _region: whole_regions)
     seen: list[Task] = []
 
@@ -130,7 +136,7 @@ def test_a_task_that_has_a_record_is_not_done_again(
 ) -> None:
     """As when a worker dies after it has finished: Dask has the task run again."""
     items = str(world / "source/items.json")
-    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items))
+    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items, cube=CUBE))
     monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _grid, _region: whole_regions)
     run, done = tasks.run, Counter[str]()
 
@@ -138,7 +144,7 @@ def test_a_task_that_has_a_record_is_not_done_again(
         done[name] += 1
         return whole(*arguments)
 
-    for module, name in ((tasks, "build_slab"), (tasks.detection, "detect_region")):
+    for module, name in ((tasks, "build_slab"), (detection, "detect_region")):
         monkeypatch.setattr(module, name, partial(counted, name, getattr(module, name)))
 
     def twice(task: Task) -> list[Record]:
@@ -156,10 +162,10 @@ def test_a_whole_region_goes_on_behind_the_slabs_that_it_has_built(
     world: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     items = str(world / "source/items.json")
-    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items))
+    path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items, cube=CUBE))
     run, built = tasks.run, Counter[str]()
 
-    def counted(job: Any, *arguments: Any, whole: Callable[..., Any] = tasks.build_slab) -> Any:
+    def counted(job: Any, *arguments: Any, whole: Callable[..., Any] = build_slab) -> Any:
         built[f"{job.region.key} {job.observations[0].id}"] += 1
         return whole(job, *arguments)
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,4 +69,5 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a process as nothing can prevent, and wait until it is gone."""
     process.send_signal(signal.SIGKILL)
     process.wait(30)
-    time.sleep(0.05)
+    if process.stdout is not None:
+        process.stdout.close()

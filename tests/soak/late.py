@@ -31,4 +31,4 @@ def _late(*arguments: Any) -> None:
         (FOLDER / "gone").touch()
 
 
-store.write_layers = _late
+store.write_layers = _late  # type: ignore[assignment]
