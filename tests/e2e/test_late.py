@@ -62,7 +62,7 @@ def other(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 @pytest.fixture(autouse=True)
 def logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command of another test may have sent what is logged to standard error alone."""
+    """Show what is logged, where a command of another test has sent it to standard error alone."""
     monkeypatch.setattr(logging.getLogger("groundbreak"), "propagate", True)
 
 
