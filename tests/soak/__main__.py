@@ -30,7 +30,7 @@ def main() -> int:
     cluster = Processes(folder)
     try:
         world = make_world(folder, cluster)
-        for number, how in enumerate(PLAN):
+        for number, how in enumerate(random.sample(PLAN, len(PLAN))):
             begun = time.monotonic()
             wrong = strike(world, f"trial{number}", how, random)
             bad += bool(wrong)
