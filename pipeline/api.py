@@ -208,6 +208,9 @@ def republish(config: Config | str | Path) -> Result:
     with locked(output) as lease:
         output = lease.output
         ledger = Ledger(output)
+        if again := contest.overwritten(lease, ledger, planned, clear=False):
+            rule = f"holds {len(again)} regions and slabs that were overwritten by tasks of a run that was killed"
+            raise BadInput(output.label, rule, "`groundbreak run` does them again, and publishes")
         with output.named():
             summary = publish(planned, output, ledger, {})
     return _result(output, Outcome(failed=dict(summary.failed)), summary)
@@ -232,17 +235,14 @@ def _execute(
     notes: tuple[str, ...],
 ) -> Result:
     outcome = _work_off(config, lease, ledger, ready, client, listener)
-    if lease.contested:
-        for _ in range(CONTESTS):
-            if not (again := contest.overwritten(lease.output, ledger, ready)):
-                break
-            for task in again:
-                ledger.forget(task)
-            before, outcome = outcome, _work_off(config, lease, ledger, ready, client, listener)
-            outcome.done += before.done
-        else:
-            rule = "is written to by tasks of a run that has ended"
-            raise BadInput(lease.output.label, rule, "Stop the workers of earlier runs, and run it again")
+    for _ in range(CONTESTS):
+        if not contest.overwritten(lease, ledger, ready[0].plan, clear=True):
+            break
+        before, outcome = outcome, _work_off(config, lease, ledger, ready, client, listener)
+        outcome.done += before.done
+    else:
+        rule = "is written to by tasks of a run that has ended"
+        raise BadInput(lease.output.label, rule, "Stop the workers of earlier runs, and run it again")
     with lease.output.named():
         summary = publish(prepared.settled_plan(ready), lease.output, ledger, outcome.ignored)
     return _result(lease.output, outcome, summary, notes)

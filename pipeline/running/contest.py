@@ -8,43 +8,53 @@ so a listing tells which tasks' objects were written by somebody else since; onl
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from groundbreak.kernels import LAYERS
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output, checksum
 from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.planning.plans import Plan
+from groundbreak.pipeline.running.lease import Lease
 from groundbreak.pipeline.running.ledger import Ledger, stamp
-from groundbreak.pipeline.running.prepared import PreparedGrid
 from groundbreak.pipeline.stores.layout import band_path
 
 LOG = logging.getLogger(__name__)
 
 
-def overwritten(output: Output, ledger: Ledger, grids: Sequence[PreparedGrid]) -> list[str]:
-    """Find the finished tasks whose objects are not what they wrote; delete objects that no task has written.
+def overwritten(lease: Lease, ledger: Ledger, plan: Plan, *, clear: bool) -> list[str]:
+    """Find the finished tasks whose objects are not what they wrote, and have them done again by the next run.
+
+    Nothing is looked for where every earlier run has ended in good order. Tasks of earlier runs are kept out first.
 
     Parameters
     ----------
-    output : Output
+    lease : Lease
     ledger : Ledger
-    grids : sequence of PreparedGrid
+    plan : Plan
+    clear : bool
+        Also delete the objects that no task has written; every task must have left its record.
 
     Returns
     -------
     list of str, names of tasks.
     """
-    found = []
-    for grid in grids:
+    if not lease.contested:
+        return []
+    lease.use(loose=lease.loose)
+    output, found = lease.output, []
+    for grid in (planned.grid for planned in plan.grids):
         cube, layers = places.cube(grid.name), places.layers(grid.name)
-        arrays = [*(f"{cube}/{band_path(grid.planned.grid, b)}" for b in grid.planned.grid.bands)]
+        arrays = [f"{cube}/{band_path(grid, band)}" for band in grid.bands]
         arrays += [f"{layers}/{name}" for name in LAYERS]
         tags = {key: tag for array in arrays for key, tag in output.tags(f"{array}/c")}
         records = [r for r in ledger.records.values() if places.region_of(r.task).startswith(f"{grid.name}/")]
         found += [r.task for r in records if r.state == "done" and _differs(output, r, tags)]
-        _delete(output, tags.keys() - {key for r in records for key in r.checksums})
+        if clear:
+            _delete(output, tags.keys() - {key for r in records for key in r.checksums})
     for task in found:
         LOG.warning("%s was overwritten by a task of an earlier run, and is done again", task)
+        ledger.forget(task)
     return found
 
 

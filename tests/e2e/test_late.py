@@ -16,6 +16,7 @@ from groundbreak.pipeline import api
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.running import contest
 from groundbreak.pipeline.running.ledger import Ledger
 from tests.commands import write_config
@@ -99,12 +100,12 @@ def test_what_a_put_on_its_way_overwrites_is_mended(
     whole = contest.overwritten
     seen: list[list[str]] = []
 
-    def overwritten(*arguments: Any) -> list[str]:
+    def overwritten(*arguments: Any, **options: Any) -> list[str]:
         if not seen:  # everything is done, and nothing is published
             (other / "go").touch()
             wait_for(other / "gone")
             assert zarr_bytes(other / "out").items() - zarr_bytes(world / "peace").items()
-        seen.append(whole(*arguments))
+        seen.append(whole(*arguments, **options))
         return seen[-1]
 
     monkeypatch.setattr(contest, "overwritten", overwritten)
@@ -113,6 +114,27 @@ def test_what_a_put_on_its_way_overwrites_is_mended(
     assert seen == [["detect/38TPK/r000c000"], []]
     assert "was overwritten by a task of an earlier run, and is done again" in caplog.text
     assert zarr_bytes(other / "out") == zarr_bytes(world / "peace")
+
+
+def test_publishing_alone_finds_it_too(world: Path, client: Client, tmp_path: Path) -> None:
+    settings = configure(world, BOX, SPAN, out=str(tmp_path / "out"), cube=CUBE)
+    api.run(settings, client)
+    output = Output(str(tmp_path / "out"))
+    kept = zarr_bytes(tmp_path / "out")
+    end_badly(output)
+    assert api.republish(settings).good
+    output.put(next(key for key in kept if "38TPK/change.zarr/status/c/" in key), b"late")
+    with pytest.raises(BadInput, match="holds 1 regions and slabs that were overwritten"):
+        api.republish(settings)
+    assert api.run(settings, client).outcome.done == 1
+    assert zarr_bytes(tmp_path / "out") == kept
+
+
+def end_badly(output: Output) -> None:
+    """Leave the lease of an output as a run leaves it whose tasks may still be at work."""
+    number = output.newest_lease()
+    lease = json.loads(output.get(places.lease(number)) or b"")
+    output.put(places.lease(number), json.dumps({**lease, "loose": True}).encode())
 
 
 def test_objects_of_nobody_are_taken_away_and_copies_are_no_contest(
@@ -125,8 +147,7 @@ def test_objects_of_nobody_are_taken_away_and_copies_are_no_contest(
     layer = next(k for k in kept if "38TPK/change.zarr/status/c/" in k)
     output.put(layer, output.get(layer) or b"")  # the same bytes, written again: as a copy of the output would have it
     output.put("38TPK/change.zarr/halt/c/7/7", b"late")
-    lease = json.loads(output.get(places.lease(1)) or b"")
-    output.put(places.lease(1), json.dumps({**lease, "loose": True}).encode())
+    end_badly(output)
     result = api.run(settings, client)
     assert result.outcome.done == 0
     assert "38TPK/change.zarr/halt/c/7/7 is no object of any task" in caplog.text

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from tests.soak.cluster import Processes
-from tests.soak.trials import make_world, strike
+from tests.soak.trials import make_world, quarantine, strike
 
 PLAN = [
     *(10 * ["kill the client", "kill a worker", "kill the scheduler"]),
@@ -40,9 +40,12 @@ def main() -> int:
             )
             if not wrong:
                 shutil.rmtree(folder / f"trial{number}")
+        wrong = quarantine(world)
+        bad += bool(wrong)
+        print(f"a region that kills its workers: {wrong or 'good'}", flush=True)
     finally:
         cluster.close()
-    print(f"{bad} of {len(PLAN)} trials failed" + (f"; what they left is in {folder}" if bad else ""))
+    print(f"{bad} of {len(PLAN) + 1} trials failed" + (f"; what they left is in {folder}" if bad else ""))
     if not bad:
         shutil.rmtree(folder)
     return 1 if bad else 0

@@ -1,4 +1,4 @@
-"""A cluster of processes that can be killed one by one: a scheduler and workers without nannies that restart them."""
+"""A cluster of processes that can be killed one by one: a scheduler and workers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,10 @@ class Processes:
     folder: Path
     """Where their logs go."""
     workers: int = 2
+    restarted: bool = False
+    """Whether a nanny restarts each worker that dies."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of its processes."""
     port: int = field(default_factory=free_port)
     scheduler: subprocess.Popen[bytes] | None = None
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -47,7 +52,8 @@ class Processes:
             self.scheduler = self._start("scheduler", *options)
         self.running = [worker for worker in self.running if worker.poll() is None]
         while len(self.running) < self.workers:
-            options = ["--no-nanny", "--nthreads", "1", "--host", LOOPBACK, "--no-dashboard", "--death-timeout", "60"]
+            options = ["--nthreads", "1", "--host", LOOPBACK, "--no-dashboard", "--death-timeout", "60"]
+            options.append("--nanny" if self.restarted else "--no-nanny")
             self.running.append(self._start("worker", self.address, *options))
         with Client(self.address, timeout="60s") as client:
             client.wait_for_workers(self.workers, timeout=120)
@@ -55,8 +61,8 @@ class Processes:
     def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{kind}.log").open("ab") as log:
             command = [sys.executable, "-m", "distributed.cli.dask_" + kind, *options]
-            place = {"DASK_TEMPORARY_DIRECTORY": str(self.folder)}
-            return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **place}, cwd=self.folder)
+            own = {"DASK_TEMPORARY_DIRECTORY": str(self.folder), **self.environment}
+            return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **own}, cwd=self.folder)
 
     def close(self) -> None:
         """End all of them."""

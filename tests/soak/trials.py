@@ -139,5 +139,30 @@ def strike(world: World, name: str, how: str, random: Random) -> str:
     return "\n".join(wrong)
 
 
+def quarantine(world: World) -> str:
+    """Run with a region whose tasks kill their workers, and retry without; return what is wrong with what it leaves."""
+    region, name = "38TQK/r001c000", "deadly"
+    preload = {"DASK_DISTRIBUTED__WORKER__PRELOAD": "tests.soak.deadly", "DEADLY": region}
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    cluster = Processes(world.folder, restarted=True, environment=preload | path)
+    out, wrong = world.folder / name, []
+    try:
+        cluster.mend()
+        settings(world.folder, cluster, name)
+        for number, what in enumerate(("workers die", "it is left alone")):
+            run = ended(command(world.folder, name), out)
+            good = run.code == 1 and f"failed: {region}: quarantined" in run.said and "1 regions failed" in run.said
+            good &= number == 0 or "\n0 tasks done" in run.said
+            wrong += [] if good and "Traceback" not in run.said else [f"{what}: {run.code}: {run.said[-2000:]}"]
+    finally:
+        cluster.close()
+    world.cluster.mend()
+    settings(world.folder, world.cluster, name)
+    retry = ended(command(world.folder, name, "retry"), out)
+    wrong += [] if retry.code == 0 else [f"exit code {retry.code} of the retry: {retry.said[-2000:]}"]
+    wrong += [] if zarr_bytes(out) == world.expected else ["other bytes"]
+    return "\n".join(wrong)
+
+
 def _lease(out: Path) -> str:
     return "".join(path.read_text() for path in (out / "ledger/leases").iterdir())
