@@ -62,8 +62,9 @@ def other(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture(autouse=True)
-def logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Show what is logged, where a command of another test has sent it to standard error alone."""
+def logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Show what is logged, where a command of another test has sent it to standard error alone, or nowhere."""
+    caplog.set_level(logging.WARNING, "groundbreak")
     monkeypatch.setattr(logging.getLogger("groundbreak"), "propagate", True)
 
 

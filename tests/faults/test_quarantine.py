@@ -49,20 +49,30 @@ def world(tmp_path_factory: pytest.TempPathFactory, client: Client) -> Path:
     return folder
 
 
-def killing(dies: Callable[[Task], bool], seen: list[Task]) -> Callable[[Task], list[Record]]:
-    """Return a way to run tasks that reports for some of them what Dask does when three workers have died of one."""
-    whole = tasks.run
+SEEN: list[Task] = []
+"""The tasks that `spied` was called with."""
+DEADLY_TASKS: list[Callable[[Task], bool]] = []
+"""Tells the tasks of the deadly region that kill their workers."""
 
-    def run(task: Task) -> list[Record]:
-        seen.append(task)
-        if task.region.key == DEADLY and not getattr(task, "failure", "") and dies(task):
-            worker: Any = SimpleNamespace(address="tcp://127.0.0.1:1")
-            raise KilledWorker(task.name, worker, 2)
-        return whole(task)
-
-    return run
+_run = tasks.run
 
 
+def spied(task: Task) -> list[Record]:
+    """Run a task, or report what Dask does when three workers have died of it. Dask sends this function by its name."""
+    SEEN.append(task)
+    if task.region.key == DEADLY and not getattr(task, "failure", "") and DEADLY_TASKS[0](task):
+        worker: Any = SimpleNamespace(address="tcp://127.0.0.1:1")
+        raise KilledWorker(task.name, worker, 2)
+    return _run(task)
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> None:
+    SEEN.clear()
+    monkeypatch.setattr(tasks, "run", spied)
+
+
+@pytest.mark.usefixtures("spy")
 @pytest.mark.parametrize("kind", [tasks.BuildTask, tasks.DetectTask])
 @pytest.mark.parametrize("whole_regions", [True, False])
 def test_a_region_that_always_kills_is_left_out_until_it_is_asked_for(
@@ -77,10 +87,8 @@ def test_a_region_that_always_kills_is_left_out_until_it_is_asked_for(
     items = str(world / "source/items.json")
     path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items, cube=CUBE))
     monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _grid, _region: whole_regions)
-    seen: list[Task] = []
-    with monkeypatch.context() as patched:
-        patched.setattr(tasks, "run", killing(lambda task: isinstance(task, (kind, tasks.RegionTask)), seen))
-        assert cli.main(["run", path]) == 1
+    DEADLY_TASKS[:] = [lambda task: isinstance(task, (kind, tasks.RegionTask))]
+    assert cli.main(["run", path]) == 1
     said = capsys.readouterr().out
     assert "1 regions failed" in said
     assert f"failed: {DEADLY}: quarantined: its workers died, even when it was tried by itself" in said
@@ -94,14 +102,14 @@ def test_a_region_that_always_kills_is_left_out_until_it_is_asked_for(
     assert "groundbreak retry" in said
     assert cli.main(["status", path]) == 1
     assert f"failed   detect/{DEADLY}: quarantined" in capsys.readouterr().out
-    seen.clear()
-    with monkeypatch.context() as patched:
-        patched.setattr(tasks, "run", killing(lambda _task: False, seen))
-        assert cli.main(["retry", path]) == 0
-    assert {task.region.key for task in seen} == {DEADLY}
+    SEEN.clear()
+    DEADLY_TASKS[:] = [lambda _task: False]
+    assert cli.main(["retry", path]) == 0
+    assert {task.region.key for task in SEEN} == {DEADLY}
     assert zarr_bytes(tmp_path / "out") == zarr_bytes(world / "peace")
 
 
+@pytest.mark.usefixtures("spy")
 @pytest.mark.parametrize("whole_regions", [True, False])
 def test_what_kills_at_full_size_is_done_in_smaller_pieces(
     whole_regions: bool, world: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
@@ -109,23 +117,22 @@ def test_what_kills_at_full_size_is_done_in_smaller_pieces(
     items = str(world / "source/items.json")
     path = str(write_config(tmp_path / "run.toml", client, BOX, SPAN, items=items, cube=CUBE))
     monkeypatch.setattr(prepared.PreparedGrid, "fits", lambda _grid, _region: whole_regions)
-    seen: list[Task] = []
 
     def large(task: Task) -> bool:
         if isinstance(task, tasks.DetectTask):
             return task.rows_per_strip > 16
         return isinstance(task, tasks.RegionTask) or task.ahead > 1
 
-    monkeypatch.setattr(tasks, "run", killing(large, seen))
+    DEADLY_TASKS[:] = [large]
     assert cli.main(["run", path, "-q"]) == 0
     assert zarr_bytes(tmp_path / "out") == zarr_bytes(world / "peace")
     records = Ledger(Output(str(tmp_path / "out"))).records
     assert {r.attempts for t, r in records.items() if DEADLY in t} == {2}
     assert {r.attempts for t, r in records.items() if DEADLY not in t} == {1}
     # A suspect is tried when nothing else is left.
-    first = next(number for number, task in enumerate(seen) if task.attempts > 1)
-    assert {task.region.key for task in seen[first:]} == {DEADLY}
-    build = next(task for task in seen if isinstance(task, tasks.BuildTask) and task.attempts > 1)
+    first = next(number for number, task in enumerate(SEEN) if task.attempts > 1)
+    assert {task.region.key for task in SEEN[first:]} == {DEADLY}
+    build = next(task for task in SEEN if isinstance(task, tasks.BuildTask) and task.attempts > 1)
     (again,) = gentler(build)
     assert again.identity == build.identity
 
@@ -170,8 +177,8 @@ def test_a_whole_region_goes_on_behind_the_slabs_that_it_has_built(
         return whole(job, *arguments)
 
     def after_one_slab(task: Task) -> list[Record]:
-        assert isinstance(task, tasks.RegionTask)
-        tasks.build(task.builds[0])
+        if isinstance(task, tasks.RegionTask):
+            tasks.build(task.builds[0])
         return run(task)
 
     monkeypatch.setattr(tasks, "build_slab", counted)

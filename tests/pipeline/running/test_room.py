@@ -38,6 +38,18 @@ def limit(size: float) -> int:
     return int((IDLE + size) / TERMINATED) + 1
 
 
+SEEN: list[Task] = []
+"""The tasks that `spied` was called with."""
+
+_run = tasks.run
+
+
+def spied(task: Task) -> list[Record]:
+    """Run a task, and take note of it. Dask sends this function by its name."""
+    SEEN.append(task)
+    return _run(task)
+
+
 def test_what_fits_is_left_as_it_is(world: Path) -> None:
     plan = api.plan(configure(world, BOX, SPAN))
     most = max(plan.memory().values())
@@ -55,17 +67,11 @@ def test_a_third_of_the_projection_is_split_and_leaves_the_same_bytes(
     third = limit(memory["memory per detection task"] - 200_000)
     assert third < limit(memory["memory per task of a whole region"])
     monkeypatch.setattr(api, "memory_limit", lambda _config, _client=None: third)
-    seen: list[Task] = []
-    whole = tasks.run
-
-    def run(task: Task) -> list[Record]:
-        seen.append(task)
-        return whole(task)
-
-    monkeypatch.setattr(tasks, "run", run)
+    SEEN.clear()
+    monkeypatch.setattr(tasks, "run", spied)
     assert not api.run(config, client).outcome.failed
-    assert not any(isinstance(task, tasks.RegionTask) for task in seen)
-    assert any(isinstance(task, tasks.DetectTask) and task.rows_per_strip < 64 for task in seen)
+    assert not any(isinstance(task, tasks.RegionTask) for task in SEEN)
+    assert any(isinstance(task, tasks.DetectTask) and task.rows_per_strip < 64 for task in SEEN)
     assert zarr_bytes(tmp_path / "out") == zarr_bytes(world / "peace")
 
 
