@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Stopped, KeyboardInterrupt) as stop:
         number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
         with suppress(OSError):  # a terminal that was closed
-            print(f"groundbreak: {SIGNALS[number]}; the same command goes on from here", file=sys.stderr)
+            print(f"groundbreak: {SIGNALS[number]}; run it again to go on from here", file=sys.stderr)
         return 128 + number
 
 
