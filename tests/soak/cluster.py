@@ -49,6 +49,8 @@ class Processes:
             for worker in self.running:
                 kill(worker)
             options = ["--host", LOOPBACK, "--port", str(self.port), "--no-dashboard"]
+            # On a busy machine a scheduler that imports us with the first task loses its client meanwhile.
+            options += ["--preload", "groundbreak.pipeline.running.tasks"]
             self.scheduler = self._start("scheduler", *options)
         self.running = [worker for worker in self.running if worker.poll() is None]
         while len(self.running) < self.workers:
