@@ -1,6 +1,6 @@
 # make demo: the main job on a simulated archive with known truth.   make test: the tests.
 # make check: all that is checked without running the program.        make docs: the documentation, in site/.
-.PHONY: setup demo test test-nightly test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube clean
+.PHONY: setup demo test test-nightly soak test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube clean
 
 BIN := .venv/bin
 # The interpreter of .venv: a version or a path.
@@ -35,6 +35,10 @@ test: setup
 # Two thousand random archives with known pixels; make test has a hundred.
 test-nightly: setup
 	ARCHIVES=$(or $(ARCHIVES),2000) $(BIN)/python -m pytest -n 2 tests/e2e/test_archives.py
+
+# Runs that are killed and stopped at random moments, and go on; make test has four of them. SEED=1 takes other moments.
+soak: setup
+	$(BIN)/python -m tests.soak --seed $(or $(SEED),0)
 
 # The tests with the lowest versions that pyproject.toml allows. pyenv's 3.12 is found whatever .python-version says.
 .venv-lowest/.done: requirements/lowest.txt pyproject.toml | $(filter .venv-uv/bin/uv,$(UV))

@@ -15,24 +15,29 @@ from groundbreak.pipeline.compute.offsets import Step
 from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Fault
+from groundbreak.pipeline.core.types import BadInput, Fault
 from groundbreak.pipeline.own_cube.cube import detect
 from groundbreak.pipeline.planning import plan_file, planner
 from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.publish import publish
 from groundbreak.pipeline.readers import headers
-from groundbreak.pipeline.running import place, prepared, runner
-from groundbreak.pipeline.running.ledger import Ledger, locked
+from groundbreak.pipeline.running import contest, place, prepared, runner
+from groundbreak.pipeline.running.lease import Lease, locked
+from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.progress import silent
+from groundbreak.pipeline.running.room import Room
 from groundbreak.pipeline.running.runner import Listener, Outcome
 from groundbreak.pipeline.summary import Summary
 from groundbreak.pipeline.verdict import Verdict
-from groundbreak.pipeline.workers import connected
+from groundbreak.pipeline.workers import connected, memory_limit
 
 __all__ = ["Result", "detect", "output_of", "plan", "redetect", "republish", "run"]
 
 LOG = logging.getLogger(__name__)
+
+CONTESTS = 3
+"""How often what an earlier run's tasks have overwritten is done again, before a run gives up."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +104,9 @@ def plan(config: Config | str | Path) -> Plan:
         The configuration, the items or the area cannot be used.
     """
     config = _config(config)
-    return planner.plan(config, first=plan_file.load_first(config, output_of(config)))
+    planned = planner.plan(config, first=plan_file.load_first(config, output_of(config)))
+    Room(planned, memory_limit(config)).demand()
+    return planned
 
 
 def run(
@@ -138,7 +145,8 @@ def run(
     output = output_of(config)
     output.check()  # before the source: nobody should wait for a plan that cannot be written down
     place.check_strangers(output)
-    with locked(output):
+    with locked(output) as lease:
+        output = lease.output
         if not rebuild:
             place.check_area(config, output)
         said = [place.other_source(config, output)]
@@ -146,6 +154,7 @@ def run(
         first = plan_file.load_first(config, output)
         planned = planner.plan(config, headers.load(output), first, anew=rebuild)
         LOG.info("%r", planned)
+        Room(planned, memory_limit(config)).demand()
         said += [place.left_behind(planned, output), place.replaced_detection(planned, output)]
         place.check_stores(output, [g.grid.name for g in planned.grids], [g.grid.frame.epsg for g in planned.grids])
         with output.named():
@@ -155,7 +164,7 @@ def run(
             ready = prepared.prepare(planned, output, ledger, rebuild=rebuild)
             plan_file.save(planned, output)
             headers.save(planned.headers, output)
-        return _execute(config, output, ledger, ready, client, listener or silent(), _notes(said))
+        return _execute(config, lease, ledger, ready, client, listener or silent(), _notes(said))
 
 
 def redetect(config: Config | str | Path, client: Client | None = None, *, listener: Listener | None = None) -> Result:
@@ -171,7 +180,8 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
     planned = plan_file.load(config, output)
     output.check()
     place.check_area(config, output)
-    with locked(output):
+    with locked(output) as lease:
+        output = lease.output
         ledger = Ledger(output)
         replaced = place.replaced_detection(planned, output)
         with output.named():
@@ -179,7 +189,7 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
             for grid in ready:
                 for region in grid.planned.regions:
                     ledger.forget(places.detect_task(region.key))
-        return _execute(config, output, ledger, ready, client, listener or silent(), _notes([replaced]))
+        return _execute(config, lease, ledger, ready, client, listener or silent(), _notes([replaced]))
 
 
 def republish(config: Config | str | Path) -> Result:
@@ -195,8 +205,12 @@ def republish(config: Config | str | Path) -> Result:
     planned = plan_file.load(config, output)
     output.check()
     place.check_area(config, output)
-    with locked(output):
+    with locked(output) as lease:
+        output = lease.output
         ledger = Ledger(output)
+        if again := contest.overwritten(lease, ledger, planned, clear=False):
+            rule = f"holds {len(again)} regions and slabs that were overwritten by tasks of a run that was killed"
+            raise BadInput(output.label, rule, "`groundbreak run` does them again, and publishes")
         with output.named():
             summary = publish(planned, output, ledger, {})
     return _result(output, Outcome(failed=dict(summary.failed)), summary)
@@ -213,23 +227,54 @@ def _config(config: Config | str | Path) -> Config:
 
 def _execute(
     config: Config,
-    output: Output,
+    lease: Lease,
     ledger: Ledger,
     ready: list[prepared.PreparedGrid],
     client: Client | None,
     listener: Listener,
     notes: tuple[str, ...],
 ) -> Result:
+    outcome = _work_off(config, lease, ledger, ready, client, listener)
+    for _ in range(CONTESTS):
+        if not contest.overwritten(lease, ledger, ready[0].plan, clear=True):
+            break
+        before, outcome = outcome, _work_off(config, lease, ledger, ready, client, listener)
+        outcome.done += before.done
+    else:
+        rule = "is written to by tasks of a run that has ended"
+        raise BadInput(lease.output.label, rule, "Stop the workers of earlier runs, and run it again")
+    with lease.output.named():
+        summary = publish(prepared.settled_plan(ready), lease.output, ledger, outcome.ignored)
+    return _result(lease.output, outcome, summary, notes)
+
+
+def _work_off(
+    config: Config,
+    lease: Lease,
+    ledger: Ledger,
+    ready: list[prepared.PreparedGrid],
+    client: Client | None,
+    listener: Listener,
+) -> Outcome:
+    """Do all that is due, and fold the records into the ledger's table, however it ends."""
     work = runner.due(ready, ledger)
     try:
         if work.regions:
             with connected(config, client) as ready_client:
-                runner.execute(work, ready_client, ledger, listener)
-    finally:
-        ledger.compact()
-    with output.named():
-        summary = publish(prepared.settled_plan(ready), output, ledger, work.outcome.ignored)
-    return _result(output, work.outcome, summary, notes)
+                # Workers that are ours end with us; others may go on with what they have begun.
+                lease.use(loose=client is not None or config.cluster.kind != "local")
+                room = Room(ready[0].plan, memory_limit(config, ready_client))
+                room.demand()
+                runner.execute(work, ready_client, ledger, listener, room)
+                lease.loose = False
+    except BaseException:
+        try:
+            ledger.compact()
+        except BadInput as error:  # the first error is the cause; the records count without the table
+            LOG.warning("the records could not be folded into the table: %s", error)
+        raise
+    ledger.compact()
+    return work.outcome
 
 
 def _result(output: Output, outcome: Outcome, summary: Summary, notes: tuple[str, ...] = ()) -> Result:

@@ -1,7 +1,7 @@
 """The command line: `groundbreak plan|run|detect|status|retry|verify|publish CONFIG.toml` and `groundbreak demo`.
 
 Exit codes: 0 every region done (faults within the threshold are listed), 1 regions failed or no pixel could be judged,
-2 bad input, 130 interrupted, 143 terminated.
+2 bad input, or storage or a cluster that went away; 129, 130 and 143 stopped by SIGHUP, SIGINT (Ctrl-C) and SIGTERM.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,22 @@ from groundbreak.pipeline.version import __version__
 if TYPE_CHECKING:
     from groundbreak.pipeline.api import Result
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+SIGNALS = {
+    getattr(signal, name): word
+    for name, word in (("SIGTERM", "terminated"), ("SIGHUP", "hung up"), ("SIGINT", "interrupted"))
+    if hasattr(signal, name)
+}
+"""Signals that stop a command in good order -> what it then says of itself; its exit code is the signal's plus 128."""
 
 
-class Terminated(BaseException):
-    """The process was asked to end (SIGTERM): it goes the way of Ctrl-C, so that no lock and no worker stays behind."""
+class Stopped(BaseException):
+    """The process was asked to end: it leaves all that it is in, so that no lease and no worker stays behind."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
     log_to_stderr(levels.get(options.verbose - options.quiet, logging.DEBUG))
     try:
-        with _heeding_sigterm():
+        with _heeding_signals():
             command: Callable[[argparse.Namespace], int] = options.command
             return command(options)
     except BadInput as error:
@@ -50,29 +61,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output (head, less) has had enough; Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except KeyboardInterrupt:
-        print("groundbreak: interrupted; run it again to go on from here", file=sys.stderr)
-        return INTERRUPTED
-    except Terminated:
-        print("groundbreak: terminated; run it again to go on from here", file=sys.stderr)
-        return TERMINATED
+    except (Stopped, KeyboardInterrupt) as stop:
+        number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
+        with suppress(OSError):  # a terminal that was closed
+            print(f"groundbreak: {SIGNALS[number]}; run it again to go on from here", file=sys.stderr)
+        return 128 + number
 
 
 @contextmanager
-def _heeding_sigterm() -> Iterator[None]:
-    """Raise `Terminated` where the process is asked to end; a thread that is not the main one cannot listen."""
+def _heeding_signals() -> Iterator[None]:
+    """Raise `Stopped` at the first signal that asks the process to end; later ones do not disturb its end.
+
+    A signal that is ignored (nohup) stays so, and a thread that is not the main one cannot listen.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
-    def end(*_: object) -> None:
-        raise Terminated
+    def end(number: int, _frame: object) -> None:
+        for other in heeded:
+            signal.signal(other, signal.SIG_IGN)
+        raise Stopped(number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:

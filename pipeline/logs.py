@@ -13,7 +13,15 @@ LOGGER = logging.getLogger("groundbreak")
 PROGRESS = logging.getLogger("groundbreak.progress")
 """Gets a line every few seconds while something takes long (`pipeline.core.ticker`)."""
 
+TALKERS = ("distributed.client", "distributed.deploy.cluster", "distributed.worker", "tornado.application", "asyncio")
+"""Loggers that give each error a traceback which ends a task, or the talk with the scheduler."""
+
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def _no_error(record: logging.LogRecord) -> bool:
+    """Let no error pass."""
+    return record.levelno < logging.ERROR
 
 
 class _StandardError(logging.Handler):
@@ -32,6 +40,10 @@ def log_to_stderr(level: int) -> None:
     LOGGER.setLevel(level)
     # How far a plan is concerns whoever waits for it, unless they asked for quiet.
     PROGRESS.setLevel(min(level, logging.INFO) if level <= logging.WARNING else level)
+    # What ends a run is said in a line of ours; with -v also in the tracebacks of those who met it.
+    for logger in map(logging.getLogger, TALKERS):
+        # A filter: Dask sets the levels of its loggers when it is imported, which may be later.
+        (logger.addFilter if level > logging.INFO else logger.removeFilter)(_no_error)
     if not any(isinstance(handler, _StandardError) for handler in LOGGER.handlers):
         handler = _StandardError()
         handler.setFormatter(logging.Formatter(FORMAT))

@@ -11,7 +11,8 @@ from groundbreak.pipeline.core.output import Output, checksum
 from groundbreak.pipeline.core.types import Record
 from groundbreak.pipeline.planning import plan_file
 from groundbreak.pipeline.planning.plans import Plan
-from groundbreak.pipeline.running.ledger import Ledger, locked
+from groundbreak.pipeline.running.lease import locked
+from groundbreak.pipeline.running.ledger import Ledger
 
 
 def status(config: Config, output: Output) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def status(config: Config, output: Output) -> dict[str, Any]:
     return {
         "tasks": {kind: dict(counter) for kind, counter in tasks.items()},
         "faults": sum(len(r.faults) for r in mine),
-        "failed": {r.task: (r.error.splitlines() or [""])[0] for r in mine if r.state == "failed"},
+        "failed": {r.task: (r.error.splitlines() or [""])[0] for r in mine if r.state in ("failed", "quarantined")},
         "pixels": dict(pixels),
         "seconds": round(sum(r.seconds.get("total", 0.0) for r in mine), 1),
         "bytes_written": sum(r.bytes_written for r in mine),
@@ -64,8 +65,8 @@ def verify(config: Config, output: Output) -> dict[str, list[str]]:
     """
     plan = plan_file.load(config, output)
     damaged = {}
-    with locked(output):
-        ledger = Ledger(output)
+    with locked(output) as lease:
+        ledger = Ledger(lease.output)
         for name in _names(plan):
             record = ledger.records.get(name)
             if record is not None and record.state == "done" and (bad := _damage(output, record)):

@@ -7,15 +7,16 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from distributed import Client
+from distributed import Client, Worker
 
 from groundbreak import cluster, kernels, pipeline
-from groundbreak.cluster.connect import NoWorkers, connect, demand_workers
+from groundbreak.cluster.connect import NoWorkers, connect, demand_workers, memory_bytes
 from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
 from groundbreak.pipeline import logs
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.running import tasks
+from groundbreak.pipeline.running.watch import unless_lost
 
 
 @contextmanager
@@ -35,8 +36,9 @@ def connected(config: Config, client: Client | None) -> Iterator[Client]:
         The cluster does not answer, has no workers, or a worker runs other code.
     """
     if client is not None:
-        _prepare(config, client, "the client's cluster", lambda: None)
-        yield client
+        with unless_lost("the client's cluster", client):
+            _prepare(config, client, "the client's cluster", lambda: None)
+            yield client
         return
     c = config.cluster
     what = f"[cluster] address = {c.address!r}" if c.kind == "address" else f"[cluster] kind = {c.kind!r}"
@@ -50,9 +52,30 @@ def connected(config: Config, client: Client | None) -> Iterator[Client]:
                 raise BadInput(what, f"must answer ({text})", remedy) from error
             rule = f"its workers cannot be started ({text})"
             raise BadInput(what, rule, "Look at [cluster] workers and memory, and at the workers' log") from error
-        # The log of workers that belong to somebody else is theirs to set up.
-        _prepare(config, own, what, partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel()))
-        yield own
+        with unless_lost(what, own):
+            # The log of workers that belong to somebody else is theirs to set up.
+            _prepare(config, own, what, partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel()))
+            yield own
+
+
+def memory_limit(config: Config, client: Client | None = None) -> int:
+    """Return the memory limit of the smallest worker, bytes; 0 where there is none, or none is known yet.
+
+    Parameters
+    ----------
+    config : Config
+    client : distributed.Client, optional
+        Connected to the workers; left out, what the configuration says of them counts.
+    """
+    if client is not None:
+        limits = client.run(_limit, on_error="ignore").values()
+        return min(filter(None, limits), default=0)
+    return memory_bytes(config.cluster.memory) if config.cluster.memory else 0
+
+
+def _limit(dask_worker: Worker) -> int:
+    """Return the memory limit of the worker that runs this; dask passes it by this name."""
+    return dask_worker.memory_manager.memory_limit or 0
 
 
 def source_digest() -> str:

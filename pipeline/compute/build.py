@@ -60,7 +60,7 @@ class SlabJob:
         return f"<SlabJob {self.region.key}: {len(self.observations)} observations x {len(self.grid.bands)} bands>"
 
 
-def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:
+def build_slab(job: SlabJob, depth: int, ahead: int = PREFETCHED) -> Iterator[BandReader]:
     """Read a slab of a region's window: one band after the other, and each band one time chunk after the other.
 
     While one observation is decoded and encoded, the next ones are fetched. The smallest band comes first, because
@@ -71,6 +71,8 @@ def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:
     job : SlabJob
     depth : int
         Observations of a full slab.
+    ahead : int
+        Observations that are fetched before they are decoded.
 
     Yields
     ------
@@ -86,7 +88,7 @@ def build_slab(job: SlabJob, depth: int) -> Iterator[BandReader]:
         ]
         for reader in readers:
             prefetch.queue(reader.begin, len(job.observations))
-        prefetch.advance(PREFETCHED)
+        prefetch.advance(ahead)
         yield from readers
 
 

@@ -10,11 +10,13 @@ import errno
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import obstore
@@ -23,6 +25,7 @@ from zarr.core.buffer import Buffer
 from zarr.storage import ObjectStore as ZarrObjectStore
 from zarr.storage import WrapperStore
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.mistakes import BadInput
 
 LOG = logging.getLogger(__name__)
@@ -30,10 +33,24 @@ LOG = logging.getLogger(__name__)
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, OSError)
 """What reading a document raises that is cut off, empty, of another kind, or no document at all."""
 
+LOOK_S = 5.0
+"""Seconds for which a process believes what it saw of the leases of an output."""
+
+_LOOKED: dict[str, tuple[float, int]] = {}
+"""Address of an output -> when this process last looked at its leases, and the highest number that it saw."""
+
+
+class StorageError(BadInput):
+    """The output cannot be written or read. That is no fault of a region: it ends the run."""
+
+
+class LeaseLost(BadInput):
+    """Another run has taken the output over: whoever writes for an older lease must stop."""
+
 
 @dataclass(frozen=True)
 class Output:
-    """The root of an output; only its address travels to workers.
+    """The root of an output; only its address and the number of a lease travel to workers.
 
     Object stores take their keys, region and endpoint from the usual environment variables (AWS_ACCESS_KEY_ID,
     AWS_ENDPOINT_URL, ...).
@@ -41,6 +58,8 @@ class Output:
 
     path: str
     """Absolute folder or s3://bucket/prefix."""
+    lease: int = 0
+    """Number of the lease under which is written; 0 where nobody has to be kept out."""
 
     @property
     def local(self) -> Path | None:
@@ -61,9 +80,9 @@ class Output:
             return LocalStore(self.local / prefix, mkdir=True)
         return from_url(f"{self.path.rstrip('/')}/{prefix}".rstrip("/"))
 
-    def __getstate__(self) -> dict[str, str]:
-        """Return what travels to a worker: the address, without an open store."""
-        return {"path": self.path}
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what travels to a worker: the address and the lease, without an open store."""
+        return {"path": self.path, "lease": self.lease}
 
     @property
     def label(self) -> str:
@@ -72,7 +91,7 @@ class Output:
 
     @contextlib.contextmanager
     def named(self, verb: str = "written") -> Iterator[None]:
-        """Turn what the disk or the object store says inside into BadInput that names the output.
+        """Turn what the disk or the object store says inside into StorageError that names the output.
 
         Parameters
         ----------
@@ -87,7 +106,7 @@ class Output:
             if "No space left" in text or "quota" in text.lower():
                 remedy = "Free some space or choose another disk; the same command then goes on from here"
             rule = f"cannot be {verb} ({type(error).__name__}: {text})"
-            raise BadInput(self.label, rule, remedy) from error
+            raise StorageError(self.label, rule, remedy) from error
 
     @contextlib.contextmanager
     def understood(self, key: str, remedy: str) -> Iterator[None]:
@@ -134,6 +153,7 @@ class Output:
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object at a key, in place of any that is there."""
+        self.demand_lease()
         with self.named():
             obstore.put(self._store, key, data)
 
@@ -154,17 +174,47 @@ class Output:
 
     def delete(self, key: str) -> None:
         """Delete the object at a key, if there is one."""
+        self.demand_lease()
         with self.named(), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store, key)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys of the objects below a folder."""
+        for key, _ in self.tags(prefix):
+            yield key
+
+    def tags(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield the key of each object below a folder, and the tag that changes whenever the object is written."""
         if not self._is_there:
             return
         with self.named("read"):
             for batch in obstore.list(self._store, prefix=prefix):
                 for meta in batch:
-                    yield str(meta["path"])
+                    yield str(meta["path"]), str(meta["e_tag"])
+
+    def newest_lease(self) -> int:
+        """Return the highest number of a lease that anybody has taken, or 0."""
+        names = (key.rpartition("/")[2].partition(".")[0] for key in self.list(places.LEASES))
+        newest = max((int(name) for name in names if name.isdecimal()), default=0)
+        _LOOKED[self.path] = time.monotonic(), newest
+        return newest
+
+    def demand_lease(self, *, fresh: bool = False) -> None:
+        """Raise LeaseLost where a later run has taken the output over.
+
+        Parameters
+        ----------
+        fresh : bool
+            Look now, and do not believe what was seen in the last seconds.
+        """
+        if not self.lease:
+            return
+        seen, newest = _LOOKED.get(self.path, (-LOOK_S, 0))
+        if fresh or time.monotonic() - seen >= LOOK_S:
+            newest = self.newest_lease()
+        if newest > self.lease:
+            rule = f"was taken over by another run (lease {newest}, and this one holds {self.lease})"
+            raise LeaseLost(self.label, rule, "Nothing more is written here; look at what the other run does")
 
     def holds(self, prefix: str) -> bool:
         """Tell whether anything lies below a folder; unlike opening a store there, this makes no folder."""
@@ -187,28 +237,48 @@ def checksum(data: bytes | memoryview) -> str:
 
 
 class SummingStore(WrapperStore[ZarrObjectStore[ObjectStore]]):
-    """A Zarr store that remembers the checksum and the size of each object written through it."""
+    """A Zarr store of an output that remembers what is written through it, and asks for the lease before it writes.
 
-    def __init__(self, store: ZarrObjectStore[ObjectStore]) -> None:
-        super().__init__(store)
+    Parameters
+    ----------
+    output : Output
+    prefix : str
+        Key of the store's root.
+    """
+
+    def __init__(self, output: Output, prefix: str) -> None:
+        super().__init__(output.zarr(prefix))
+        self._output, self._prefix = output, prefix
         self.checksums: dict[str, str] = {}
-        """Key -> `checksum` of the object."""
+        """Key of an object -> `checksum` of it."""
+        self.tags: dict[str, str] = {}
+        """Key of an object -> the tag that the storage gave it."""
         self.bytes_written = 0
 
     async def set(self, key: str, value: Buffer) -> None:
         """Put an object, as Zarr asks for it."""
-        await super().set(key, value)
-        self._note(key, memoryview(value.as_numpy_array()))
+        self._output.demand_lease()
+        with self._output.named():
+            put = await obstore.put_async(self._store.store, key, value.as_buffer_like())
+        self._note(key, memoryview(value.as_numpy_array()), put)
+
+    async def delete(self, key: str) -> None:
+        """Delete an object, as Zarr asks for it."""
+        self._output.demand_lease()
+        with self._output.named():
+            await super().delete(key)
 
     def put(self, key: str, data: memoryview | None) -> None:
         """Put an object without Zarr; None deletes it, since an empty chunk has no object in Zarr."""
-        if data is not None:
-            obstore.put(self._store.store, key, data)
-            self._note(key, data)
-            return
-        with contextlib.suppress(FileNotFoundError):
-            obstore.delete(self._store.store, key)
+        self._output.demand_lease()
+        with self._output.named(), contextlib.suppress(FileNotFoundError):
+            if data is None:
+                obstore.delete(self._store.store, key)
+            else:
+                self._note(key, data, obstore.put(self._store.store, key, data))
 
-    def _note(self, key: str, data: memoryview) -> None:
-        self.checksums[key] = checksum(data)
+    def _note(self, key: str, data: memoryview, put: obstore.PutResult) -> None:
+        name = f"{self._prefix}/{key}"
+        self.checksums[name] = checksum(data)
+        self.tags[name] = str(put["e_tag"])
         self.bytes_written += data.nbytes

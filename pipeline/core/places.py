@@ -15,6 +15,8 @@ RUN = "run.json"
 LEDGER = "ledger/ledger.parquet"
 RECORDS = "ledger/records"
 LOCK = "ledger/lock.json"
+"""The lock of version 0.1.0, which knew no leases; it is still respected."""
+LEASES = "ledger/leases"
 
 BUILD, DETECT = "build", "detect"
 """The two kinds of task that leave a completion record."""
@@ -38,6 +40,11 @@ def mosaic(epsg: int) -> str:
 def record(task: str) -> str:
     """Return the key of a task's completion record, until it is folded into the ledger's table."""
     return f"{RECORDS}/{task}.json"
+
+
+def lease(number: int) -> str:
+    """Return the key of the lease with a number."""
+    return f"{LEASES}/{number:08d}.json"
 
 
 def build_task(region: str, slab: int) -> str:

@@ -1,7 +1,4 @@
-"""The nouns of the pipeline, as values: asset, scene, observation, grid, region, slab, fault, record.
-
-All of them are frozen, so they can be digested, sent to a worker and printed. Nothing here reads or writes.
-"""
+"""The nouns of the pipeline, as frozen values: asset, scene, observation, grid, region, slab, fault, record."""
 
 from __future__ import annotations
 
@@ -267,7 +264,7 @@ class Record:
     task: str
     """Name of the task: "build/<region>/s0003" or "detect/<region>"."""
     state: str
-    """done or failed; started while it is being replaced; dropped where what was built is no longer kept."""
+    """done, failed, or quarantined (it kills workers); started while it is replaced; dropped if not kept any more."""
     identity: str
     """Digest of all that the task's output depends on; a record with another identity is stale."""
     attempts: int
@@ -295,3 +292,7 @@ class Record:
     """Share of each observation's pixels, in its worst band, whose reflectance is none, in thousandths; -1 unknown."""
     bright: tuple[int, ...] = ()
     """Bright level of each observation that a building task built, reflectance x 10000."""
+    lease: int = 0
+    """Number of the lease under which it was written."""
+    stamp: str = ""
+    """Digest of the tags that the storage gave to the objects: it tells whether one of them was written again."""

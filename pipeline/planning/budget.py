@@ -72,7 +72,9 @@ def largest(regions: Sequence[Region]) -> Frame:
     return max((r.window for r in regions), key=lambda frame: (frame.height * frame.width, frame.width))
 
 
-def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str], mask_size: int = 1) -> int:
+def build_memory(
+    grid: Grid, window: Frame, depth: int, ways: Collection[str], mask_size: int = 1, ahead: int = PREFETCHED
+) -> int:
     """Estimate the most memory that a building task takes, bytes.
 
     It holds the largest band of a slab, encoded; a part of each kind of band, decoded; the blocks of one asset before
@@ -90,6 +92,8 @@ def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str], m
         How the grid's assets are read, as `pipeline.planning.ways.way_to_read` tells it.
     mask_size : int
         Bytes of a pixel of the mask.
+    ahead : int
+        Observations that are fetched before they are decoded.
     """
     kinds = {(resolution, band == _mask(grid)) for band, resolution in grid.bands.items()}
     frames = [(window.at(resolution), mask_size if mask else 2) for resolution, mask in kinds]
@@ -99,9 +103,9 @@ def build_memory(grid: Grid, window: Frame, depth: int, ways: Collection[str], m
         return held + LOCAL_OVERHEAD
     if not set(ways) <= {ON_DISK, FETCHED}:
         # Observations that GDAL reads ahead are filled at once. The first of them may lie in the middle of a part.
-        filled = -(-min(depth, PREFETCHED + TIME_CHUNK) // TIME_CHUNK) * TIME_CHUNK
+        filled = -(-min(depth, ahead + TIME_CHUNK) // TIME_CHUNK) * TIME_CHUNK
         held += _slab(grid, window, filled) + READERS * GDAL_PIXEL_BYTES * window.height * window.width
-    return held + _slab(grid, window, min(depth, PREFETCHED)) + TASK_OVERHEAD
+    return held + _slab(grid, window, min(depth, ahead)) + TASK_OVERHEAD
 
 
 def region_memory(
@@ -186,7 +190,9 @@ def strip_rows(grid: Grid, window: Frame, count: int, indices: Sequence[str], ma
     return max(step, STRIP_BYTES // row // step * step)
 
 
-def detect_memory(grid: Grid, window: Frame, count: int, indices: Sequence[str], mask_size: int = 1) -> int:
+def detect_memory(
+    grid: Grid, window: Frame, count: int, indices: Sequence[str], mask_size: int = 1, rows: int | None = None
+) -> int:
     """Estimate the most memory that a detection task takes, bytes.
 
     It holds a strip of digital numbers, one band of the strip still coded, the series of a block, and the layers.
@@ -202,8 +208,10 @@ def detect_memory(grid: Grid, window: Frame, count: int, indices: Sequence[str],
         The indices that are detected on.
     mask_size : int
         Bytes of a pixel of the mask.
+    rows : int, optional
+        Rows that it reads at a time; left out, those that `strip_rows` chooses.
     """
-    rows = min(strip_rows(grid, window, count, indices, mask_size), window.height)
+    rows = min(rows or strip_rows(grid, window, count, indices, mask_size), window.height)
     pixels = rows * window.width * count
     strip = int(pixels * (_itemsize(grid, bands_of(indices), mask_size) + 2))
     return strip + _block(count, indices) + layer_bytes([window]) + TASK_OVERHEAD

@@ -7,6 +7,7 @@ on: it goes to each worker once, and is made again where the only worker that ha
 
 from __future__ import annotations
 
+import os
 import pickle
 from typing import Any
 
@@ -55,19 +56,21 @@ class Dispatcher:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        # A scheduler may hold tasks of the same names: of other outputs, or of a run that failed.
+        self._run = os.urandom(4).hex()
         self._shares: dict[str, tuple[str, Future[bytes]]] = {}
 
     def submit(self, grid: PreparedGrid, task: Task) -> Future[list[Record]]:
         """Submit a task of a grid, after what the grid's tasks share."""
         if grid.name not in self._shares:
             parcel = pack(grid.share)
-            future = self._client.submit(bytes, parcel.data, key=("share", parcel.name), pure=False)
+            future = self._client.submit(bytes, parcel.data, key=("share", f"{parcel.name}#{self._run}"), pure=False)
             self._shares[grid.name] = parcel.name, future
         parcel_name, shared = self._shares[grid.name]
         call = calling(parcel_name, task)
         kind = "build" if isinstance(task, BuildTask) else "detect" if isinstance(task, DetectTask) else "region"
         # One prefix for each kind: the scheduler keeps every prefix for ever.
-        key = kind, f"{task.name}#{task.identity}#{task.attempts}"
+        key = kind, f"{task.name}#{task.identity}#{task.attempts}#{self._run}"
         return self._client.submit(pickle.loads, call, buffers=[shared], key=key, pure=False)
 
     def release(self, grid: PreparedGrid) -> None:

@@ -1,4 +1,4 @@
-"""What is finished: completion records, written by workers after their data, and the lock of a run.
+"""What is finished: completion records, written by workers after their data.
 
 A worker puts one small JSON object a task; the client compacts them into one Parquet file and clears them. A record
 counts only with the identity that the plan asks for, so a stale one is never trusted. The same on disk and on an
@@ -11,26 +11,19 @@ import dataclasses
 import io
 import json
 import logging
-import os
-import socket
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.output import DAMAGE, Output
-from groundbreak.pipeline.core.types import BadInput, Fault, Record
+from groundbreak.pipeline.core.types import Fault, Record
 
 LOG = logging.getLogger(__name__)
-
-HEARTBEAT_S = 15.0
-STALE_S = 90.0
 
 _TEXT, _INT = pa.string(), pa.int64()
 FAULT_COLUMNS = pa.struct([(f.name, _INT if f.name == "attempts" else _TEXT) for f in dataclasses.fields(Fault)])
@@ -52,6 +45,8 @@ RECORD_COLUMNS = pa.schema(
         ("offsets", pa.list_(pa.int32())),
         ("beyond", pa.list_(pa.int32())),
         ("bright", pa.list_(pa.int32())),
+        ("lease", _INT),
+        ("stamp", _TEXT),
     ]
 )
 
@@ -78,6 +73,15 @@ class Ledger:
         record = self.records.get(task)
         return record is not None and record.state in ("done", "dropped") and record.identity == identity
 
+    def quarantined(self, task: str, identity: str) -> bool:
+        """Tell whether a task kills its workers, and is left alone until it is asked for (``groundbreak retry``)."""
+        record = self.records.get(task)
+        return record is not None and record.state == "quarantined" and record.identity == identity
+
+    def settled(self, task: str, identity: str) -> bool:
+        """Tell whether nothing is left to do for a build: it is built, or is left alone."""
+        return self.built(task, identity) or self.quarantined(task, identity)
+
     def drop(self, names: Sequence[str]) -> None:
         """Delete what some builds wrote.
 
@@ -98,8 +102,7 @@ class Ledger:
             self._keep(Record(task, "started", identity, 0, now(), {}, 0, 0, {}))
 
     def _keep(self, record: Record) -> None:
-        self.add(record)
-        write_record(self.output, record)
+        self.add(write_record(self.output, record))
 
     def add(self, record: Record) -> None:
         """Take note of a record that its worker has written."""
@@ -116,6 +119,7 @@ class Ledger:
 
     def compact(self) -> None:
         """Fold the records into the table; a crash in between loses nothing, since records win over the table."""
+        self.output.demand_lease(fresh=True)  # the records of a later run are not ours to clear
         keys = list(self.output.list(places.RECORDS))
         self.records = _load(self.output)
         rows = [dataclasses.asdict(self.records[k]) for k in sorted(self.records)]
@@ -129,113 +133,30 @@ class Ledger:
             self.output.delete(key)
 
 
-def write_record(output: Output, record: Record) -> None:
-    """Put one record; the last thing that a task does."""
+def write_record(output: Output, record: Record) -> Record:
+    """Put one record under the output's lease, the last thing that a task does; return it as it was put."""
+    record = dataclasses.replace(record, lease=output.lease)
     output.put(places.record(record.task), json.dumps(dataclasses.asdict(record)).encode())
+    return record
+
+
+def read_record(output: Output, task: str) -> Record | None:
+    """Return the record that a task has left and that is not folded into the table yet; None where there is none."""
+    data = output.get(places.record(task))
+    try:
+        return None if data is None else _record(json.loads(data))
+    except DAMAGE:  # half a record is none
+        return None
+
+
+def stamp(tags: Mapping[str, str]) -> str:
+    """Digest the tags that the storage gave to the objects of a task: key -> tag."""
+    return digest(sorted(tags.items())) if tags else ""
 
 
 def now() -> str:
     """Return the time as a record holds it: UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-@contextmanager
-def locked(output: Output) -> Iterator[None]:
-    """Hold the output against other runs; of racing runs one gets it (conditional put).
-
-    A lock whose holder has not renewed it for a minute and a half, or died on this machine, is taken over.
-
-    Raises
-    ------
-    BadInput
-        Another run holds it, the lock is damaged, or nothing can be written there.
-    """
-    me: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid(), "run": os.urandom(8).hex()}
-
-    def text() -> bytes:
-        return json.dumps({**me, "renewed": time.time()}).encode()
-
-    made = _missing_folders(output)
-    while not output.create(places.LOCK, text()):
-        _take_over(output)
-    LOG.debug("locked %s", output.path)
-    stop = threading.Event()
-
-    def renew() -> None:
-        while not stop.wait(HEARTBEAT_S):
-            try:
-                output.put(places.LOCK, text())
-            except BadInput as error:  # tried again; a task that writes meets what does not pass
-                LOG.warning("the lock could not be renewed: %s", error)
-
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        output.delete(places.LOCK)
-        for folder in made:
-            with suppress(OSError):  # something was written there
-                folder.rmdir()
-        LOG.debug("unlocked %s", output.path)
-
-
-def _missing_folders(output: Output) -> list[Path]:
-    """List the folders that a lock makes, the deepest first: a run that is refused leaves none of them behind."""
-    if output.local is None:
-        return []
-    folder = (output.local / places.LOCK).parent
-    return [p for p in (folder, *folder.parents) if not p.exists()]
-
-
-def _take_over(output: Output) -> None:
-    """Delete the lock that is there if its holder is gone.
-
-    Raises
-    ------
-    BadInput
-        Its holder is at work; or the lock cannot be read, and is young.
-    """
-    data = output.get(places.LOCK)
-    if data is None:
-        return  # it was released just now
-    holder = _holder(data)
-    if holder is None:
-        # A run puts its lock whole, and anew every few seconds: an old one that cannot be read is of no living run.
-        if (output.age(places.LOCK) or 0.0) < STALE_S:
-            what, rule = f"{output.path.rstrip('/')}/{places.LOCK}", "is damaged: it does not tell who is writing here"
-            raise BadInput(what, rule, f"Wait for {STALE_S:.0f} s, or delete it if no run is writing here")
-        LOG.warning("taking over a damaged lock, which nobody has renewed")
-    elif not _abandoned(holder):
-        rule = f"is being written by process {holder['pid']} on {holder['host']}"
-        raise BadInput(output.label, rule, "Wait for it to end, or stop it")
-    else:
-        LOG.warning("taking over the lock of process %s on %s, which is gone", holder["pid"], holder["host"])
-    output.delete(places.LOCK)
-
-
-def _holder(data: bytes) -> dict[str, Any] | None:
-    """Return who holds a lock; None where its text does not tell."""
-    try:
-        holder = json.loads(data)
-        kinds = {"host": str, "pid": int, "renewed": int | float}
-        good = all(isinstance(holder[name], kind) for name, kind in kinds.items()) and holder["pid"] > 0
-    except DAMAGE:
-        return None
-    return holder if good else None
-
-
-def _abandoned(holder: dict[str, Any]) -> bool:
-    if holder["host"] == socket.gethostname():
-        try:
-            os.kill(holder["pid"], 0)
-        except (ProcessLookupError, OverflowError):
-            return True
-        except PermissionError:
-            return False
-    return bool(time.time() - holder["renewed"] > STALE_S)
 
 
 def _load(output: Output) -> dict[str, Record]:
@@ -266,7 +187,8 @@ def _load(output: Output) -> dict[str, Record]:
 def _record(row: dict[str, Any]) -> Record:
     maps = {key: dict(row[key]) for key in ("seconds", "checksums", "counts")}
     lists = {key: tuple(row.get(key) or ()) for key in ("dark", "offsets", "beyond", "bright")}
-    record = Record(**{**row, **maps, **lists, "faults": tuple(Fault(**f) for f in row["faults"])})
+    stamps = {"lease": row.get("lease") or 0, "stamp": row.get("stamp") or ""}
+    record = Record(**{**row, **maps, **lists, **stamps, "faults": tuple(Fault(**f) for f in row["faults"])})
     texts, numbers = (record.task, record.state, record.identity, record.error), (record.bytes_written, record.pixels)
     if not all(isinstance(t, str) for t in texts) or not all(isinstance(n, int) for n in numbers):
         raise TypeError("it is no completion record")

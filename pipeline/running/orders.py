@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from groundbreak.pipeline.compute.build import PREFETCHED
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.types import Region, Slab
@@ -20,6 +21,8 @@ class BuildTask:
     """Digest of everything that the task's output depends on."""
     region: Region
     slab: Slab
+    ahead: int = PREFETCHED
+    """Observations that are fetched before they are decoded."""
     attempts: int = 1
 
     @property
@@ -38,10 +41,14 @@ class DetectTask:
     identity: str
     """Digest of everything that the task's output depends on."""
     region: Region
+    rows_per_strip: int
+    """Rows that are read at a time, which bounds memory."""
     faulty: bool = False
     """Whether a fault touched some observation of the region."""
     failure: str = ""
     """Why the region has failed already, and is to be written so."""
+    quarantined: bool = False
+    """Whether it has failed because it kills its workers."""
     attempts: int = 1
 
     @property

@@ -9,12 +9,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from distributed import Client, Future, as_completed
 
-from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.compute.offsets import (
     BELIEVABLE,
     BRIGHT_LEVEL,
@@ -25,14 +23,16 @@ from groundbreak.pipeline.compute.offsets import (
     region_steps,
 )
 from groundbreak.pipeline.core import places
-from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import REFLECTANCE_SCALE, BadInput, Record, Region
 from groundbreak.pipeline.planning.budget import TASKS_PER_THREAD
 from groundbreak.pipeline.running.dispatch import Dispatcher
-from groundbreak.pipeline.running.ledger import Ledger, now, write_record
+from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task
 from groundbreak.pipeline.running.prepared import PreparedGrid
-from groundbreak.pipeline.running.watch import lost, watched
+from groundbreak.pipeline.running.quarantine import Suspects
+from groundbreak.pipeline.running.room import Room
+from groundbreak.pipeline.running.shared import LONGEST_REASON
+from groundbreak.pipeline.running.watch import give_up, lost, watched
 
 LOG = logging.getLogger(__name__)
 
@@ -129,8 +129,12 @@ def due(grids: Sequence[PreparedGrid], ledger: Ledger) -> Work:
             names = [b.name for b in builds]
             outcome.tasks |= {*names, places.detect_task(region.key)}
             work = RegionWork(grid, region, [b for b in builds if not ledger.finished(b.name, b.identity)])
-            if all(ledger.built(b.name, b.identity) for b in builds):
+            if all(ledger.settled(b.name, b.identity) for b in builds):
                 detect = work.detection(ledger)
+                if ledger.quarantined(detect.name, detect.identity):
+                    outcome.skipped += len(builds) + 1
+                    outcome.failed[region.key] = ledger.records[detect.name].error
+                    continue
                 if ledger.finished(detect.name, detect.identity):
                     outcome.skipped += len(builds) + 1
                     if not grid.plan.config.cube.keep:
@@ -143,8 +147,8 @@ def due(grids: Sequence[PreparedGrid], ledger: Ledger) -> Work:
     return Work(regions, outcome)
 
 
-def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> Outcome:
-    """Build and detect all that is due, and return what was done.
+def execute(work: Work, client: Client, ledger: Ledger, listener: Listener, room: Room) -> Outcome:
+    """Build and detect all that is due, within the workers' memory, and return what was done.
 
     Raises
     ------
@@ -153,21 +157,20 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener) -> O
     """
     outcome = work.outcome
     listener.started(sum(len(r.builds) + 1 for r in work.regions.values()), outcome.skipped, client.dashboard_link)
-    flow = _Flow(work, Dispatcher(client), ledger, listener)
+    flow = _Flow(work, Dispatcher(client), ledger, listener, room)
     try:
         with watched(client, flow.running) as cluster:
-            queue = _queue(list(work.regions.values()), ledger, cluster.threads)
+            queue = _queue(list(work.regions.values()), ledger, cluster.threads, room)
             flow.fill(queue, cluster.threads)
             while flow.running:
                 future = next(flow.stream)
                 if future.cancelled():
-                    raise lost(f"address = {getattr(client.scheduler, 'address', '?')!r}")
+                    raise lost(f"[cluster] address = {getattr(client.scheduler, 'address', '?')!r}", client)
                 flow.take(future)
                 flow.fill(queue, cluster.threads)
     except BaseException:
         LOG.info("stopping; %d tasks are cancelled", len(flow.running))
-        with suppress(OSError, RuntimeError):  # a scheduler that is gone has cancelled them
-            client.cancel(list(flow.running))
+        give_up(client, flow.running)
         raise
     return outcome
 
@@ -180,6 +183,8 @@ class _Flow:
     dispatcher: Dispatcher
     ledger: Ledger
     listener: Listener
+    room: Room
+    suspects: Suspects = field(default_factory=Suspects)
     running: dict[Future[list[Record]], Task] = field(default_factory=dict)
     stream: as_completed = field(default_factory=as_completed)
     left: Counter[str] = field(init=False)
@@ -192,13 +197,14 @@ class _Flow:
         """Submit as many tasks as keep some threads busy."""
         while len(self.running) < TASKS_PER_THREAD * threads and (task := next(queue, None)) is not None:
             self.submit(task)
+        self.suspects.submit_next(self.submit, self.running)
 
     def submit(self, task: Task) -> None:
         """Submit a task; what it will replace counts no longer."""
         for part in task.builds if isinstance(task, RegionTask) else (task,):
             self.ledger.begin(part.name, part.identity)
         LOG.debug("submitting %r", task)
-        future = self.dispatcher.submit(self.work.regions[task.region.key].grid, task)
+        future = self.dispatcher.submit(self.work.regions[task.region.key].grid, self.room.fitted(task))
         self.running[future] = task
         self.stream.add(future)
 
@@ -206,7 +212,7 @@ class _Flow:
         """Take a finished task's records, and submit what must follow it."""
         task, outcome = self.running.pop(future), self.work.outcome
         region = self.work.regions[task.region.key]
-        records = _result(future, task, region.grid.output)
+        records = self.suspects.result(future, task, region.grid.share)
         future.release()
         for record in records:
             self.ledger.add(record)
@@ -214,25 +220,25 @@ class _Flow:
             self.listener.finished(record)
         if (following := _following(region, task, records, self.ledger, outcome)) is not None:
             self.submit(following)
-        elif not region.waiting:
+        elif records and records[-1].task == places.detect_task(region.region.key):
             self.left[region.grid.name] -= 1
             if not self.left[region.grid.name]:
                 self.dispatcher.release(region.grid)
 
 
-def _queue(regions: Sequence[RegionWork], ledger: Ledger, threads: int) -> Iterator[Task]:
+def _queue(regions: Sequence[RegionWork], ledger: Ledger, threads: int, room: Room) -> Iterator[Task]:
     """Yield what can be submitted, region by region.
 
     Whole regions are one task each, where that keeps the threads busy.
     """
-    whole = sum(r.whole for r in regions)
+    whole = sum(r.whole and room.holds(r.region) for r in regions)
     in_memory = whole > 0 and -(-whole // threads) * threads * (1 - IDLE) <= whole
     if whole:
         LOG.info("%d regions are due as a whole: %s", whole, "one task each" if in_memory else "too few to be one task")
     for work in regions:
         if not work.builds:
             yield work.detection(ledger)
-        elif in_memory and work.whole:
+        elif in_memory and work.whole and room.holds(work.region):
             yield RegionTask(work.region, tuple(work.builds))
         else:
             yield from work.builds
@@ -242,6 +248,8 @@ def _following(
     work: RegionWork, task: Task, records: Sequence[Record], ledger: Ledger, outcome: Outcome
 ) -> DetectTask | None:
     """Take note of what a task has left; return what must follow it, if anything."""
+    if not records:  # it is tried again
+        return None
     if records[-1].task == places.detect_task(work.region.key):
         return _ended(work, task, records[-1], ledger, outcome)
     work.waiting -= {r.task for r in records}
@@ -259,23 +267,8 @@ def _ended(work: RegionWork, task: Task, record: Record, ledger: Ledger, outcome
         return None
     # Its worker died before it could write anything: say so in the layers.
     asked = work.detection(ledger)
-    return replace(asked, failure=record.error or "its worker died", attempts=task.attempts + 1)
-
-
-def _result(future: Future[list[Record]], task: Task, output: Output) -> list[Record]:
-    """Return a task's records; its worker may have died before it could write one."""
-    error = future.exception()
-    if error is None:
-        return future.result()
-    records = []
-    why = redact(f"{type(error).__name__}: {error}")
-    LOG.warning("%s left no record: %s", task.name, why)
-    # Of a whole region its builds: that they failed is what its detection will say.
-    for part in task.builds if isinstance(task, RegionTask) else (task,):
-        record = Record(part.name, "failed", part.identity, task.attempts, now(), {}, 0, 0, {}, error=why)
-        write_record(output, record)
-        records.append(record)
-    return records
+    quarantined = record.state == "quarantined"
+    return replace(asked, failure=record.error[:LONGEST_REASON], quarantined=quarantined, attempts=task.attempts + 1)
 
 
 def _unbelievable(region: Region, doubt: Disbelief, item: str) -> BadInput:

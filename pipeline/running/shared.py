@@ -110,12 +110,9 @@ class GridShare:
             rule = f"above [run] fault_threshold = {self.fault_threshold}"
             failure = f"faults touch {touched(faults)} of {count} observations, {rule}"
         identity = digest([self.result, sorted({(f.observation, f.band) for f in faults}), failure])
-        return DetectTask(identity, region, bool(faults), failure[:LONGEST_REASON])
-
-    def rows_per_strip(self, region: Region) -> int:
-        """Return how many rows the detection on a region reads at a time."""
-        size = budget.mask_size(self.mask)
-        return budget.strip_rows(self.grid, region.window, len(self.observations), self.indices, size)
+        rows = budget.strip_rows(self.grid, region.window, count, self.indices, budget.mask_size(self.mask))
+        quarantined = any(r.state == "quarantined" for r in builds)
+        return DetectTask(identity, region, rows, bool(faults), failure[:LONGEST_REASON], quarantined)
 
 
 @dataclass(frozen=True)

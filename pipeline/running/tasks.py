@@ -6,46 +6,28 @@ A task reads what the shared part of its grid says, writes whole objects, and pu
 from __future__ import annotations
 
 import logging
-import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
 from groundbreak import kernels
-from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.compute import detection
 from groundbreak.pipeline.compute.build import BandReader, build_slab, touched
 from groundbreak.pipeline.compute.index_series import mask_tables
 from groundbreak.pipeline.compute.offsets import DarkLevels, disbelief, region_steps
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import SummingStore
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Record
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Record
 from groundbreak.pipeline.readers import assets
-from groundbreak.pipeline.running.ledger import now, write_record
 from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task
+from groundbreak.pipeline.running.recording import Progress, describe, finished, recorded
 from groundbreak.pipeline.running.shared import GridShare
 from groundbreak.pipeline.stores import store
 from groundbreak.pipeline.stores.shards import Encoder
 from groundbreak.pipeline.stores.tiles import Pixels, Tiles
 
 LOG = logging.getLogger(__name__)
-
-
-@dataclass
-class _Progress:
-    """What a task has done so far; what is known of it when it fails."""
-
-    pixels: int = 0
-    faults: list[Fault] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    error: str = ""
-    dark: tuple[int, ...] = ()
-    offsets: tuple[int, ...] = ()
-    beyond: tuple[int, ...] = ()
-    bright: tuple[int, ...] = ()
 
 
 def warm_up(detector: str) -> None:
@@ -55,10 +37,20 @@ def warm_up(detector: str) -> None:
 
 
 def run(share: GridShare, task: Task) -> list[Record]:
-    """Do a task of a grid, and return the records that it has left, in order."""
+    """Do a task of a grid, and return the records that it has left, in order.
+
+    What has a record already is not done again: a worker may have died after it had finished, with the result.
+    """
     if isinstance(task, RegionTask):
-        return build_and_detect(share, task)
-    return [build(share, task) if isinstance(task, BuildTask) else detect(share, task)]
+        found = [finished(share.output, part) for part in task.builds]
+        if not any(found):
+            return build_and_detect(share, task)
+        records = [record or build(share, part) for record, part in zip(found, task.builds, strict=True)]
+        if contradicted(share, records):
+            return records
+        return [*records, *run(share, share.detect(task.region, records))]
+    done = finished(share.output, task)
+    return [done or (build(share, task) if isinstance(task, BuildTask) else detect(share, task))]
 
 
 def build(share: GridShare, task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) -> Record:
@@ -73,9 +65,9 @@ def build(share: GridShare, task: BuildTask, arrays: Mapping[str, Pixels] = Mapp
     """
     job = share.job(task)
 
-    def work(target: SummingStore, done: _Progress) -> None:
+    def work(target: SummingStore, done: Progress) -> None:
         levels, encoder = DarkLevels(len(job.observations)), Encoder()
-        for reader in build_slab(job, task.slab.depth):
+        for reader in build_slab(job, task.slab.depth, task.ahead):
             parts = _noted(reader, levels, arrays.get(reader.name), done)
             target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, reader.name, parts, encoder))
             done.faults.extend(reader.faults)
@@ -84,10 +76,10 @@ def build(share: GridShare, task: BuildTask, arrays: Mapping[str, Pixels] = Mapp
         done.dark, done.offsets = levels.levels() if job.may_step else unknown, job.offsets
         done.beyond, done.bright = levels.beyond(), levels.bright_levels()
 
-    return _recorded(share, task, places.cube(job.grid.name), work)
+    return recorded(share.output, task, places.cube(job.grid.name), work)
 
 
-def _noted(reader: BandReader, levels: DarkLevels, array: Pixels | None, done: _Progress) -> Iterator[Tiles]:
+def _noted(reader: BandReader, levels: DarkLevels, array: Pixels | None, done: Progress) -> Iterator[Tiles]:
     """Pass the parts of a band on, and take from each what is wanted beside the cube."""
     mask = reader.job.mask
     for first, values in reader.parts():
@@ -114,20 +106,21 @@ def detect(share: GridShare, task: DetectTask, read: detection.ReadRows | None =
     region = task.region
     read = read or detection.from_cube(share.output.zarr(places.cube(region.grid)), share.view, region)
 
-    def work(target: SummingStore, done: _Progress) -> None:
+    def work(target: SummingStore, done: Progress) -> None:
         mine = share.ownership.of(region.window)
         done.error = task.failure
+        done.failed = "quarantined" if task.quarantined else "failed"
         layers = detection.failed_region(mine)
         if not task.failure:
             try:
-                layers = detection.detect_region(read, mine, share.settings, share.rows_per_strip(region), task.faulty)
+                layers = detection.detect_region(read, mine, share.settings, task.rows_per_strip, task.faulty)
             except Exception as error:  # written as failed, so that nobody takes the region for stable ground
-                done.error = _describe(error)
+                done.error = describe(error)
         store.write_layers(target, share.grid, region, layers)
         done.pixels = int(mine.sum())
         done.counts |= detection.count_statuses(layers)
 
-    return _recorded(share, task, places.layers(region.grid), work)
+    return recorded(share.output, task, places.layers(region.grid), work)
 
 
 def build_and_detect(share: GridShare, task: RegionTask) -> list[Record]:
@@ -147,46 +140,14 @@ def build_and_detect(share: GridShare, task: RegionTask) -> list[Record]:
         build(share, part, {name: values[part.slab.start : part.slab.stop] for name, values in arrays.items()})
         for part in task.builds
     ]
-    wrong = any(step.contradicts for step in region_steps(view.times, records)) or disbelief(records) is not None
-    if wrong and not share.accept_step:
+    if contradicted(share, records):
         return records
     in_memory = detection.from_memory(arrays, view, task.region)
     return [*records, detect(share, share.detect(task.region, records), in_memory)]
 
 
-def _recorded(
-    share: GridShare, task: BuildTask | DetectTask, key: str, work: Callable[[SummingStore, _Progress], None]
-) -> Record:
-    """Run the work on a store that sums what it writes; whatever happens, leave a record and return it."""
-    begun, clock = now(), time.perf_counter()
-    target, done = SummingStore(share.output.zarr(key)), _Progress()
-    try:
-        work(target, done)
-    except Exception as error:  # a failed region must be named and must not end the run
-        done.error = _describe(error)
-    if done.error:
-        LOG.warning("%s failed: %s", task.name, done.error.splitlines()[0])
-    record = Record(
-        task=task.name,
-        state="failed" if done.error else "done",
-        identity=task.identity,
-        attempts=task.attempts,
-        started=begun,
-        seconds={"total": round(time.perf_counter() - clock, 3)},
-        bytes_written=target.bytes_written,
-        pixels=done.pixels,
-        checksums={f"{key}/{k}": v for k, v in sorted(target.checksums.items())},
-        faults=tuple(done.faults),
-        error=done.error,
-        counts=done.counts,
-        dark=done.dark,
-        offsets=done.offsets,
-        beyond=done.beyond,
-        bright=done.bright,
-    )
-    write_record(share.output, record)
-    return record
-
-
-def _describe(error: Exception) -> str:
-    return redact(f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-3)}")
+def contradicted(share: GridShare, builds: Sequence[Record]) -> bool:
+    """Tell whether pixels contradict scales and offsets, so that the client must be asked before detection."""
+    if share.accept_step:
+        return False
+    return any(step.contradicts for step in region_steps(share.times, builds)) or disbelief(builds) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -76,14 +76,38 @@ def _threads(client: Client) -> int:
         return 0
 
 
-def lost(address: str) -> BadInput:
+def give_up(client: Client, running: Iterable[Future[Any]]) -> None:
+    """Cancel what runs, unless the scheduler is gone and has cancelled it."""
+    if client.status == "running":
+        with suppress(OSError, RuntimeError):
+            client.cancel(list(running))
+
+
+def lost(what: str, client: Client) -> BadInput:
     """Return the error that says that a cluster went away in the middle of a run.
 
     Parameters
     ----------
-    address : str
-        The address of its scheduler.
+    what : str
+        The cluster, as the configuration names it.
+    client : distributed.Client
+        It knows whether the scheduler is gone, or workers alone.
     """
-    rule = f"has no workers any more, or its scheduler is gone (waited {PATIENCE_S:.0f} s)"
-    remedy = "Start workers or another cluster; the same command then goes on from here"
-    return BadInput(f"[cluster] {address}", rule, remedy)
+    rule = f"has no workers any more (waited {PATIENCE_S:.0f} s)"
+    if client.status != "running":
+        rule = "its scheduler is gone, in the middle of the run"
+    return BadInput(what, rule, "Start workers or another cluster; the same command then goes on from here")
+
+
+@contextmanager
+def unless_lost(what: str, client: Client) -> Iterator[None]:
+    """Turn whatever a scheduler that is gone makes of the work inside into the one error that says so."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        if client.status == "running":
+            raise
+        LOG.debug("%s", what, exc_info=True)
+        raise lost(what, client) from error

@@ -16,6 +16,7 @@ from distributed import Client
 
 from groundbreak.pipeline import cli
 from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.commands import write_config
 from tests.stores import zarr_bytes
@@ -259,18 +260,47 @@ def test_an_interrupt_is_130(source: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert "run it again to go on from here" in capsys.readouterr().err
 
 
-def test_a_termination_is_143(
-    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "hung up"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_a_signal_ends_a_command_in_good_order(
+    number: signal.Signals,
+    code: int,
+    word: str,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def terminated(*_: Any, **__: Any) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+    def stopped(*_: Any, **__: Any) -> None:
+        try:
+            os.kill(os.getpid(), number)
+        finally:  # those that follow do not disturb its end
+            for other in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                os.kill(os.getpid(), other)
 
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("groundbreak.pipeline.planning.planner.plan", terminated)
-    assert cli.main(["run", str(write_config(source / "term.toml", None, BOX, SPAN, out="term"))]) == 143
-    assert "terminated; run it again" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGTERM) == before
+    # Whoever starts the tests in the background has them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    others = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)]
+    monkeypatch.setattr("groundbreak.pipeline.planning.planner.plan", stopped)
+    assert cli.main(["run", str(write_config(source / "term.toml", None, BOX, SPAN, out="term"))]) == code
+    assert f"groundbreak: {word}; run it again to go on from here" in capsys.readouterr().err
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)] == others
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
     assert not (source / "term").exists()
+
+
+def test_a_signal_that_is_ignored_stays_so(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As nohup has it."""
+
+    def hung_up(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        raise BadInput("a", "b", "c")
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monkeypatch.setattr("groundbreak.pipeline.planning.planner.plan", hung_up)
+    assert cli.main(["run", str(write_config(source / "nohup.toml", None, BOX, SPAN, out="nohup"))]) == 2
+    assert signal.signal(signal.SIGHUP, before) is signal.SIG_IGN
 
 
 def test_a_secret_in_an_address_is_not_shown(source: Path, capsys: pytest.CaptureFixture[str]) -> None:

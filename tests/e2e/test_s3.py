@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import json
 from pathlib import Path
 from typing import Unpack
 
@@ -17,7 +17,6 @@ from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Record
-from groundbreak.pipeline.running.ledger import locked
 from groundbreak.pipeline.running.runner import Listener
 from tests.stores import output_bytes, zarr_bytes
 from tests.world import Sections, Tile, configure, days, lonlat_box, write_source
@@ -66,7 +65,7 @@ def test_a_run_on_s3_leaves_the_same_bytes(world: Path, on_disk: dict[str, str],
         "run.json",
         "sites.parquet",
     }
-    assert list(output.list("ledger")) == ["ledger/ledger.parquet"]
+    assert sorted(output.list("ledger")) == ["ledger/leases/00000001.json", "ledger/ledger.parquet"]
     assert not any(b"SECRET" in (output.get(k) or b"") for k in output.list(""))
     again = api.run(settings, client)
     assert again.outcome.done == 0
@@ -97,7 +96,7 @@ def test_an_interrupted_run_goes_on(world: Path, on_disk: dict[str, str], client
     with pytest.raises(KeyboardInterrupt):
         api.run(settings, client, listener=Listener(lambda *_figures: None, stop))
     output = api.output_of(settings)
-    assert output.get(places.LOCK) is None
+    assert json.loads(output.get(places.lease(1)) or b"")["released"]
     result = api.run(settings, client)
     assert result.outcome.skipped >= 2
     assert objects(output) == on_disk
@@ -109,25 +108,6 @@ def test_a_longer_list_appends(world: Path, on_disk: dict[str, str], client: Cli
     result = api.run(config(world, "s3://results/grown"), client)
     assert result.outcome.skipped > 0
     assert objects(result.output) == on_disk
-
-
-@pytest.mark.usefixtures("endpoint")
-def test_of_racing_runs_one_gets_the_lock() -> None:
-    output = Output("s3://results/raced")
-
-    def take(_number: int) -> bool:
-        return Output("s3://results/raced").create(places.LOCK, b'{"host": "elsewhere", "pid": 1, "renewed": 9e99}')
-
-    with ThreadPoolExecutor(8) as pool:
-        assert sorted(pool.map(take, range(8))) == [False] * 7 + [True]
-    with pytest.raises(BadInput, match="process 1 on elsewhere"), locked(output):
-        pass
-    output.delete(places.LOCK)
-    with locked(output):
-        assert output.get(places.LOCK) is not None
-        with pytest.raises(BadInput, match="is being written"), locked(output):
-            pass
-    assert output.get(places.LOCK) is None
 
 
 def test_assets_on_s3(endpoint: str, world: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

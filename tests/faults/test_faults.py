@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Unpack
 
 import numpy as np
@@ -16,17 +15,13 @@ import pytest
 import rasterio
 import xarray as xr
 from distributed import Client
-from distributed.scheduler import KilledWorker
 
 from groundbreak.kernels import Quality, Status
 from groundbreak.pipeline import api, cli
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core.config import Config
-from groundbreak.pipeline.core.types import BadInput, Record
-from groundbreak.pipeline.running import prepared, tasks
-from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task
+from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.running.runner import Listener
-from groundbreak.pipeline.running.shared import GridShare
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.commands import write_config
 from tests.stores import zarr_bytes
@@ -251,34 +246,3 @@ def test_without_a_signature_nothing_is_read(server: ArchiveServer, tmp_path: Pa
     server.require_signature(ttl_s=60)
     with pytest.raises(BadInput, match="403"):
         api.run(config(tmp_path, server, run={"attempts": 1}), client)
-
-
-@pytest.mark.parametrize("kind", [BuildTask, DetectTask, RegionTask])
-def test_a_worker_that_dies_takes_its_region_alone(
-    kind: type[Task],
-    server: ArchiveServer,
-    clean: Path,
-    tmp_path: Path,
-    client: Client,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    whole = tasks.run
-
-    def dies(share: GridShare, task: Any) -> list[Record]:
-        if isinstance(task, kind) and task.region.grid == "38TPK" and not getattr(task, "failure", ""):
-            worker: Any = SimpleNamespace(address="tcp://127.0.0.1:1")
-            raise KilledWorker(task.name, worker, 2)
-        return whole(share, task)
-
-    path = command(tmp_path, server, client)
-    with monkeypatch.context() as patched:
-        patched.setattr(tasks, "run", dies)
-        patched.setattr(prepared.PreparedGrid, "fits", lambda _stage, _region: kind is RegionTask)
-        assert cli.main(["run", path]) == 1
-    west, east = layers(tmp_path / "out", "38TPK"), layers(tmp_path / "out", "38TQK")
-    assert set(np.unique(west.status.values)) == {255, Status.FAILED}
-    assert not (east.status.values == Status.FAILED).any()
-    assert "KilledWorker" in str(pq.read_table(tmp_path / "out/ledger/ledger.parquet").to_pylist())
-    # Failed tasks are not finished: the next run does them again.
-    assert cli.main(["run", path]) == 0
-    assert zarr_bytes(tmp_path / "out") == zarr_bytes(clean)

@@ -113,3 +113,12 @@ def test_a_worker_of_its_own_process_logs_as_its_client_does(world: Path) -> Non
     command = [sys.executable, "-m", "groundbreak.pipeline.cli", "run", str(file), "-v", "--log", "json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert re.search(r"groundbreak\.pipeline\.access\.retries: \S+red\S*\.tif: attempt 1 of 3 failed", done.stderr)
+
+
+def test_what_ends_with_a_scheduler_is_said_in_tracebacks_only_where_asked_for() -> None:
+    record = logging.LogRecord("distributed.client", logging.ERROR, "", 0, "gone", None, None)
+    talker = logging.getLogger("distributed.client")
+    log_to_stderr(logging.WARNING)
+    assert not talker.filter(record)
+    log_to_stderr(logging.INFO)
+    assert talker.filter(record)

@@ -19,7 +19,7 @@ from groundbreak.pipeline.planning import planner
 from groundbreak.pipeline.running import prepared, tasks
 from groundbreak.pipeline.running.dispatch import calling
 from groundbreak.pipeline.running.ledger import Ledger
-from groundbreak.pipeline.running.orders import RegionTask
+from groundbreak.pipeline.running.orders import RegionTask, Task
 from groundbreak.pipeline.running.prepared import PreparedGrid
 from groundbreak.pipeline.running.shared import pack
 from tests.stores import zarr_bytes
@@ -54,7 +54,8 @@ def test_a_task_is_small_and_does_not_grow_with_its_grid(ready: PreparedGrid) ->
     builds = ready.builds(region)
     assert len(builds) == 10
     failed = ready.share.detect(region)
-    for task in (*builds, RegionTask(region, tuple(builds)), failed):
+    every: list[Task] = [*builds, RegionTask(region, tuple(builds)), failed]
+    for task in every:
         assert len(calling("name", task)) < TASK_BYTES, task
     parcel = pack(ready.share)
     assert len(parcel.data) > 5 * TASK_BYTES

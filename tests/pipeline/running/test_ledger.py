@@ -1,21 +1,14 @@
-"""Records and locks, on disk; the S3 tests run the same calls on an object store."""
+"""Records on disk; the S3 tests run the same calls on an object store."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import threading
-import time
 from pathlib import Path
-
-import pytest
 
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import BadInput, Fault, Record
+from groundbreak.pipeline.core.types import Fault, Record
 from groundbreak.pipeline.running import ledger as ledgers
-from groundbreak.pipeline.running.ledger import Ledger, locked, write_record
+from groundbreak.pipeline.running.ledger import Ledger, write_record
 
 FAULT = Fault("38TPK/r000c000", "take", "item", "red", "https://x/red.tif", "404", 3)
 
@@ -63,51 +56,3 @@ def test_compaction_keeps_what_workers_wrote_meanwhile(tmp_path: Path) -> None:
     write_record(output, record("late"))
     book.compact()
     assert Ledger(output).finished("late", "a")
-
-
-def test_one_of_racing_runs_gets_the_lock(tmp_path: Path) -> None:
-    output, inside, refused = Output(str(tmp_path)), [], []
-    gate = threading.Barrier(8)
-
-    def run() -> None:
-        gate.wait()
-        try:
-            with locked(output):
-                inside.append(1)
-                time.sleep(0.5)
-        except BadInput as error:
-            refused.append(str(error))
-
-    threads = [threading.Thread(target=run) for _ in range(8)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert len(inside) == 1
-    assert len(refused) == 7
-    assert str(os.getpid()) in refused[0]
-    with locked(output):
-        pass
-
-
-@pytest.mark.parametrize(
-    "holder",
-    [
-        {"host": socket.gethostname(), "pid": 2**22 + 1, "run": "x", "renewed": time.time()},
-        {"host": "elsewhere", "pid": 1, "run": "x", "renewed": time.time() - 3600},
-    ],
-)
-def test_an_abandoned_lock_is_taken_over(tmp_path: Path, holder: dict[str, object]) -> None:
-    output = Output(str(tmp_path))
-    output.put(places.LOCK, json.dumps(holder).encode())
-    with locked(output):
-        pass
-    assert output.get(places.LOCK) is None
-
-
-def test_a_lock_held_elsewhere_is_respected(tmp_path: Path) -> None:
-    output = Output(str(tmp_path))
-    holder = {"host": "elsewhere", "pid": 1, "run": "x", "renewed": time.time()}
-    output.put(places.LOCK, json.dumps(holder).encode())
-    with pytest.raises(BadInput, match="elsewhere"), locked(output):
-        pass
