@@ -19,7 +19,8 @@ from groundbreak.pipeline.products import geoparquet, mosaic
 from groundbreak.pipeline.products.sites import find_sites
 from groundbreak.pipeline.report import page
 from groundbreak.pipeline.report.series import site_series
-from groundbreak.pipeline.running.ledger import FAULT_COLUMNS, Ledger
+from groundbreak.pipeline.running.ledger import Ledger
+from groundbreak.pipeline.running.records import FAULT_COLUMNS
 from groundbreak.pipeline.summary import Summary, summarise
 
 LOG = logging.getLogger(__name__)

@@ -129,22 +129,29 @@ def due(grids: Sequence[PreparedGrid], ledger: Ledger) -> Work:
             names = [b.name for b in builds]
             outcome.tasks |= {*names, places.detect_task(region.key)}
             work = RegionWork(grid, region, [b for b in builds if not ledger.finished(b.name, b.identity)])
-            if all(ledger.settled(b.name, b.identity) for b in builds):
-                detect = work.detection(ledger)
-                if ledger.quarantined(detect.name, detect.identity):
-                    outcome.skipped += len(builds) + 1
-                    outcome.failed[region.key] = ledger.records[detect.name].error
-                    continue
-                if ledger.finished(detect.name, detect.identity):
-                    outcome.skipped += len(builds) + 1
-                    if not grid.plan.config.cube.keep:
-                        ledger.drop(names)
-                    continue
+            if all(ledger.settled(b.name, b.identity) for b in builds) and _done_before(work, names, ledger, outcome):
+                outcome.skipped += len(builds) + 1
+                continue
             outcome.skipped += len(builds) - len(work.builds)
             work.waiting = {b.name for b in work.builds}
             regions[region.key] = work
     LOG.info("%d regions are due; %d tasks were done before", len(regions), outcome.skipped)
     return Work(regions, outcome)
+
+
+def _done_before(work: RegionWork, builds: Sequence[str], ledger: Ledger, outcome: Outcome) -> bool:
+    """Tell whether a region whose builds are done has been detected on too, or is left alone; see to its cube."""
+    name, share = places.detect_task(work.region.key), work.grid.share
+    if not (ledger.undisturbed(builds) and ledger.finished(name, share.undisturbed)):
+        detect = work.detection(ledger)
+        if ledger.quarantined(name, detect.identity):
+            outcome.failed[work.region.key] = ledger.records[name].error
+            return True
+        if not ledger.finished(name, detect.identity):
+            return False
+    if not work.grid.plan.config.cube.keep:
+        ledger.drop(builds)
+    return True
 
 
 def execute(work: Work, client: Client, ledger: Ledger, listener: Listener, room: Room) -> Outcome:

@@ -21,7 +21,7 @@ from groundbreak.pipeline.compute.detection import DetectionSettings
 from groundbreak.pipeline.compute.index_series import CubeView
 from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Grid, Mask, Observation, Record, Region, Slab
+from groundbreak.pipeline.core.types import Fault, Grid, Mask, Observation, Record, Region, Slab
 from groundbreak.pipeline.planning import budget
 from groundbreak.pipeline.planning.plans import slabs
 from groundbreak.pipeline.planning.regions import Ownership
@@ -78,6 +78,11 @@ class GridShare:
         """What detection looks at in the cube."""
         return CubeView(self.grid, self.mask, self.indices, self.times)
 
+    @cached_property
+    def undisturbed(self) -> str:
+        """Identity of the detection on a region in whose builds nothing went wrong."""
+        return _detection_identity(self.result, [], "")
+
     def slabs(self) -> list[Slab]:
         """Cut the list of observations into slabs."""
         return slabs(len(self.observations), self.depth)
@@ -109,10 +114,14 @@ class GridShare:
         if not failure and touched(faults) > self.fault_threshold * count:
             rule = f"above [run] fault_threshold = {self.fault_threshold}"
             failure = f"faults touch {touched(faults)} of {count} observations, {rule}"
-        identity = digest([self.result, sorted({(f.observation, f.band) for f in faults}), failure])
+        identity = _detection_identity(self.result, faults, failure)
         rows = budget.strip_rows(self.grid, region.window, count, self.indices, budget.mask_size(self.mask))
         quarantined = any(r.state == "quarantined" for r in builds)
         return DetectTask(identity, region, rows, bool(faults), failure[:LONGEST_REASON], quarantined)
+
+
+def _detection_identity(result: str, faults: Sequence[Fault], failure: str) -> str:
+    return digest([result, sorted({(f.observation, f.band) for f in faults}), failure])
 
 
 @dataclass(frozen=True)
