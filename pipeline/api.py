@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -278,9 +278,9 @@ def _work_off(
 
 
 def _result(output: Output, outcome: Outcome, summary: Summary, notes: tuple[str, ...] = ()) -> Result:
-    """Put together what a run left behind."""
+    """Put together what a run left behind; its output is free of the run's lease."""
     sites, faults = list(summary.sites), list(summary.faults)
-    return Result(output, outcome, sites, faults, summary.contradicting, summary.verdict, notes)
+    return Result(replace(output, lease=0), outcome, sites, faults, summary.contradicting, summary.verdict, notes)
 
 
 def _notes(said: Iterable[str]) -> tuple[str, ...]:

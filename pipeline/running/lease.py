@@ -83,6 +83,7 @@ def locked(output: Output) -> Iterator[Lease]:
     BadInput
         Another run holds it, its lease is damaged, or nothing can be written there.
     """
+    output = replace(output, lease=0)  # whatever lease it had before
     made = _missing_folders(output)
     lease = _take(output)
     LOG.debug("lease %d of %s", lease.output.lease, output.path)

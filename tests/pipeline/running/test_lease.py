@@ -101,6 +101,15 @@ def test_numbers_grow_and_the_last_one_stays(tmp_path: Path) -> None:
     assert list(output.list(places.LEASES)) == [places.lease(3)]
 
 
+def test_an_output_of_an_earlier_lease_can_be_locked_again(tmp_path: Path) -> None:
+    output = Output(str(tmp_path))
+    for number in (1, 2, 3):
+        with locked(output) as lease:
+            lease.use(loose=False)
+            output = lease.output
+        assert output.lease == number
+
+
 @pytest.mark.parametrize(
     ("text", "contested"),
     [
