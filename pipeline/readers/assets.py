@@ -140,7 +140,7 @@ def fetch_once(asset: Asset, window: Window, access: Access, header: BlockLayout
     Raises
     ------
     Exception
-        An error of obstore, async-tiff, GDAL, rasterio or stackstac, or ValueError: what came is not what it should be.
+        An error of obstore, GDAL, rasterio or stackstac, or ValueError: what came is not what it should be.
     """
     with access.telling_logins(asset.href):
         if isinstance(header, NotByBlocks) and not refresh:
