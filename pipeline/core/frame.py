@@ -10,6 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_SIDE = 10_000_000
+"""Rows or columns of a file that are believed."""
+
 PHASE_TOLERANCE = 1e-3
 """Pixels by which two lattices may be displaced, anywhere in a raster, and still count as one.
 

@@ -14,6 +14,7 @@ import numpy as np
 from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.mistakes import BadInput as BadInput
+from groundbreak.pipeline.core.show import clean
 
 REFLECTANCE_SCALE = 1e-4
 """Reflectance of one unit of the int16 numbers that cubes hold."""
@@ -82,6 +83,11 @@ class Rejection:
     """A key of `pipeline.stac.screening.REASONS`."""
     detail: str
     """What was seen in the item."""
+
+    def __post_init__(self) -> None:
+        """Clean what the item's writer has written, since it is shown and kept (`pipeline.core.show.clean`)."""
+        object.__setattr__(self, "item", clean(self.item))
+        object.__setattr__(self, "detail", clean(self.detail))
 
 
 @dataclass(frozen=True, slots=True)

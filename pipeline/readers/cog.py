@@ -13,16 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundbreak.pipeline.access.whole_urls import Store
-from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.frame import MAX_SIDE, Frame
 from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.readers.geokeys import read_frame
 from groundbreak.pipeline.readers.tiff import HEADER_BYTES, MOST_BLOCKS, Directory, Header, Tag, Values
 
 MAX_PIXELS = 200_000 * 200_000
 """A header that claims more pixels is not believed."""
-
-MAX_SIDE = 10_000_000
-"""A header that claims more rows or columns is not believed."""
 
 MAX_BLOCK_BYTES = 256 * 2**20
 """A header that claims larger blocks, coded or decoded, is not believed."""

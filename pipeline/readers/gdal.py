@@ -54,7 +54,7 @@ class _Reader(AutoParallelRioReader):  # type: ignore[misc]  # stackstac is not 
     """The number that the item or the configuration calls no observation."""
 
     def _open(self) -> SingleThreadedRioDataset:
-        # One after the other: an Env of rasterio that is entered while it is entered stays, with the login of this host.
+        # One after the other: an Env of rasterio that is entered while it is entered stays.
         with self.gdal_env.open:
             dataset = SelfCleaningDatasetReader(self.url, driver=[*DRIVERS], sharing=False)
         own, warped = _frame(dataset, self.told.epsg), None
