@@ -40,7 +40,8 @@ _HEADER = re.compile(
     r"""\b((?:proxy-)?authorization|(?:set-)?cookie)(["']?\s?[:=])[^\n"'<>]*(?:["'][^\n"'<>]+)?""", re.I
 )
 _NAMED = re.compile(
-    r"""((?:signature|\bsig|token|credential|accesskeyid|api_?key|password|secret)(?:provided)?["']?\s?(?:=|:\s?["'])\s?["']?)"""
+    r"""((?:signature|\bsig|token|credential|accesskeyid|api_?key|password|secret)(?:provided)?["']?"""
+    r"""\s?(?:=|:\s?["'])\s?["']?)"""
     r"""[^\s"'<>&,;)]+|(<(?:\w*signature\w*|\w*accesskeyid|stringtosign\w*|\w*token)>)[^<]+""",
     re.I,
 )
@@ -176,8 +177,8 @@ def redact(text: str) -> str:
 
     These are the queries, fragments and user names of all URLs, since they may hold signatures; secrets by their names;
     and the bodies of error answers, which repeat what was sent: of these only the name of the error stays. A query is
-    removed even where its URL is cut down to a path, as in the messages of urllib3. A single quote does not end a query,
-    since it may stand inside one.
+    removed even where its URL is cut down to a path, as in the messages of urllib3. A single quote does not end a
+    query, since it may stand inside one.
     """
     text = bare(_BODY.sub(_without_body, clean(text, MOST_REDACTED)))
     return _NAMED.sub(lambda found: f"{found[1] or found[2]}...", _HEADER.sub(r"\1\2 ...", text))

@@ -18,7 +18,7 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 
 
 def clean(text: str, most: int = MOST_TEXT) -> str:
-    """Return a text of strangers as it can be shown and written anywhere: what is unseen becomes a mark, the rest is cut.
+    """Return a text of strangers as it can be shown and written anywhere: cut, and with marks for what is unseen.
 
     Parameters
     ----------

@@ -33,7 +33,8 @@ MOST_VERTICES = 500
 """Vertices of a polygon that an API is asked with; one with more is sent as its hull, and screening does the rest."""
 
 _NO_ANSWER = (
-    APIError, pystac.STACError, AttributeError, KeyError, TypeError, ValueError, RecursionError, requests.RequestException
+    APIError, pystac.STACError, requests.RequestException, AttributeError, KeyError, TypeError, ValueError,
+    RecursionError,
 )  # fmt: skip
 """The exceptions that an answer raises that is none of a STAC API; RecursionError is that of JSON without end."""
 

@@ -63,7 +63,7 @@ class Tiff:
             42113: Claim(2, b"0\0"),
         }
 
-    def bytes(self) -> bytes:
+    def write(self) -> bytes:
         """Return the file: header, block, then one directory, with what does not fit into its entries behind it."""
         count_code, entry_code, room, pointer = LAYOUTS[self.big]
         start = 16 if self.big else 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections.abc import Callable
 
 import imagecodecs
 import numpy as np
@@ -17,7 +18,7 @@ SIDE = 128
 BLOCKS = Blocks((SIDE, SIDE), True, "<u2", "deflate", 1, np.array([0]), np.array([1]))
 PARTS = [(0, SIDE), (0, 1), (0, 40), (60, 61), (100, SIDE)]
 """First row and the row after the last of a block that a window takes."""
-ENCODE = {
+ENCODE: dict[str, Callable[[bytes], bytes]] = {
     "deflate": lambda raw: zlib.compress(raw, 6),
     "stored": lambda raw: zlib.compress(raw, 0),
     "zstd with a checksum": lambda raw: bytes(Zstd(level=9, checksum=True).encode(raw)),
