@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import shapely
 from distributed import Client
+from markupsafe import escape
 
 from groundbreak.pipeline import api, cli
 from groundbreak.pipeline.access import retries
@@ -145,7 +145,7 @@ def test_an_item_that_says_what_cannot_be_is_rejected_alone(harm: Callable[[dict
 def test_odd_texts_of_items_reach_every_output_as_harmless_text(
     tmp_path: Path, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Ids with ../, of 4,000 characters, with control characters, half characters and scripts; some files are broken."""
+    """Ids with ../, of 4,000 characters, with control characters and scripts; some files are broken."""
     dates = days("2021-01-03", 16, 15)
     write_source(tmp_path / "source", [TILE], dates)
     features = [item(TILE, date) for date in dates]
@@ -192,7 +192,7 @@ def test_odd_texts_of_items_reach_every_output_as_harmless_text(
     page = (out / "report.html").read_text()
     assert SCRIPT not in page
     assert "<img src=x" not in page
-    assert html.escape(SCRIPT) in page or "PWNED" not in page
+    assert str(escape(SCRIPT)) in page
 
 
 def test_scripts_in_a_title_of_a_configuration_are_text(tmp_path: Path, client: Client) -> None:

@@ -104,8 +104,11 @@ def test_a_catalogue_that_repeats_what_it_was_sent(status: int) -> None:
         return status, {}, ECHO.encode() + b"x" * 1_000_000
 
     with host(answer) as server:
-        for keys in ({"items": f"{server.url}/i.json?sig={SECRET}"}, {"catalog": server.url, "collection": "c"}):
-            source = SourceConfig(datetime="2024-07-01/2024-07-31", allow_hosts=("127.0.0.1",), **keys)
+        dates, hosts = "2024-07-01/2024-07-31", ("127.0.0.1",)
+        for source in (
+            SourceConfig(datetime=dates, allow_hosts=hosts, items=f"{server.url}/i.json?sig={SECRET}"),
+            SourceConfig(datetime=dates, allow_hosts=hosts, catalog=server.url, collection="c"),
+        ):
             with pytest.raises(BadInput) as caught:
                 list(read_items(source, AREA, lambda name: name))
             assert SECRET not in str(caught.value)
