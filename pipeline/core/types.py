@@ -16,11 +16,8 @@ from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.mistakes import BadInput as BadInput
 from groundbreak.pipeline.core.show import clean
 
-REFLECTANCE_SCALE = 1e-4
-"""Reflectance of one unit of the int16 numbers that cubes hold."""
-
-REFLECTANCE_FILL = -32768
-"""The number that means no observation, in a reflectance band of a cube."""
+REFLECTANCE_SCALE, REFLECTANCE_FILL = 1e-4, -32768
+"""Reflectance of one unit of the int16 numbers that cubes hold, and the number that means no observation there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +83,8 @@ class Rejection:
 
     def __post_init__(self) -> None:
         """Clean what the item's writer has written, since it is shown and kept (`pipeline.core.show.clean`)."""
-        object.__setattr__(self, "item", clean(self.item))
-        object.__setattr__(self, "detail", clean(self.detail))
+        for name in ("item", "detail"):
+            object.__setattr__(self, name, clean(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)
