@@ -13,7 +13,7 @@ import posixpath
 import re
 from urllib.parse import quote, unquote, urljoin
 
-from groundbreak.pipeline.access.hrefs import OBJECT_STORES, is_url, redact
+from groundbreak.pipeline.access.hrefs import OBJECT_STORES, bare, is_url
 
 _HTTP = re.compile(r"(https?://[^/?#]*)([^?#]*)(.*)", re.I | re.S)
 _FILE = re.compile(r"file:(?://(?:localhost)?)?(/(?!/)(?!/*[a-z]:).*)", re.I | re.S)
@@ -130,4 +130,4 @@ def identity(href: str) -> str:
         return href
     naming = "&".join(naming_query(href))
     digest = hashlib.sha256(naming.encode()).hexdigest()[:16]
-    return redact(href) + (f"?{digest}" if naming else "")
+    return bare(href) + (f"?{digest}" if naming else "")

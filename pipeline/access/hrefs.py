@@ -14,16 +14,36 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from groundbreak.pipeline.core.show import clean
+
 OBJECT_STORES = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 """Scheme of an object store -> prefix of GDAL's virtual file system for it."""
+
+MOST_CHARACTERS = 8000
+"""Characters of an href: servers take no longer ones, and systems no longer paths."""
+MOST_REDACTED = 100_000
+"""Characters of a text that are kept when it is redacted."""
 
 _PRIVATE_NAMES = ("localhost", "local", "internal", "lan", "home.arpa", "intranet", "corp")
 """Last labels of names that mean this machine or this site, whatever they resolve to."""
 _EMBEDDING = [ipaddress.ip_network(n) for n in ("64:ff9b::/96", "2002::/16", "2001::/32")]
 """IPv6 ranges that carry an IPv4 address (NAT64, 6to4, Teredo): an address in them can mean a private host."""
-_USER = re.compile(r"""([a-z][a-z0-9+.-]*://)[^\s"<>/?#]*@""", re.I)
+_USER = re.compile(r"""://[^\s"<>/?#]*@""")
 _QUERY = re.compile(r"""(?<=\S)\?[^\s"<>]+""")
-_FRAGMENT = re.compile(r"""(://[^\s"<>#]*)#[^\s"<>]*""")
+_URL = re.compile(r"""://[^\s"<>]*""")
+"""Parts of a URL. None of them can begin inside another match of its kind, so that each takes linear time."""
+_BODY = re.compile(r"(non-2xx status code: \d{3}[^:\n]{0,60}):.*", re.S)
+"""An error of obstore, and the body of the answer behind it."""
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+"""What object stores call an error in the body of an answer."""
+_HEADER = re.compile(r"""\b((?:proxy-)?authorization|(?:set-)?cookie)(["']?\s?[:=])[^\n]*""", re.I)
+_NAMED = re.compile(
+    r"""((?:signature|\bsig|token|credential|accesskeyid|api_?key|password|secret)(?:provided)?["']?"""
+    r"""\s?(?:=|:\s?["'])\s?["']?)"""
+    r"""[^\s"'<>&,;)]+|(<(?:\w*signature\w*|\w*accesskeyid|stringtosign\w*|\w*token)>)[^<]+""",
+    re.I,
+)
+"""What holds a secret outside a URL: a header, a parameter, a field of JSON or of XML."""
 
 
 def is_url(href: str) -> bool:
@@ -63,8 +83,10 @@ def check(href: str, *, root: str | None, allow_hosts: Collection[str]) -> Refus
     Refusal, or None where the href may be read.
     """
     blank = r"\x20" if is_url(href) else ""
-    if re.search(rf"[\x00-\x1f\x7f\\{blank}]", href):
+    if re.search(rf"[\x00-\x1f\x7f\ud800-\udfff\\{blank}]", href):
         return Refusal("holds a control character, blank or backslash", "write / between folders, and %20 for a blank")
+    if len(href) > MOST_CHARACTERS:
+        return Refusal(f"has {len(href):,} characters", f"a URL or path has at most {MOST_CHARACTERS:,}")
     if not is_url(href):
         return _check_path(href, root)
     try:
@@ -149,9 +171,23 @@ def _check_host(host: str, allow_hosts: Collection[str]) -> Refusal | None:
 
 
 def redact(text: str) -> str:
-    """Remove the queries, fragments and user names of all URLs in a text, since they may hold signatures.
+    """Remove what may be secret from a text, and what cannot be shown; the time that it takes is linear in its length.
 
-    A query is removed even where its URL is cut down to a path, as in the messages of urllib3. A single quote does not
-    end a query, since it may stand inside one.
+    These are the queries, fragments and user names of all URLs, since they may hold signatures; secrets by their names;
+    and the bodies of error answers, which repeat what was sent: of these only the name of the error stays. A query is
+    removed even where its URL is cut down to a path, as in the messages of urllib3. A single quote does not end a
+    query, since it may stand inside one.
     """
-    return _FRAGMENT.sub(r"\1", _QUERY.sub("", _USER.sub(r"\1", text)))
+    text = bare(_BODY.sub(_without_body, clean(text, MOST_REDACTED)))
+    return _NAMED.sub(lambda found: f"{found[1] or found[2]}...", _HEADER.sub(r"\1\2 ...", text))
+
+
+def bare(text: str) -> str:
+    """Remove the queries, fragments and user names of all URLs in a text, and nothing else."""
+    return _URL.sub(lambda url: url[0].partition("#")[0], _QUERY.sub("", _USER.sub("://", text)))
+
+
+def _without_body(found: re.Match[str]) -> str:
+    """Return an error of obstore without the body of the answer; the name of the error stays where it tells one."""
+    code = _CODE.search(found[0])
+    return f"{found[1]}: {code[1]}" if code else found[1]

@@ -10,6 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_SIDE = 10_000_000
+"""Rows or columns of a file that are believed."""
+
 PHASE_TOLERANCE = 1e-3
 """Pixels by which two lattices may be displaced, anywhere in a raster, and still count as one.
 
@@ -48,7 +51,9 @@ class Frame:
     """Columns of pixels."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError where a size is not positive."""
+        """Raise ValueError where a size is not positive, or a number is not finite."""
+        if not math.isfinite(self.x0 + self.y0 + self.resolution * max(self.height, self.width)):
+            raise ValueError(f"{self}: edges and resolution must be finite")
         if self.resolution <= 0 or self.height <= 0 or self.width <= 0:
             raise ValueError(f"{self}: resolution, height and width must be positive")
 

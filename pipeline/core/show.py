@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LISTED_ROWS = 20
 """Rows of a list that are shown; the files hold all of them."""
+
+MOST_TEXT = 2000
+"""Characters of a text of strangers that are shown."""
+
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves a cursor, turns the direction of writing, or can be written in no encoding: lines and tabs stay."""
+
+
+def clean(text: str, most: int = MOST_TEXT) -> str:
+    """Return a text of strangers as it can be shown and written anywhere: cut, and with marks for what is unseen.
+
+    Parameters
+    ----------
+    text : str
+        An id, a property or an error, which may hold anything.
+    most : int
+        Characters that are kept.
+    """
+    return _UNSEEN.sub("\ufffd", text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)")
 
 
 def size(value: float) -> str:

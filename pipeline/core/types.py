@@ -11,12 +11,10 @@ import numpy as np
 from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.mistakes import BadInput as BadInput
+from groundbreak.pipeline.core.show import clean
 
-REFLECTANCE_SCALE = 1e-4
-"""Reflectance of one unit of the int16 numbers that cubes hold."""
-
-REFLECTANCE_FILL = -32768
-"""The number that means no observation, in a reflectance band of a cube."""
+REFLECTANCE_SCALE, REFLECTANCE_FILL = 1e-4, -32768
+"""Reflectance of one unit of the int16 numbers that cubes hold, and the number that means no observation there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +77,11 @@ class Rejection:
     """A key of `pipeline.stac.screening.REASONS`."""
     detail: str
     """What was seen in the item."""
+
+    def __post_init__(self) -> None:
+        """Clean what the item's writer has written, since it is shown and kept (`pipeline.core.show.clean`)."""
+        for name in ("item", "detail"):
+            object.__setattr__(self, name, clean(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from groundbreak.pipeline.access.retries import ReadError
 from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Asset, Notice, Rejection, Scene
-from groundbreak.pipeline.readers.cog import NO_CODE, NotByBlocks
+from groundbreak.pipeline.readers.cog import NotByBlocks
 from groundbreak.pipeline.readers.gdal import read_info
+from groundbreak.pipeline.readers.geokeys import NO_CODE
 from groundbreak.pipeline.readers.headers import HeaderKey, Headers, header_key
 
 

@@ -140,7 +140,7 @@ def fetch_once(asset: Asset, window: Window, access: Access, header: BlockLayout
     Raises
     ------
     Exception
-        An error of obstore, async-tiff, GDAL, rasterio or stackstac, or ValueError: what came is not what it should be.
+        An error of obstore, GDAL, rasterio or stackstac, or ValueError: what came is not what it should be.
     """
     with access.telling_logins(asset.href):
         if isinstance(header, NotByBlocks) and not refresh:
@@ -252,7 +252,8 @@ def _decode(cog: Cog, pixels: BlockSet, part: BlockPart, use: int) -> tuple[Numb
     """
     data = pixels.data.get(part.block)
     if data is not None:
-        scratch = thread_scratch(use, part.rows * cog.blocks.shape[1] * np.dtype(cog.blocks.dtype).itemsize)
+        size = part.rows * cog.blocks.shape[1] * np.dtype(cog.blocks.dtype).itemsize
+        scratch = thread_scratch(use, size + blocks.SPARE_BYTES)
         return blocks.decode(data, cog.blocks, part, scratch), cog.blocks.predictor == 2
     dtype = np.dtype(cog.blocks.dtype.replace("i", "u")).newbyteorder("=")
     empty = np.zeros((part.bottom, cog.blocks.shape[1]), dtype)

@@ -1,8 +1,9 @@
 """From a file's bytes to pixels: which blocks a window needs, and how their coding is undone.
 
-Inflating takes nine tenths of the time. So no block is decoded twice, and none is inflated beyond the last row that is
-wanted. Everything else is one pass over the block's pixels: the predictor is undone, and the number is looked up in a
-table (which holds nodata, scale and offset at once) and written where the window has nothing yet.
+Inflating takes nine tenths of the time. So no block is decoded twice; but each is inflated to its end, since that is
+where its checksum lies (docs/decisions/0019). Everything else is one pass over the block's pixels: the predictor is
+undone, and the number is looked up in a table (which holds nodata, scale and offset at once) and written where the
+window has nothing yet.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.readers.cog import Blocks, Cog
 from groundbreak.pipeline.stores.tiles import Pixels
 
-STORED_RUN = 1 << 16
-"""Length of deflate's longest run of bytes that are stored uncompressed.
+SPARE_BYTES = 1
+"""Room behind the memory for a block: LZW has no checksum, but most damage makes a block shorter, or longer, than told.
 
-Inflating refuses such a run where it does not fit, so it may stop by so many bytes before the end of its scratch.
+The other codings say by themselves that a block does not fit.
 """
 
 Numbers = NDArray[np.uint8 | np.uint16 | np.int16 | np.float32]
@@ -97,7 +98,7 @@ def block_parts(blocks: Blocks, frame: Frame, rows: slice, cols: slice) -> list[
 
 
 def decode(data: memoryview, blocks: Blocks, part: BlockPart, scratch: bytearray | memoryview | None = None) -> Numbers:
-    """Undo a block's coding, down to the last row that a window takes; differences between columns stay.
+    """Undo a block's coding, and return it down to the last row that a window takes; differences between columns stay.
 
     Parameters
     ----------
@@ -108,8 +109,8 @@ def decode(data: memoryview, blocks: Blocks, part: BlockPart, scratch: bytearray
     part : BlockPart
         The part of the window that the block fills.
     scratch : bytearray or memoryview, optional
-        Memory for the decoded bytes; used if it is as long as the whole block. New memory, used otherwise, has to be
-        cleared first.
+        Memory for the decoded bytes; used if it holds the whole block and `SPARE_BYTES`. New memory, used otherwise,
+        has to be cleared first.
 
     Returns
     -------
@@ -119,7 +120,7 @@ def decode(data: memoryview, blocks: Blocks, part: BlockPart, scratch: bytearray
     Raises
     ------
     ValueError
-        The bytes are not what the header says.
+        The bytes are not what the header says, or not what their checksum says, where their coding has one.
     """
     cols = blocks.shape[1]
     if blocks.dtype == "bits":
@@ -154,19 +155,14 @@ def _inflate(
 ) -> NDArray[np.uint8]:
     """Return the bytes, (part.bottom, line), of a block whose rows are ``line`` bytes long."""
     size, wanted = part.rows * line, part.bottom * line
-    scratch = scratch if scratch is not None and len(scratch) == size else bytearray(size)
-    stops_early = coding == "deflate" and wanted + STORED_RUN < size
+    room = size + (SPARE_BYTES if coding == "lzw" else 0)
+    out = scratch if scratch is not None and len(scratch) >= room else bytearray(room)
     try:
-        out = memoryview(scratch)[: wanted + STORED_RUN] if stops_early else scratch
-        got = np.frombuffer(UNDO[coding](data, out), np.uint8)
+        got = np.frombuffer(UNDO[coding](data, memoryview(out)[:room]), np.uint8)
     except RuntimeError as error:
-        # libdeflate fills the memory that it is given, and then says that there was more. The checksum lies at the end
-        # of the block, and is not reached.
-        if not stops_early or "INSUFFICIENT_SPACE" not in str(error):
-            raise ValueError(f"a block cannot be decoded ({error})") from None
-        got = np.frombuffer(scratch, np.uint8)
+        raise ValueError(f"a block cannot be decoded ({error})") from None
     if got.size != size:
-        raise ValueError(f"a block holds {got.size} bytes instead of {size}")
+        raise ValueError(f"a block holds {'more' if got.size > size else got.size} bytes instead of {size}")
     return got[:wanted].reshape(part.bottom, line)
 
 

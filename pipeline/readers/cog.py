@@ -7,28 +7,25 @@ way, which is GDAL's.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from async_tiff import TIFF, GeoKeyDirectory, ImageFileDirectory
-from async_tiff.enums import Endianness
 from numpy.typing import NDArray
 
 from groundbreak.pipeline.access.whole_urls import Store
-from groundbreak.pipeline.core import crs
-from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.frame import MAX_SIDE, Frame
 from groundbreak.pipeline.core.loop import run_coroutine
-
-HEADER_BYTES = 16_384
-"""Bytes that one request fetches: the header of a tile of 10 980 pixels in blocks of 1024, its overviews included."""
+from groundbreak.pipeline.readers.geokeys import read_frame
+from groundbreak.pipeline.readers.tiff import HEADER_BYTES, MOST_BLOCKS, Directory, Header, Tag, Values
 
 MAX_PIXELS = 200_000 * 200_000
 """A header that claims more pixels is not believed."""
 
 MAX_BLOCK_BYTES = 256 * 2**20
 """A header that claims larger blocks, coded or decoded, is not believed."""
+
+SPARE_BYTES = 65_536
+"""Bytes by which a block, coded, may be longer than twice what it decodes to: LZW makes noise half as long again."""
 
 MAX_OFFSET = 2**62
 """A header that claims that a block lies beyond this byte is not believed: no file is so long."""
@@ -38,15 +35,6 @@ CODINGS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 50000: "zstd"}
 
 DTYPES = {(1, 8): "u1", (1, 16): "u2", (2, 16): "i2", (3, 32): "f4"}
 """(sample format, bits) -> NumPy's type, without a byte order."""
-
-NO_CODE = "its CRS has no EPSG code"
-"""Why a raster goes the general way whose header does not tell its CRS in a way that is understood here."""
-
-USER_DEFINED = 32767
-"""Value of a GeoTIFF key that says that other keys describe what is meant."""
-
-SQUARE = 1e-9
-"""Pixels whose height differs from their width by a greater share are not square."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,20 +115,26 @@ def read_cog(store: Store, path: str) -> BlockLayout:
     Raises
     ------
     ValueError
-        The header claims what is not believed.
+        The header claims what is not believed, or the file is no TIFF.
     Exception
-        An error of obstore or async-tiff: the file cannot be reached, or is no TIFF.
+        An error of obstore or requests: the file cannot be reached.
     """
     return run_coroutine(read_header(store, path))
 
 
 def check_size(height: int, width: int) -> None:
-    """Raise ValueError where a header claims more pixels than are believed."""
-    if height * width > MAX_PIXELS:
+    """Raise ValueError where a header claims no pixels, or more than are believed."""
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE) or height * width > MAX_PIXELS:
         raise ValueError(f"its header claims {height} x {width} pixels")
 
 
-async def read_header(store: Store, path: str) -> BlockLayout:
+def check_block(rows: int, cols: int, pixel: int) -> None:
+    """Raise ValueError where a header claims blocks of more bytes than are believed; a pixel has ``pixel`` of them."""
+    if rows * cols * pixel > MAX_BLOCK_BYTES:
+        raise ValueError(f"its header claims blocks of {rows} x {cols} pixels, {rows * cols * pixel} bytes")
+
+
+async def read_header(store: Store, path: str, start: bytes | None = None) -> BlockLayout:
     """Read the header of one GeoTIFF, in a coroutine, so that many are read at once.
 
     Parameters
@@ -149,114 +143,135 @@ async def read_header(store: Store, path: str) -> BlockLayout:
         The store of the file's host or bucket.
     path : str
         The file's path in the store.
+    start : bytes, optional
+        The file's first bytes, as `read_start` returns them, where they are known already.
 
     Raises
     ------
     ValueError
-        The header claims what is not believed.
+        The header claims what is not believed, or the file is no TIFF.
     Exception
-        An error of obstore or async-tiff: the file cannot be reached, or is no TIFF.
+        An error of obstore or requests: the file cannot be reached.
     """
-    tiff = await TIFF.open(path, store=store, prefetch=HEADER_BYTES)
-    order = "<" if tiff.endianness == Endianness.LittleEndian else ">"
-    first, *others = tiff.ifds
-    nodata = _nodata(first.gdal_nodata)
+    header = Header(store, path, await read_start(store, path) if start is None else start)
+    first, *others = await header.directories()
+    size = await _size(first)
+    for directory in others:  # GDAL, where it reads the file, may take any of them
+        await _block_shape(directory, *await _size(directory))
+    nodata = _nodata(await first.values(Tag.NODATA))
     # Whoever reads the file: GDAL takes the header for pixels where blocks are placed there.
-    listed = _listed(first)
-    if listed is not None and nodata is not None and not listed[1].any():
+    listed = await _listed(first, *size)
+    if listed is not None and nodata is not None and not listed.lengths.any():
         raise ValueError("none of its blocks was ever written")
-    frame, blocks = _frame(first), _blocks(first, order)
-    if isinstance(frame, NotByBlocks):
-        return frame
+    frame = await read_frame(first, *size)
+    if isinstance(frame, str):
+        return NotByBlocks(frame)
+    blocks = await _blocks(first, header.order, listed)
     if isinstance(blocks, NotByBlocks):
         return NotByBlocks(blocks.why, frame)
-    masks = [ifd for ifd in others if (ifd.new_subfile_type or 0) & 5 == 4]  # a mask, but not that of an overview
-    mask = _blocks(masks[0], order) if masks else None
+    mask = None
+    for directory in others:
+        if await directory.number(Tag.SUBFILE) & 5 == 4:  # a mask, but not that of an overview
+            if await _size(directory) != size:
+                return NotByBlocks("its mask: of another size", frame)
+            mask = await _blocks(directory, header.order, await _listed(directory, *size))
+            break
     if isinstance(mask, NotByBlocks):
         return NotByBlocks(f"its mask: {mask.why}", frame)
     return Cog(frame, blocks, nodata, mask)
 
 
-def _frame(ifd: ImageFileDirectory) -> Frame | NotByBlocks:
-    """Return where a raster's pixels lie, or why its blocks cannot be used."""
-    height, width = ifd.image_height, ifd.image_width
+async def read_start(store: Store, path: str) -> bytes:
+    """Fetch the first bytes of a file, in which nearly every header ends."""
+    return bytes(await store.get_range_async(path, start=0, end=HEADER_BYTES))
+
+
+async def _size(directory: Directory) -> tuple[int, int]:
+    """Return the (rows, columns) of a raster, or raise ValueError where they are not believed."""
+    height, width = await directory.number(Tag.HEIGHT), await directory.number(Tag.WIDTH)
     check_size(height, width)
-    keys, size, tie = ifd.geo_key_directory, ifd.model_pixel_scale, ifd.model_tiepoint
-    epsg = _epsg(keys)
-    if epsg is None:
-        return NotByBlocks(NO_CODE)
-    if size is None or tie is None or len(tie) != 6 or abs(size[0] - size[1]) > SQUARE * size[0]:
-        return NotByBlocks("its pixels are not square and north up")
-    half = 0.5 if keys is not None and keys.raster_type == 2 else 0.0  # the tie point is a pixel's centre
-    x0, y0 = tie[3] - (tie[0] + half) * size[0], tie[4] + (tie[1] + half) * size[1]
-    return Frame(epsg, x0, y0, size[0], height, width)
+    return height, width
 
 
-def _epsg(keys: GeoKeyDirectory | None) -> int | None:
-    """Return the EPSG code of a raster's CRS, by its keys; that of a UTM zone is evident though it is not written."""
-    if keys is None:
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """Where a directory says that its blocks lie, however they are coded."""
+
+    shape: tuple[int, int]
+    tiled: bool
+    offsets: NDArray[np.uint64]
+    lengths: NDArray[np.uint32]
+
+
+async def _block_shape(directory: Directory, height: int, width: int) -> tuple[int, int]:
+    """Return the (rows, columns) of a raster's blocks, or raise ValueError where they are not believed."""
+    if Tag.TILE_OFFSETS in directory:
+        rows, cols = await directory.number(Tag.TILE_HEIGHT), await directory.number(Tag.TILE_WIDTH)
+    else:
+        rows, cols = min(await directory.number(Tag.STRIP_ROWS, height), height), width
+    check_block(rows, cols, max(await directory.number(Tag.BITS, 1) // 8, 1))
+    return rows, cols
+
+
+async def _listed(directory: Directory, height: int, width: int) -> _Listed | None:
+    """Return where the blocks of a raster lie, or None where they are not listed.
+
+    Raises
+    ------
+    ValueError
+        There are not as many as the raster has, or too many, or they lie at the header itself, or beyond any file.
+    """
+    rows, cols = await _block_shape(directory, height, width)
+    tiled = Tag.TILE_OFFSETS in directory
+    names = (Tag.TILE_OFFSETS, Tag.TILE_LENGTHS) if tiled else (Tag.STRIP_OFFSETS, Tag.STRIP_LENGTHS)
+    if rows <= 0 or cols <= 0 or any(name not in directory for name in names):
         return None
-    code: int | None = keys.projected_type or keys.geographic_type
-    if code != USER_DEFINED:
-        return code
-    south, zone = divmod((keys.projection or 0) - 16000, 100)
-    datum = keys.geog_geodetic_datum in (None, USER_DEFINED, 6326)
-    shape = (keys.geog_semi_major_axis, keys.geog_inv_flattening) == crs.WGS84
-    if (keys.projected_type, keys.proj_linear_units) != (USER_DEFINED, 9001) or not (datum and shape):
-        return None
-    return crs.utm_epsg(zone, south == 1) if south in (0, 1) and 1 <= zone <= 60 else None
+    planes = await directory.number(Tag.SAMPLES, 1) if await directory.number(Tag.PLANES, 1) == 2 else 1
+    count = -(-height // rows) * -(-width // cols) * planes
+    if not 0 < count <= MOST_BLOCKS:
+        raise ValueError(f"its header claims {count} blocks")
+    found = [await directory.values(name, count) for name in names]
+    at, size = (np.zeros(0, "u8") if one is None else one.astype("u8") for one in found)
+    if (size[at == 0] != 0).any():
+        raise ValueError("its header places blocks at byte 0, where the header itself lies")
+    most = int(size.max())
+    if most > MAX_BLOCK_BYTES or at.max() > MAX_OFFSET:
+        raise ValueError(f"its header claims blocks of {most} bytes, up to byte {at.max()}")
+    return _Listed((rows, cols), tiled, at, size.astype("u4"))
 
 
-def _blocks(ifd: ImageFileDirectory, order: str) -> Blocks | NotByBlocks:
+async def _blocks(directory: Directory, order: str, listed: _Listed | None) -> Blocks | NotByBlocks:
     """Return the blocks of a raster or mask, or why they cannot be used; ``order`` is the file's byte order."""
-    bits, formats = ifd.bits_per_sample, ifd.sample_format
-    if ifd.samples_per_pixel != 1:
-        return NotByBlocks(f"{ifd.samples_per_pixel} samples a pixel")
-    kind = DTYPES.get((int(formats[0]) if formats else 1, bits[0]))
-    dtype = "bits" if bits[0] == 1 else kind and (order + kind if kind != "u1" else kind)
+    samples, bits = await directory.number(Tag.SAMPLES, 1), await directory.number(Tag.BITS, 1)
+    kind = await directory.number(Tag.SAMPLE_FORMAT, 1)
+    if samples != 1:
+        return NotByBlocks(f"{samples} samples a pixel")
+    known = DTYPES.get((kind, bits))
+    dtype = "bits" if bits == 1 else known and (order + known if known != "u1" else known)
     if dtype is None:
-        return NotByBlocks(f"{bits[0]} bits of sample format {int(formats[0])}")
-    coding = CODINGS.get(int(ifd.compression))
+        return NotByBlocks(f"{bits} bits of sample format {kind}")
+    if await directory.number(Tag.BIT_ORDER, 1) != 1:
+        return NotByBlocks("its bits are in reverse order")
+    compression = await directory.number(Tag.COMPRESSION, 1)
+    coding = CODINGS.get(compression)
     if coding is None:
-        return NotByBlocks(f"compression {int(ifd.compression)}")
-    predictor = int(ifd.predictor or 1)
+        return NotByBlocks(f"compression {compression}")
+    predictor = await directory.number(Tag.PREDICTOR, 1)
     if predictor not in (1, 2, 3) or (predictor == 3 and not dtype.endswith("f4")):
         return NotByBlocks(f"predictor {predictor}")
-    tiled = ifd.tile_offsets is not None
-    rows, cols = (
-        (ifd.tile_height, ifd.tile_width)
-        if tiled
-        else (min(ifd.rows_per_strip or ifd.image_height, ifd.image_height), ifd.image_width)
-    )
-    listed = _listed(ifd)
-    if not rows or not cols or listed is None:
+    if listed is None:
         return NotByBlocks("its blocks are not listed")
-    if rows * cols * 4 > MAX_BLOCK_BYTES:
-        return NotByBlocks(f"blocks of {rows} x {cols}")
-    count = math.ceil(ifd.image_height / rows) * math.ceil(ifd.image_width / cols)
-    at, size = listed
-    if {len(at), len(size)} != {count}:
-        raise ValueError("its header lists too few blocks")
-    if size.max() > MAX_BLOCK_BYTES or at.max() > MAX_OFFSET:
-        raise ValueError(f"its header claims blocks of {size.max()} bytes, up to byte {at.max()}")
-    return Blocks((rows, cols), tiled, dtype, coding, predictor, at, size)
+    most = listed.shape[0] * listed.shape[1] * 4
+    if most > MAX_BLOCK_BYTES:
+        return NotByBlocks(f"blocks of {listed.shape[0]} x {listed.shape[1]}")
+    if int(listed.lengths.max()) > 2 * most + SPARE_BYTES:
+        raise ValueError(f"its header claims {listed.lengths.max()} bytes for a block of {most}")
+    return Blocks(listed.shape, listed.tiled, dtype, coding, predictor, listed.offsets, listed.lengths)
 
 
-def _listed(ifd: ImageFileDirectory) -> tuple[NDArray[np.uint64], NDArray[np.uint32]] | None:
-    """Return (offsets, lengths) of a raster's blocks, or None; ValueError is raised for blocks at the header itself."""
-    tiled = ifd.tile_offsets is not None
-    offsets, lengths = (ifd.tile_offsets, ifd.tile_byte_counts) if tiled else (ifd.strip_offsets, ifd.strip_byte_counts)
-    if offsets is None or lengths is None:
-        return None
-    at, size = np.asarray(offsets, np.uint64), np.asarray(lengths, np.uint32)
-    if len(at) == len(size) and (size[at == 0] != 0).any():
-        raise ValueError("its header places blocks at byte 0, where the header itself lies")
-    return at, size
-
-
-def _nodata(text: Any) -> float | None:
+def _nodata(text: Values | None) -> float | None:
     """Return GDAL's nodata value, which is kept as text, or None where it is no number."""
     try:
-        return None if text is None else float(str(text).strip().strip("\0"))
+        return None if text is None else float(text.tobytes().decode("ascii").strip().strip("\0"))
     except ValueError:
         return None

@@ -6,11 +6,12 @@ is ever asked to look at a file.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Buffer
 
 from groundbreak.pipeline.access.whole_urls import Store
 from groundbreak.pipeline.core.loop import run_coroutine
-from groundbreak.pipeline.readers.cog import BlockLayout, NotByBlocks, read_header
+from groundbreak.pipeline.readers.cog import BlockLayout, NotByBlocks, check_size, read_header, read_start
 
 DRIVERS = ("GTiff", "JP2OpenJPEG")
 """The drivers of GDAL that may open a file."""
@@ -18,6 +19,9 @@ DRIVERS = ("GTiff", "JP2OpenJPEG")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JP2 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 """How files begin: TIFF and BigTIFF in both byte orders; JPEG 2000 with its boxes, and as a bare codestream."""
+
+_SIZE = b"\xff\x4f\xff\x51"
+"""How a codestream of JPEG 2000 begins, inside its boxes or without: with the marker of its size."""
 
 
 async def read_layout(store: Store, path: str, driver: str) -> BlockLayout:
@@ -37,18 +41,14 @@ async def read_layout(store: Store, path: str, driver: str) -> BlockLayout:
     ValueError
         The header claims what is not believed, or the file is neither a TIFF nor a JPEG 2000.
     Exception
-        An error of obstore or async-tiff: the file cannot be reached.
+        An error of obstore or requests: the file cannot be reached.
     """
-    if driver != "GTiff":
-        found = await _sniff(store, path)
-        return await read_header(store, path) if found == "GTiff" else NotByBlocks(f"{driver}, not GeoTIFF")
-    try:
-        return await read_header(store, path)
-    except Exception as error:
-        # Only now is a second request worth its while: nearly all files are what their items say.
-        if not _is_about_the_content(error) or await _sniff(store, path) != "JP2OpenJPEG":
-            raise
-        return NotByBlocks("JPEG 2000 by its bytes, though its item says GeoTIFF")
+    start = await read_start(store, path)
+    if format_of(start) == "GTiff":
+        return await read_header(store, path, start)
+    _check_jp2(start)
+    told = "JPEG 2000 by its bytes, though its item says GeoTIFF" if driver == "GTiff" else f"{driver}, not GeoTIFF"
+    return NotByBlocks(told)
 
 
 def read_layout_now(store: Store, path: str, driver: str) -> BlockLayout:
@@ -56,14 +56,13 @@ def read_layout_now(store: Store, path: str, driver: str) -> BlockLayout:
     return run_coroutine(read_layout(store, path, driver))
 
 
-def _is_about_the_content(error: Exception) -> bool:
-    """Tell whether reading a header failed because of what came, and not because nothing did."""
-    return not isinstance(error, OSError) and "Error performing" not in str(error)
-
-
-async def _sniff(store: Store, path: str) -> str:
-    """Return the driver of a file by its first bytes, or raise ValueError."""
-    return format_of(await store.get_range_async(path, start=0, end=12))
+def _check_jp2(start: bytes) -> None:
+    """Raise ValueError where a JPEG 2000 claims more pixels than are believed, as far as its first bytes tell."""
+    at = start.find(_SIZE)
+    if 0 <= at <= len(start) - 24:
+        # Behind the marker: its length, what is needed to decode, and where the image ends and begins.
+        right, lower, left, upper = struct.unpack_from(">4I", start, at + 8)
+        check_size(lower - upper, right - left)
 
 
 def format_of(start: Buffer) -> str:

@@ -26,8 +26,9 @@ from groundbreak.pipeline.access.retries import with_retries
 from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Asset
-from groundbreak.pipeline.readers.cog import SQUARE, check_size
+from groundbreak.pipeline.readers.cog import check_block, check_size
 from groundbreak.pipeline.readers.formats import DRIVERS
+from groundbreak.pipeline.readers.geokeys import SQUARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,9 @@ def _frame(dataset: rasterio.DatasetReader, told: int | None) -> Frame | None:
     if dataset.count != 1:
         raise ValueError(f"it has {dataset.count} bands; an asset must have one")
     check_size(dataset.height, dataset.width)
+    # A block is decoded as a whole, into memory of the size that the header tells.
+    rows, cols = dataset.block_shapes[0]
+    check_block(rows, cols, np.dtype(dataset.dtypes[0]).itemsize)
     if dataset.crs is None:
         raise ValueError("it does not tell its CRS")
     own = pyproj.CRS.from_wkt(dataset.crs.to_wkt())

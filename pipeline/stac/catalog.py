@@ -20,6 +20,7 @@ from groundbreak.pipeline.access import hrefs
 from groundbreak.pipeline.access.addresses import resolve
 from groundbreak.pipeline.core.config import parse_span
 from groundbreak.pipeline.core.sections import SourceConfig
+from groundbreak.pipeline.core.show import clean
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import RawItem
 from groundbreak.pipeline.stac.pages import item_key, read_pages
@@ -30,6 +31,12 @@ ITEMS_PER_PAGE = 100
 """Items that an API is asked for at once: servers behind a gateway cannot send more than a few megabytes."""
 MOST_VERTICES = 500
 """Vertices of a polygon that an API is asked with; one with more is sent as its hull, and screening does the rest."""
+
+_NO_ANSWER = (
+    APIError, pystac.STACError, requests.RequestException, AttributeError, KeyError, TypeError, ValueError,
+    RecursionError,
+)  # fmt: skip
+"""The exceptions that an answer raises that is none of a STAC API; RecursionError is that of JSON without end."""
 
 
 def read_items(source: SourceConfig, area: BaseGeometry, path: Callable[[str], str]) -> Iterator[RawItem]:
@@ -87,7 +94,7 @@ def _search(reader: CatalogReader, area: BaseGeometry) -> Iterator[RawItem]:
                 if (key := item_key(item)) not in seen:
                     seen.add(key)
                     yield RawItem(item, resolve(own_href(item) or reader.href, reader.href), None)
-    except (APIError, pystac.STACError, KeyError, ValueError, requests.RequestException) as error:
+    except _NO_ANSWER as error:
         _need_collection(reader, collection)
         raise reader.refuse(f"does not answer as a STAC API ({error})", remedy) from None
     if not seen:
@@ -118,9 +125,10 @@ def _need_collection(reader: CatalogReader, wanted: str) -> None:
         answer = reader.session.get(reader.href.rstrip("/") + "/collections", timeout=TIMEOUT)
         answer.raise_for_status()
         known = [str(c["id"]) for c in answer.json()["collections"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
     if wanted not in known:
-        near = difflib.get_close_matches(wanted, known, 1)
+        known = [clean(name, 200) for name in known]
+        near = difflib.get_close_matches(wanted, known[:1000], 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(sorted(known)[:20])}"
         raise BadInput(f"[source] collection = {wanted!r}", "is not in the catalogue", hint)

@@ -30,12 +30,15 @@ Json = Mapping[str, Any]
 """A JSON object."""
 
 UNREADABLE = (
-    Unusable, TypeError, ValueError, AttributeError, LookupError, ArithmeticError
+    Unusable, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError
 )  # fmt: skip
 """The exceptions that reading an item may raise: its writer may have put anything anywhere."""
 
 TIMED = "time-"
 """Start of the key of a datatake that only the time tells: items seconds apart may still be of one overpass."""
+
+MOST_ID = 10_000
+"""Characters of an id; a longer one is no name."""
 
 _PRODUCT = re.compile(r"\b(S2[A-Z])_MSIL\d[A-Z]_(\d{8}T\d{6})(?:_N(\d\d)(\d\d))?_")
 _TILE = re.compile(r"(\d{1,2})([C-HJ-NP-X][A-HJ-NP-Z]{2})")
@@ -71,11 +74,11 @@ class RawItem:
 
 def demand_item(item: Json) -> None:
     """Raise Unusable unless an item has an id, properties and assets."""
-    good = isinstance(item.get("id"), str) and bool(item["id"])
+    good = isinstance(item.get("id"), str) and 0 < len(item["id"]) <= MOST_ID
     for part in ("properties", "assets"):
         good = good and isinstance(item.get(part), Mapping)
     if not good:
-        raise Unusable("malformed", "has no id, properties or assets")
+        raise Unusable("malformed", f"has no id (of at most {MOST_ID:,} characters), properties or assets")
 
 
 def rejection(item: Json, error: Exception) -> Rejection:

@@ -24,6 +24,7 @@ from groundbreak.pipeline.access import hrefs
 from groundbreak.pipeline.access.addresses import resolve
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core.sections import SourceConfig
+from groundbreak.pipeline.core.show import clean
 from groundbreak.pipeline.core.ticker import Ticker
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.items import Json, RawItem
@@ -99,7 +100,7 @@ class CatalogReader:
 
     def refuse(self, rule: str, remedy: str) -> BadInput:
         """Return the error that says which rule the source breaks, without signatures."""
-        return BadInput(self.what, hrefs.redact(rule), remedy)
+        return BadInput(self.what, clean(hrefs.redact(rule)), clean(hrefs.redact(remedy)))
 
     def _collection(self, document: Json) -> Iterator[RawItem]:
         """Yield the items of an item collection, which must be whole."""

@@ -17,8 +17,9 @@ from groundbreak.pipeline.access import hrefs
 from groundbreak.pipeline.access.offset_rules import Unusable
 from groundbreak.pipeline.access.provider import Provider
 from groundbreak.pipeline.access.scale_rules import reflectance_scale
-from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.frame import MAX_SIDE, Frame
 from groundbreak.pipeline.core.sections import SourceConfig
+from groundbreak.pipeline.core.show import clean
 from groundbreak.pipeline.core.types import Asset, Rejection, Scene
 from groundbreak.pipeline.stac import items
 from groundbreak.pipeline.stac.items import Json, RawItem, number
@@ -56,8 +57,8 @@ def normalise(raw: RawItem, provider: Provider, bands: Sequence[str], source: So
     item = raw.item
     try:
         return Scene(
-            id=str(item["id"]),
-            collection=str(item.get("collection") or ""),
+            id=clean(str(item["id"]), items.MOST_ID),
+            collection=clean(str(item.get("collection") or ""), items.MOST_ID),
             provider=provider.name,
             time=items.acquired(item),
             datatake=items.datatake(item),
@@ -187,7 +188,7 @@ class _AssetMetadata:
         if match is None or len(numbers) != 6 or len(shape) != 2 or len(finite) != 8:
             return None
         a, b, x0, d, e, y0, height, width = finite
-        if b or d or a <= 0 or e != -a or height <= 0 or width <= 0:
+        if b or d or a <= 0 or e != -a or not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             return None
         return Frame(int(match[1]), x0, y0, a, int(height), int(width))
 

@@ -162,7 +162,7 @@ def _consider(
         if source.collection and collection and collection != source.collection:
             return Rejection(item["id"], "other_collection", f"of {collection!r}")
         if not area.intersects(raw.ground):
-            return Rejection(item["id"], "outside_area", f"bbox {item.get('bbox')}")
+            return Rejection(item["id"], "outside_area", f"bbox {item.get('bbox')!r}")
         time = items.acquired(item)
         if not span[0] <= time <= span[1]:
             return Rejection(item["id"], "outside_dates", str(time))

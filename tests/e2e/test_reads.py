@@ -14,7 +14,8 @@ from distributed import Client
 from groundbreak.pipeline import api
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.readers import blocks
-from groundbreak.pipeline.readers.cog import HEADER_BYTES, Cog, read_cog
+from groundbreak.pipeline.readers.cog import Cog, read_cog
+from groundbreak.pipeline.readers.tiff import HEADER_BYTES
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.world import SIDES, Tile, configure, days, lonlat_box, write_source
 

@@ -18,7 +18,7 @@ from groundbreak.pipeline.core.sections import ProviderConfig
 from groundbreak.pipeline.core.types import Asset, Mask
 from groundbreak.pipeline.readers import gdal
 from groundbreak.pipeline.readers.assets import Coded, Window, fetch, fetch_once, place
-from groundbreak.pipeline.readers.blocks import STORED_RUN, BlockPart, decode
+from groundbreak.pipeline.readers.blocks import BlockPart, decode
 from groundbreak.pipeline.readers.cog import Blocks, Cog, NotByBlocks, read_cog
 from groundbreak.pipeline.stores.tiles import Tiles
 from tests.world import write_raster
@@ -261,19 +261,16 @@ def test_what_a_thread_reads_next_leaves_what_it_read_before(tmp_path: Path) -> 
         np.testing.assert_array_equal(tiles.plane(t), both_ways(assets[t], window))
 
 
-@pytest.mark.parametrize("level", range(10))
+@pytest.mark.parametrize("level", [0, 1, 6, 9])
 @pytest.mark.parametrize("ground", ["noise", "one number"])
-def test_a_block_is_inflated_as_far_as_it_is_wanted(level: int, ground: str) -> None:
+def test_a_part_of_a_block_is_what_the_whole_has_there(level: int, ground: str) -> None:
     rng = np.random.default_rng(level)
     values = rng.integers(0, 65536, (300, 512), "uint16") if ground == "noise" else np.full((300, 512), 7, "uint16")
-    data, line = memoryview(zlib.compress(values.tobytes(), level)), 1024
+    data = memoryview(zlib.compress(values.tobytes(), level))
     for top, bottom in ((0, 1), (17, 18), (0, 100), (99, 235), (0, 236), (0, 237), (200, 300)):
-        scratch = bytearray(b"\xab" * values.nbytes)
         part = BlockPart(0, 300, top, 0, (slice(0, bottom - top), slice(0, 512)))
-        got = decode(data, ONE_BLOCK, part, scratch)
-        np.testing.assert_array_equal(got, values[:bottom])
-        spared = bytes(scratch[bottom * line + STORED_RUN :])
-        assert spared == b"\xab" * len(spared)
+        for scratch in (None, bytearray(b"\xab" * (values.nbytes + 1)), bytearray(10)):
+            np.testing.assert_array_equal(decode(data, ONE_BLOCK, part, scratch), values[:bottom])
 
 
 def test_a_block_that_ends_or_breaks_before_the_last_row_wanted() -> None:
