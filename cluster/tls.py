@@ -40,11 +40,14 @@ class Credentials:
 
     def settings(self) -> dict[str, object]:
         """Return the same as settings of Dask, for processes that cannot be handed a Security."""
-        roles = {role: {"cert": self.cert, "key": self.key} for role in ("client", "scheduler", "worker")}
-        return {
+        settings: dict[str, object] = {
             "distributed.comm.require-encryption": True,
-            "distributed.comm.tls": {"ca-file": self.ca_file, **roles},
+            "distributed.comm.tls.ca-file": self.ca_file,
         }
+        for role in ("client", "scheduler", "worker"):
+            settings[f"distributed.comm.tls.{role}.cert"] = self.cert
+            settings[f"distributed.comm.tls.{role}.key"] = self.key
+        return settings
 
     def within(self, folder: str) -> Credentials:
         """Return the same files as they are called in another folder."""
@@ -74,9 +77,9 @@ def create(folder: Path) -> Credentials:
 
     def certificate(name: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         subject, signer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (name, issuer))
-        return x509.CertificateBuilder(
-            signer, subject, key.public_key(), x509.random_serial_number(), begin
-        ).not_valid_after(begin + datetime.timedelta(days=VALID_DAYS))
+        built = x509.CertificateBuilder().issuer_name(signer).subject_name(subject).public_key(key.public_key())
+        built = built.serial_number(x509.random_serial_number())
+        return built.not_valid_before(begin).not_valid_after(begin + datetime.timedelta(days=VALID_DAYS))
 
     authority, member = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = certificate("groundbreak authority", "groundbreak authority", authority).add_extension(

@@ -25,14 +25,14 @@ def opened(request: Request) -> Iterator[Client]:
 
     reach = {name: value for name, value in request.options.items() if name in SERVER}
     wanted = {name: value for name, value in request.options.items() if name not in SERVER}
-    with Gateway(request.address, **reach) as gateway:
-        _check(wanted, set(gateway.cluster_options()))
-        with gateway.new_cluster(shutdown_on_close=True, **wanted) as cluster, cluster.get_client() as client:
-            if isinstance(request.workers, tuple):
-                policy.scale(cluster, request)
-            else:
-                cluster.scale(request.most)
-            yield client
+    gateway = Gateway(request.address, **reach)  # closes itself; after a second closing it complains
+    _check(wanted, set(gateway.cluster_options()))
+    with gateway.new_cluster(shutdown_on_close=True, **wanted) as cluster, cluster.get_client() as client:
+        if isinstance(request.workers, tuple):
+            policy.scale(cluster, request)
+        else:
+            cluster.scale(request.most)
+        yield client
 
 
 def _check(wanted: Iterable[str], known: set[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import secrets
 import shlex
 import tempfile
@@ -62,6 +63,7 @@ def opened(request: Request) -> Iterator[Client]:
                     scheduler=_scheduler(hosts[0], request),
                     security=local.security(),
                     name="groundbreak",
+                    silence_logs=logging.WARNING,
                 )
             with cluster, Client(cluster) as client:
                 yield client
