@@ -64,7 +64,7 @@ def process(
     with log.open("wb") as output:
         started = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **(env or {})})
     try:
-        yield started
+        yield
     finally:
         started.terminate()
         try:
@@ -166,7 +166,7 @@ def slurm(folder: Path) -> Iterator[Service]:
 
 @contextlib.contextmanager
 def sshd(folder: Path) -> Iterator[Service]:
-    """Start an sshd of this user's own, with new keys; its section names the only host for the scheduler and for a worker."""
+    """Start an sshd of this user's own, with new keys; its section names this host twice."""
     programs = needed("sshd", "ssh-keygen")
     (port,) = free_ports(1)
     for name in ("host", "user"):

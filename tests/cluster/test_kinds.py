@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_hosts_by_ssh(world: Path, expected: dict[str, str], tmp_path: Path) -> 
     with services.sshd(tmp_path) as service:
         assert outcome(world, tmp_path / "out", service.cluster) == expected
         services.until(lambda: not [p for p in started_since(before) if "dask_spec" in str(p.cmdline())], "left")
-    assert not list(Path("/tmp").glob("groundbreak-*/key.pem"))
+    assert not list(Path(tempfile.gettempdir()).glob("groundbreak-*/key.pem"))
 
 
 def test_a_gateway(world: Path, expected: dict[str, str], tmp_path: Path) -> None:
