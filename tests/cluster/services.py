@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -220,8 +221,16 @@ def gateway(folder: Path) -> Iterator[Service]:
     command = [str(programs / "dask-gateway-server"), "-f", str(folder / "config.py")]
     auth = {"type": "basic", "kwargs": {"username": "tester", "password": "secret"}}
     with process(command, folder / "gateway.log"), dask.config.set({"gateway.auth": auth}):
-        until(lambda: port_open(ports[1]) and port_open(ports[0]), "the gateway does not start")
-        yield Service({"kind": "gateway", "address": f"http://127.0.0.1:{ports[1]}", "workers": 1})
+        url = f"http://127.0.0.1:{ports[1]}"
+        until(lambda: _healthy(f"{url}/api/health"), "the gateway does not start")
+        yield Service({"kind": "gateway", "address": url, "workers": 1})
+
+
+def _healthy(url: str) -> bool:
+    """Whether a server answers, and not only the proxy before it."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 @contextlib.contextmanager
