@@ -58,9 +58,7 @@ def until[T](found: Callable[[], T], what: str) -> T:
 
 
 @contextlib.contextmanager
-def process(
-    command: Sequence[str], log: Path, env: Mapping[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+def process(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
     """Run a program with its output in a file; it is asked to end, and then made to."""
     with log.open("wb") as output:
         started = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **(env or {})})
@@ -241,12 +239,17 @@ def scheduler_and_workers(folder: Path) -> Iterator[Service]:
     loopback = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
     dask = str(Path(sys.executable).parent / "dask")
     log = folder / "scheduler.log"
+
+    def address() -> str:
+        found = re.search(r"Scheduler at:\s+(tls://\S+)", log.read_text())
+        return found[1] if found else ""
+
     with contextlib.ExitStack() as stack:
         command = [dask, "scheduler", "--protocol", "tls", "--port", "0", *loopback, *members]
         stack.enter_context(process(command, log))
-        found = until(lambda: re.search(r"Scheduler at:\s+(tls://\S+)", log.read_text()), "no scheduler")
+        scheduler = until(address, "no scheduler")
         for number in range(2):
-            command = [dask, "worker", found[1], "--nthreads", "1", *loopback, *members]
+            command = [dask, "worker", scheduler, "--nthreads", "1", *loopback, *members]
             stack.enter_context(process(command, folder / f"worker-{number}.log"))
         named = {"tls_ca_file": files.ca_file, "tls_cert": files.cert, "tls_key": files.key}
-        yield Service({"kind": "address", "address": found[1], **named})
+        yield Service({"kind": "address", "address": scheduler, **named})

@@ -32,7 +32,8 @@ def schema(kind: str) -> dict[str, Any]:
                 version: dict[str, Any] = found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
                 version["properties"] |= {name: {"type": "string"} for name in ("apiVersion", "kind")}
                 version["properties"]["metadata"] = {"type": "object"}
-                return closed(version)
+                found_schema: dict[str, Any] = closed(version)
+                return found_schema
     raise LookupError(kind)
 
 
@@ -106,7 +107,7 @@ def test_the_script_is_bash() -> None:
 
 
 def test_certificates_can_be_made_by_hand(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "groundbreak.cluster.tls", tmp_path / "tls"]
+    command = [sys.executable, "-m", "groundbreak.cluster.tls", str(tmp_path / "tls")]
     subprocess.run(command, check=True)
     assert {f.name: f.stat().st_mode & 0o777 for f in (tmp_path / "tls").iterdir()} == dict.fromkeys(
         ("ca.pem", "cert.pem", "key.pem"), 0o600
