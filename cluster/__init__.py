@@ -1,1 +1,1 @@
-"""Where groundbreak's tasks run: a local cluster or a running one. Needs distributed only; knows nothing of rasters."""
+"""Where groundbreak's tasks run: a cluster that is started here, or one that runs. Knows nothing of rasters."""

@@ -6,17 +6,23 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from distributed import Client, Worker
 
 from groundbreak import cluster, kernels, pipeline
-from groundbreak.cluster.connect import NoWorkers, connect, demand_workers, memory_bytes
+from groundbreak.cluster.connect import NotOpened, NoWorkers, connect, demand_workers
+from groundbreak.cluster.kinds import AT_ONCE_S, KINDS
 from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
+from groundbreak.cluster.policy import memory_bytes, seconds
 from groundbreak.pipeline import logs
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.running import tasks
 from groundbreak.pipeline.running.watch import unless_lost
+
+CERTIFICATES = ("tls_ca_file", "tls_cert", "tls_key")
+"""Keys of ``[cluster]`` that are paths of files."""
 
 
 @contextmanager
@@ -41,20 +47,18 @@ def connected(config: Config, client: Client | None) -> Iterator[Client]:
             yield client
         return
     c = config.cluster
+    kind = KINDS[c.kind]
     what = f"[cluster] address = {c.address!r}" if c.kind == "address" else f"[cluster] kind = {c.kind!r}"
     with ExitStack() as stack:
         try:
-            own = stack.enter_context(connect(c.kind, **c.options))
-        except (OSError, RuntimeError, ValueError) as error:
-            text = (str(error).splitlines() or [""])[0] or type(error).__name__
-            if c.kind == "address":
-                remedy = "Start the scheduler, or mend the address"
-                raise BadInput(what, f"must answer ({text})", remedy) from error
-            rule = f"its workers cannot be started ({text})"
-            raise BadInput(what, rule, "Look at [cluster] workers and memory, and at the workers' log") from error
+            own = stack.enter_context(connect(c.kind, **_asked(config)))
+        except NotOpened as error:
+            rule = "must answer" if c.kind == "address" else "cannot be started"
+            raise BadInput(what, f"{rule} ({error})", kind.remedy) from error
         with unless_lost(what, own):
             # The log of workers that belong to somebody else is theirs to set up.
-            _prepare(config, own, what, partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel()))
+            begin = partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel())
+            _prepare(config, own, what, begin, seconds(c.patience) if c.patience else kind.patience_s)
             yield own
 
 
@@ -78,12 +82,31 @@ def _limit(dask_worker: Worker) -> int:
     return dask_worker.memory_manager.memory_limit or 0
 
 
+def _asked(config: Config) -> dict[str, Any]:
+    """Return what is asked of the cluster, with paths that start from the configuration's folder.
+
+    Raises
+    ------
+    BadInput
+        A certificate is not where it should be.
+    """
+    asked = {**config.cluster.asked, "options": config.cluster.options}
+    for name in CERTIFICATES:
+        if name in asked:
+            asked[name] = config.path(asked[name])
+            if not Path(asked[name]).is_file():
+                raise BadInput(f"[cluster] {name} = {asked[name]!r}", "the file must exist", "Check the path")
+    return asked
+
+
 def source_digest() -> str:
     """Return the digest of the code that this process runs."""
     return code_digest([str(Path(str(package.__file__)).parent) for package in (kernels, pipeline, cluster)])
 
 
-def _prepare(config: Config, client: Client, what: str, begin: Callable[[], None]) -> None:
+def _prepare(
+    config: Config, client: Client, what: str, begin: Callable[[], None], patience_s: float = AT_ONCE_S
+) -> None:
     """Have workers compile what they will need, after making sure that there are some and that they run this code.
 
     Raises
@@ -92,11 +115,11 @@ def _prepare(config: Config, client: Client, what: str, begin: Callable[[], None
         There are no workers, or one runs other code.
     """
     try:
-        demand_workers(client)
+        demand_workers(client, patience_s)
     except NoWorkers as error:
         raise BadInput(what, str(error), "Start workers there, or name another cluster") from None
     different = differing_workers(client, source_digest)
     if different:
         rule = f"run other code than this client: {', '.join(different)}"
         raise BadInput("[cluster] workers", rule, "Install the same version of groundbreak on all of them")
-    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector), begin))
+    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector), begin, source_digest))

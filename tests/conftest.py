@@ -1,14 +1,30 @@
-"""What tests share: one cluster in this process, so that kernels are compiled once."""
+"""What tests share: one cluster in this process, so that kernels are compiled once; and no skips where all is there."""
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from distributed import Client, LocalCluster
 
 from groundbreak.pipeline.running import tasks
+
+EXCUSED = "the shared data are not here"
+"""Why a test may skip even where `GROUNDBREAK_NO_SKIPS` is set: a lone clone has no such data."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have a skip fail where `GROUNDBREAK_NO_SKIPS` says that everything is installed (.ci/run)."""
+    report = yield
+    if report.skipped and os.environ.get("GROUNDBREAK_NO_SKIPS") and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if EXCUSED not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"skipped where nothing may skip: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")

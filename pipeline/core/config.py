@@ -1,7 +1,7 @@
 """The configuration of a run: TOML or Python values go in, frozen values come out, and mistakes are clear errors.
 
-The keys are in `pipeline.core.sections`, the rules that the type of a key cannot express in `pipeline.core.rules`. All
-mistakes are told in one answer.
+The keys are in `pipeline.core.sections`, the rules that the type of a key cannot express in `pipeline.core.rules`
+and `pipeline.core.cluster_rules`. All mistakes are told in one answer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from groundbreak.kernels import bands_of
 from groundbreak.pipeline.core import rules
+from groundbreak.pipeline.core.cluster_rules import check_cluster
 from groundbreak.pipeline.core.mistakes import BadInput, Mistakes
 from groundbreak.pipeline.core.rules import parse_span as parse_span
 from groundbreak.pipeline.core.section_reader import check_known, read_section
@@ -204,7 +205,7 @@ CHECKS: tuple[tuple[Callable[..., None], tuple[str, ...]], ...] = (
     (rules.check_output, ("output",)),
     (rules.check_cube, ("cube",)),
     (rules.check_detect, ("detect",)),
-    (rules.check_cluster, ("cluster",)),
+    (check_cluster, ("cluster",)),
     (rules.check_run, ("run",)),
     (rules.check_bands, ("cube", "detect", "source")),
     (rules.check_history, ("detect", "source")),

@@ -10,7 +10,6 @@ import re
 
 import numpy as np
 
-from groundbreak.cluster.connect import KINDS, LEAST_MEMORY, memory_bytes
 from groundbreak.kernels import DETECTORS, bands_of
 from groundbreak.kernels.indices import BANDS
 from groundbreak.kernels.registry import resolve
@@ -19,7 +18,6 @@ from groundbreak.pipeline.core.provider_rules import provider_mistakes
 from groundbreak.pipeline.core.section_reader import check_known
 from groundbreak.pipeline.core.sections import (
     AreaConfig,
-    ClusterConfig,
     CubeConfig,
     DetectConfig,
     OutputConfig,
@@ -28,7 +26,7 @@ from groundbreak.pipeline.core.sections import (
     SourceConfig,
 )
 
-MOST = {"region": 65_536, "slab": 10_000, "workers": 4096, "attempts": 100}
+MOST = {"region": 65_536, "slab": 10_000, "attempts": 100}
 """Whole number of the configuration -> the most that it may be: what lies above is a slip."""
 
 _DAY = r"\d{4}(-\d\d(-\d\d)?)?"
@@ -198,39 +196,6 @@ def check_history(detect: DetectConfig, source: SourceConfig, mistakes: Mistakes
     good = first <= np.datetime64(detect.history_end, "D") < last
     rule = f"must lie within [source] datetime = {source.datetime!r}"
     mistakes.need(good, f"[detect] history_end = {detect.history_end!r}", rule)
-
-
-def check_cluster(cluster: ClusterConfig, mistakes: Mistakes) -> None:
-    """Check where tasks run."""
-    _check_count("cluster", "workers", cluster.workers, mistakes)
-    if cluster.memory is not None:
-        _check_memory(cluster.memory, mistakes)
-    if cluster.kind not in KINDS:
-        mistakes.need(False, f"[cluster] kind = {cluster.kind!r}", f"must be one of {sorted(KINDS)}")
-        return
-    kind = KINDS[cluster.kind]
-    for name in kind.needs:
-        mistakes.need(name in cluster.options, f"[cluster] {name}", f"kind = {cluster.kind!r} needs it")
-    for name in cluster.options:
-        good = name in (*kind.needs, *kind.takes)
-        mistakes.need(good, f"[cluster] {name}", f"kind = {cluster.kind!r} does not take it")
-    if cluster.address is not None:
-        good = re.fullmatch(r"[a-z+]+://.+", cluster.address) is not None
-        rule = "must be the address of a scheduler"
-        mistakes.need(
-            good, f"[cluster] address = {cluster.address!r}", rule, 'Write for instance "tcp://10.0.0.1:8786"'
-        )
-
-
-def _check_memory(text: str, mistakes: Mistakes) -> None:
-    what, remedy = f"[cluster] memory = {text!r}", 'Write for instance memory = "4GiB"'
-    try:
-        size = memory_bytes(text)
-    except ValueError:
-        mistakes.need(False, what, "must be a number of bytes with a unit", remedy)
-        return
-    rule = f"is too little: a worker needs at least {LEAST_MEMORY / 2**20:.0f} MiB"
-    mistakes.need(size >= LEAST_MEMORY, what, rule, remedy)
 
 
 def check_run(run: RunConfig, mistakes: Mistakes) -> None:

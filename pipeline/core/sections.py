@@ -118,19 +118,38 @@ class ClusterConfig:
     """Where tasks run."""
 
     kind: str = "local"
-    """local: processes of this machine; address: a cluster that is running already."""
-    workers: int | None = None
-    """Worker processes of a local cluster; where it is left out, one for each core."""
+    """A kind of `groundbreak.cluster.kinds`: local, address, ssh, slurm, pbs, lsf, sge, kubernetes or gateway."""
+    workers: int | tuple[int, ...] | None = None
+    """Worker processes of one thread each, or [least, most]; local: by default one for each core; ssh: of each host."""
     address: str | None = None
-    """Address of a running cluster's scheduler, for kind = "address"."""
+    """Address of a running cluster's scheduler, for kind = "address", or of a gateway's server."""
     memory: str | None = None
-    """Memory limit of a local worker ("4GiB"); where it is left out, an equal share of the machine's memory."""
+    """Memory limit of a worker ("4GiB"); local: where it is left out, an equal share of the machine's memory."""
+    lifetime: str | None = None
+    """How long a worker stays ("50 minutes") before another one takes its place: a little less than its job may run."""
+    tls_ca_file: str | None = None
+    """Path of the certificate of a running cluster's authority, for kind = "address"."""
+    tls_cert: str | None = None
+    """Path of the client's certificate."""
+    tls_key: str | None = None
+    """Path of the client's key, unless it stands in the file of its certificate."""
+    patience: str | None = None
+    """How long a run waits for a first worker ("2 hours"); by default an hour for jobs and pods, else a minute."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the library of the kind takes beside, under its own names; docs/clusters.md has examples."""
 
     @property
-    def options(self) -> dict[str, Any]:
-        """What was said beside the kind: option -> value."""
-        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kind"}
+    def asked(self) -> dict[str, Any]:
+        """What is asked of the cluster, whatever its kind: key -> value."""
+        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("kind", "patience", "options")}
         return {name: value for name, value in said.items() if value is not None}
+
+    @property
+    def most_workers(self) -> int | None:
+        """The workers that there may be at once, where they are said."""
+        most = self.workers[-1] if isinstance(self.workers, tuple) else self.workers
+        hosts = len(self.options.get("hosts", [])) - 1 if self.kind == "ssh" else 1
+        return most * max(hosts, 1) if most is not None else None
 
 
 @dataclass(frozen=True, slots=True)

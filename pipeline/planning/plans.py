@@ -207,7 +207,7 @@ class Plan:
             budget.cube_bytes(g.grid, [r], len(g.observations), g.mask_size) for g in self.grids for r in g.regions
         )
         if not self.config.cube.keep:
-            cubes = cubes[-budget.TASKS_PER_THREAD * (self.config.cluster.workers or CPU_COUNT) :]
+            cubes = cubes[-budget.TASKS_PER_THREAD * (self.config.cluster.most_workers or CPU_COUNT) :]
         return int(sum(cubes) / budget.COMPRESSION) + layers * 2
 
     def rejected(self) -> dict[str, int]:

@@ -63,10 +63,10 @@ def test_a_running_cluster_outlives_its_client(client: Client) -> None:
 
 
 def test_an_address_that_does_not_answer_is_bad_input(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def hasty(address: str, **_: str) -> Client:
+    def hasty(address: str, **_: object) -> Client:
         return Client(address, timeout="1s")
 
-    monkeypatch.setattr("groundbreak.cluster.connect.Client", hasty)
+    monkeypatch.setattr("groundbreak.cluster.connectors.address.Client", hasty)
     settings = configure(
         world, BOX, "2021-01-01/2021-12-31", cluster={"kind": "address", "address": "tcp://127.0.0.1:9"}
     )
@@ -101,7 +101,7 @@ def test_the_digest_is_of_names_and_bytes(tmp_path: Path, client: Client) -> Non
 
 
 def test_workers_are_prepared_when_they_join(client: Client, tmp_path: Path) -> None:
-    plugin = Prepare(functools.partial(Path.touch, tmp_path / "warm"), lambda: None)
+    plugin = Prepare(functools.partial(Path.touch, tmp_path / "warm"), lambda: None, str)
     plugin.name = "test-prepare"  # beside the one that earlier runs have left
     client.register_plugin(plugin)
     deadline = time.monotonic() + 10

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from distributed import Client, LocalCluster
 
-from groundbreak.cluster import connect as connecting
+from groundbreak.cluster import policy
 from groundbreak.cluster.connect import connect, demand_workers
 from groundbreak.pipeline import api
 from groundbreak.pipeline.core.types import BadInput
@@ -86,7 +86,7 @@ def test_a_run_under_hostile_settings_is_as_any_other(world: Path) -> None:
 def test_no_setting_of_a_user_reaches_a_local_worker() -> None:
     packaged = dask.config.merge(*dask.config.defaults)["distributed"]
     with dask.config.set({"distributed": dask.config.merge(packaged, HOSTILE["distributed"])}):
-        settings = connecting._packaged()
+        settings = policy.packaged()
         assert dask.config.get("distributed.worker.multiprocessing-method") == "fork"
     assert {k: v for k, v in settings.items() if k != "logging"} == {
         k: v for k, v in packaged.items() if k != "logging"
@@ -106,7 +106,7 @@ def empty() -> Iterator[LocalCluster]:
 def test_an_address_without_workers_is_refused_after_a_stated_time(
     world: Path, tmp_path: Path, empty: LocalCluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("groundbreak.pipeline.workers.demand_workers", lambda client: demand_workers(client, 1.5))
+    monkeypatch.setattr("groundbreak.pipeline.workers.demand_workers", lambda client, _: demand_workers(client, 1.5))
     address = empty.scheduler_address
     settings = configure(world, BOX, SPAN, out=str(tmp_path / "out"), cluster={"kind": "address", "address": address})
     with pytest.raises(BadInput) as caught:
