@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ from groundbreak.pipeline.workers import connected
 __all__ = ["Result", "detect", "output_of", "plan", "redetect", "republish", "run"]
 
 LOG = logging.getLogger(__name__)
+
+ALONE = 256
+"""Regions up to which an area is published in this process where no cluster is there: starting one takes longer."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -182,8 +186,14 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
         return _execute(config, output, ledger, ready, client, listener or silent(), _notes([replaced]))
 
 
-def republish(config: Config | str | Path) -> Result:
+def republish(config: Config | str | Path, client: Client | None = None) -> Result:
     """Publish again from the layers that are there.
+
+    Parameters
+    ----------
+    config : Config or path of a configuration file
+    client : distributed.Client, optional
+        Left out, this process publishes a small area, and the cluster that the configuration names a large one.
 
     Raises
     ------
@@ -197,8 +207,8 @@ def republish(config: Config | str | Path) -> Result:
     place.check_area(config, output)
     with locked(output):
         ledger = Ledger(output)
-        with output.named():
-            summary = publish(planned, output, ledger, {})
+        with _workers(config, client, planned) as workers, output.named():
+            summary = publish(planned, output, ledger, {}, workers)
     return _result(output, Outcome(failed=dict(summary.failed)), summary)
 
 
@@ -221,15 +231,28 @@ def _execute(
     notes: tuple[str, ...],
 ) -> Result:
     work = runner.due(ready, ledger)
-    try:
-        if work.regions:
-            with connected(config, client) as ready_client:
-                runner.execute(work, ready_client, ledger, listener)
-    finally:
-        ledger.compact()
-    with output.named():
-        summary = publish(prepared.settled_plan(ready), output, ledger, work.outcome.ignored)
+    planned = prepared.settled_plan(ready)
+    with _workers(config, client, planned, needed=bool(work.regions)) as workers:
+        try:
+            if work.regions:
+                assert workers is not None
+                runner.execute(work, workers, ledger, listener)
+        finally:
+            ledger.compact()
+        with output.named():
+            summary = publish(planned, output, ledger, work.outcome.ignored, workers)
     return _result(output, work.outcome, summary, notes)
+
+
+@contextmanager
+def _workers(config: Config, client: Client | None, planned: Plan, *, needed: bool = False) -> Iterator[Client | None]:
+    """Yield a client whose workers are ready; None where nothing but a little publishing is to be done, and here."""
+    many = sum(len(g.regions) for g in planned.grids) > ALONE
+    if client is None and not many and not needed:
+        yield None
+        return
+    with connected(config, client) as ready:
+        yield ready
 
 
 def _result(output: Output, outcome: Outcome, summary: Summary, notes: tuple[str, ...] = ()) -> Result:

@@ -5,12 +5,13 @@ Every object is put whole (a local file by rename), so a reader sees an old obje
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -23,6 +24,7 @@ from zarr.core.buffer import Buffer
 from zarr.storage import ObjectStore as ZarrObjectStore
 from zarr.storage import WrapperStore
 
+from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.core.mistakes import BadInput
 
 LOG = logging.getLogger(__name__)
@@ -113,6 +115,10 @@ class Output:
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, "is not writable", str(folder))
 
+    def below(self, key: str) -> Output:
+        """Return the output whose root lies at a key of this one."""
+        return Output(f"{self.path.rstrip('/')}/{key}")
+
     def zarr(self, prefix: str) -> ZarrObjectStore[ObjectStore]:
         """Open the Zarr store whose root lies at a key of the output."""
         with self.named():
@@ -156,6 +162,27 @@ class Output:
         """Delete the object at a key, if there is one."""
         with self.named(), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store, key)
+
+    def clear(self, prefix: str) -> None:
+        """Delete all that lies below a folder, and on a disk the folder too."""
+        if not self._is_there:
+            return
+        with self.named():
+            if self.local is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.rmtree(self.local / prefix)
+                return
+            for batch in obstore.list(self._store, prefix=prefix):
+                obstore.delete(self._store, [meta["path"] for meta in batch])
+
+    def copy(self, keys: Mapping[str, str]) -> None:
+        """Copy objects, key -> new key, several at once and without their bytes passing through this process."""
+
+        async def every() -> None:
+            await asyncio.gather(*(obstore.copy_async(self._store, old, new) for old, new in keys.items()))
+
+        with self.named():
+            run_coroutine(every())
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys of the objects below a folder."""

@@ -15,6 +15,8 @@ RUN = "run.json"
 LEDGER = "ledger/ledger.parquet"
 RECORDS = "ledger/records"
 LOCK = "ledger/lock.json"
+PUBLISHING = "ledger/publishing"
+"""Where a publication is put together before it takes the place of the one that stands; nothing is left there."""
 
 BUILD, DETECT = "build", "detect"
 """The two kinds of task that leave a completion record."""

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.abc.store import Store
 
 from groundbreak.kernels import LAYERS, Layers
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Grid, Mask, Region, Slab
 from groundbreak.pipeline.stores import shards
-from groundbreak.pipeline.stores.layout import band_path
+from groundbreak.pipeline.stores.layout import band_path, group_name
 from groundbreak.pipeline.stores.shards import Encoder, Shard, shard_of
 from groundbreak.pipeline.stores.tiles import LayerPixels, Pixels, Tiles
 
@@ -92,6 +93,19 @@ def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> 
     array = zarr.open_array(store, path=path, mode="r")
     shard = Shard(array.shards or (), array.chunks, array.dtype.name, int(array.fill_value))
     return shards.read(store, path, shard, (slice(0, array.shape[0]), rows, cols))
+
+
+def read_times(store: Store, grid: Grid) -> NDArray[np.datetime64]:
+    """Read the times of a cube's observations, (time,) datetime64[ms].
+
+    Parameters
+    ----------
+    store : zarr Store
+        The cube.
+    grid : Grid
+    """
+    path = f"{group_name(min(grid.bands.values()))}/time"
+    return np.asarray(zarr.open_array(store, path=path, mode="r")[:]).astype("datetime64[ms]")
 
 
 def write_layers(store: Store, grid: Grid, region: Region, layers: Layers) -> None:

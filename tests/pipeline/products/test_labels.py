@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from groundbreak.pipeline.products.labels import EIGHT, Components, label_blocks
+from groundbreak.pipeline.products.labels import EIGHT, Components, join_blocks, label, label_block
 
 
 def _label(raster: np.ndarray, side: int, blocks: list[tuple[int, int]] | None = None) -> tuple[Components, np.ndarray]:
@@ -19,10 +19,11 @@ def _label(raster: np.ndarray, side: int, blocks: list[tuple[int, int]] | None =
     def part(block: tuple[int, int]) -> tuple[slice, slice]:
         return np.s_[block[0] * side : (block[0] + 1) * side, block[1] * side : (block[1] + 1) * side]
 
-    components = label_blocks(blocks, side, lambda block: raster[part(block)])
+    components = join_blocks(label_block(block, side, raster[part(block)]) for block in sorted(blocks))
     whole = np.full(raster.shape, -1)
     for block in blocks:
-        whole[part(block)] = components.labels(block, raster[part(block)])
+        numbers = np.concatenate([[-1], components.of_block(block)])
+        whole[part(block)] = numbers[label(raster[part(block)])[0]]
     return components, whole
 
 
@@ -55,8 +56,7 @@ def test_absent_blocks_are_background() -> None:
 
 
 def test_no_block_is_no_component() -> None:
-    components = label_blocks([], 512, lambda _block: np.ones((512, 512), np.uint8))
-    assert len(components) == 0
+    assert len(join_blocks([])) == 0
 
 
 def test_a_spiral_through_many_blocks_is_one() -> None:
