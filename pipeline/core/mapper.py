@@ -13,7 +13,8 @@ class Mapper(Protocol):
     harm: on a cluster both travel to workers, one of which may die.
     """
 
-    def __call__[Job, Result](self, function: Callable[[Job], Result], jobs: Iterable[Job], /) -> Iterator[Result]: ...
+    def __call__[Job, Result](self, function: Callable[[Job], Result], jobs: Iterable[Job], /) -> Iterator[Result]:
+        """Do the jobs; the results come in their order."""
 
 
 def here[Job, Result](function: Callable[[Job], Result], jobs: Iterable[Job], /) -> Iterator[Result]:
