@@ -37,6 +37,12 @@ def mosaic(epsg: int) -> str:
     return f"change/{epsg}.zarr"
 
 
+def coverage(region: str) -> str:
+    """Return the key of the coverage of a region, by date, beside the layers of its grid; by the region's key."""
+    grid, _, name = region.rpartition("/")
+    return f"{grid}/coverage/{name}.bin"
+
+
 def record(task: str) -> str:
     """Return the key of a task's completion record, until it is folded into the ledger's table."""
     return f"{RECORDS}/{task}.json"

@@ -10,14 +10,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-
-import numpy as np
 
 from groundbreak import kernels
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.compute import detection
 from groundbreak.pipeline.compute.build import BandReader, SlabJob, build_slab, touched
+from groundbreak.pipeline.compute.coverage import Coverage
 from groundbreak.pipeline.compute.index_series import CubeView, mask_tables
 from groundbreak.pipeline.compute.offsets import DarkLevels, disbelief, region_steps
 from groundbreak.pipeline.core import places
@@ -73,8 +71,10 @@ class DetectTask:
     rows_per_strip: int
     fault_threshold: float
     """Share of the observations that faults may touch."""
-    faulty: bool = False
-    """Whether a fault touched some observation of the region."""
+    lost: tuple[str, ...] = ()
+    """Ids of the observations that a fault has touched."""
+    unwritten: frozenset[str] = frozenset()
+    """Keys of the cube's objects that no build has written, since they would hold no pixel."""
     failure: str = ""
     """Why the region has failed already, and is to be written so."""
     attempts: int = 1
@@ -95,13 +95,15 @@ class DetectTask:
             The records of the region's builds, in order.
         """
         faults = [f for r in builds for f in r.faults]
+        lost = tuple(sorted({f.observation for f in faults}))
         failure = next((r.error for r in builds if r.error), "")
         count = len(self.view.times)
-        if not failure and touched(faults) > self.fault_threshold * count:
+        if not failure and len(lost) > self.fault_threshold * count:
             rule = f"above [run] fault_threshold = {self.fault_threshold}"
-            failure = f"faults touch {touched(faults)} of {count} observations, {rule}"
+            failure = f"faults touch {len(lost)} of {count} observations, {rule}"
         identity = digest([self.identity, sorted({(f.observation, f.band) for f in faults}), failure])
-        return replace(self, identity=identity, faulty=bool(faults), failure=failure)
+        unwritten = store.unwritten(self.view.grid, self.region, self.view.bands, builds)
+        return replace(self, identity=identity, lost=lost, unwritten=unwritten, failure=failure)
 
     def __repr__(self) -> str:
         failed = f", failed already: {self.failure.splitlines()[0]}" if self.failure else ""
@@ -173,7 +175,7 @@ def run(task: Task) -> list[Record]:
     return [build(task) if isinstance(task, BuildTask) else detect(task)]
 
 
-def build(task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) -> Record:
+def build(task: BuildTask, arrays: Mapping[str, Pixels] | None = None) -> Record:
     """Build a slab, write it, and leave a record.
 
     Parameters
@@ -187,7 +189,7 @@ def build(task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) 
     def work(target: SummingStore, done: _Progress) -> None:
         levels, encoder = DarkLevels(len(job.observations)), Encoder()
         for reader in build_slab(job, task.slab.depth):
-            parts = _noted(reader, levels, arrays.get(reader.name), done)
+            parts = _noted(reader, levels, (arrays or {}).get(reader.name), done)
             target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, reader.name, parts, encoder))
             done.faults.extend(reader.faults)
         done.counts["faulty_observations"] = touched(done.faults)
@@ -221,19 +223,20 @@ def detect(task: DetectTask, read: detection.ReadRows | None = None) -> Record:
     read : callable, optional
         Gives the digital numbers of rows of the region's window; left out, they are read from the cube.
     """
-    cube = places.cube(task.region.grid)
-    read = read or detection.from_cube(task.output.zarr(cube), task.view, task.region)
+    cube = task.output.zarr(places.cube(task.region.grid))
+    read = read or detection.from_cube(cube, task.view, task.region, task.unwritten)
 
     def work(target: SummingStore, done: _Progress) -> None:
         mine = task.ownership.of(task.region.window)
         done.error = task.failure
-        layers = detection.failed_region(mine)
+        layers, seen = detection.failed_region(mine), Coverage(read, mine)
         if not task.failure:
             try:
-                layers = detection.detect_region(read, mine, task.settings, task.rows_per_strip, task.faulty)
+                layers = detection.detect_region(seen, mine, task.settings, task.rows_per_strip, bool(task.lost))
             except Exception as error:  # written as failed, so that nobody takes the region for stable ground
                 done.error = _describe(error)
         store.write_layers(target, task.view.grid, task.region, layers)
+        task.output.put(places.coverage(task.region.key), seen.pack(store.positions(cube, task.lost)))
         done.pixels = int(mine.sum())
         done.counts |= detection.count_statuses(layers)
 
@@ -249,11 +252,7 @@ def build_and_detect(task: RegionTask) -> list[Record]:
     """
     last = task.detect
     view = last.view
-    arrays = {}
-    for name in view.bands:
-        frame = last.region.window.at(view.grid.bands[name])
-        dtype = view.mask.dtype if name == view.mask.band else "int16"
-        arrays[name] = np.empty((len(view.times), frame.height, frame.width), dtype)
+    arrays = detection.empty_arrays(view, last.region)
     records = [
         build(part, {name: values[part.slab.start : part.slab.stop] for name, values in arrays.items()})
         for part in task.builds
