@@ -1,8 +1,8 @@
 """Coverage: the share of a region's owned pixels that each observation really delivered, and what failed reads took.
 
 A pixel that is missing has one of two reasons: its file says that there is none (nodata, or ground beside the swath),
-or a read has failed, which is a fault. Both are kept for every region and date, in two bytes. Of an observation in which a
-read has failed, all that is missing counts as taken by it: rather too much is called lost than too little.
+or a read has failed, which is a fault. Both are kept for every region and date, in two bytes. Of an observation in
+which a read has failed, all that is missing counts as taken by it: rather too much is called lost than too little.
 """
 
 from __future__ import annotations
