@@ -50,6 +50,8 @@ class Components:
     """Block -> where its labels lie among those of all blocks, counted together."""
     _component: NDArray[np.int64]
     """(label,) the component of each label of all blocks."""
+    _borders: dict[Block, NDArray[np.int64]]
+    """Block -> its labels that reach the block's border, from 1 on."""
 
     def __len__(self) -> int:
         """Return the number of components."""
@@ -59,26 +61,14 @@ class Components:
         """Return the component (label,) of each label of a block, the first being that of label 1."""
         return self._component[self._labels[block]]
 
-
-def label(values: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
-    """Label a block on its own (8-connectivity).
-
-    Parameters
-    ----------
-    values : (y, x) uint8
-        0 on the background, anything else on the foreground.
-
-    Returns
-    -------
-    labels : (y, x) int32, from 1 on; 0 on the background. Equal values have equal labels every time.
-    count : int
-    """
-    local, count = ndimage.label(values, EIGHT)
-    return local, int(count)
+    def at_border(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the labels of a block that reach its border, and the component of each; all others end within it."""
+        labels = self._borders[block]
+        return labels, self.of_block(block)[labels - 1]
 
 
-def label_block(block: Block, side: int, values: NDArray[np.uint8]) -> BlockLabels:
-    """Label one block, and return what joining needs of it.
+def label_block(block: Block, side: int, values: NDArray[np.uint8]) -> tuple[NDArray[np.int32], BlockLabels]:
+    """Label one block on its own (8-connectivity).
 
     Parameters
     ----------
@@ -87,14 +77,19 @@ def label_block(block: Block, side: int, values: NDArray[np.uint8]) -> BlockLabe
         Side of a block, pixels; the last row and column of blocks may be smaller.
     values : (y, x) uint8
         0 on the background, anything else on the foreground.
+
+    Returns
+    -------
+    labels : (y, x) int32, from 1 on; 0 on the background. Equal values have equal labels every time.
+    found : BlockLabels
     """
-    local, count = label(values)
+    local, count = ndimage.label(values, EIGHT)
     boxes = [(r.start, c.start, r.stop, c.stop) for r, c in ndimage.find_objects(local)]
     bounds = np.array(boxes, np.int64).reshape(count, 4) + np.tile(np.array(block, np.int64) * side, 2)
     peaks = np.asarray(ndimage.maximum(values, local, np.arange(1, count + 1)), np.uint8).reshape(count)
     pixels = np.bincount(local.ravel(), minlength=count + 1)[1:]
     edges = local[0].copy(), local[-1].copy(), local[:, 0].copy(), local[:, -1].copy()
-    return BlockLabels(block, pixels, bounds, peaks, edges)
+    return local, BlockLabels(block, pixels, bounds, peaks, edges)
 
 
 def join_blocks(blocks: Iterable[BlockLabels]) -> Components:
@@ -110,6 +105,7 @@ def join_blocks(blocks: Iterable[BlockLabels]) -> Components:
     Components, equal to those of the whole raster labelled at once.
     """
     labels: dict[Block, slice] = {}
+    borders: dict[Block, NDArray[np.int64]] = {}
     bottoms: dict[Block, NDArray[np.int64]] = {}
     right: tuple[Block, NDArray[np.int64]] | None = None
     pairs: list[NDArray[np.int64]] = [np.empty((0, 2), np.int64)]
@@ -120,6 +116,8 @@ def join_blocks(blocks: Iterable[BlockLabels]) -> Components:
     for found in blocks:
         row, col = found.block
         labels[row, col] = slice(total, total + len(found.pixels))
+        touching = np.unique(np.concatenate(found.edges)).astype(np.int64)
+        borders[row, col] = touching[touching > 0]
         pixels.append(found.pixels)
         bounds.append(found.bounds)
         peaks.append(found.peaks)
@@ -133,7 +131,7 @@ def join_blocks(blocks: Iterable[BlockLabels]) -> Components:
         bottoms[row, col] = bottom
         total += len(found.pixels)
     component, n = _join(np.concatenate(pairs) - 1, total)
-    return Components(*_gather(component, n, pixels, bounds, peaks), labels, component)
+    return Components(*_gather(component, n, pixels, bounds, peaks), labels, component, borders)
 
 
 def _above(bottoms: dict[Block, NDArray[np.int64]], row: int, col: int, width: int) -> NDArray[np.int64]:

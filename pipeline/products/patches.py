@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -26,7 +27,7 @@ from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.mapper import Mapper, here
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.products.labels import Block, BlockLabels, Components, join_blocks, label, label_block
+from groundbreak.pipeline.products.labels import Block, BlockLabels, Components, join_blocks, label_block
 from groundbreak.pipeline.products.zone import CHANGED, Zone, strips, written_blocks
 from groundbreak.pipeline.stores.layout import LAYER_CHUNK, layers_frame
 from groundbreak.pipeline.stores.tiles import LayerPixels
@@ -87,8 +88,10 @@ class ZoneStrip:
     """Holds the mosaic."""
     epsg: int
     blocks: tuple[Block, ...]
+    min_area_m2: float = 0.0
+    """Least area of a site, m2."""
     numbers: tuple[Mapping[int, int], ...] = ()
-    """For each block: label -> component, of those that may belong to a site."""
+    """For each block: label -> component, of those that reach the block's border and may belong to a site."""
 
 
 @dataclass
@@ -127,25 +130,41 @@ def find_patches(output: Output, epsg: int, min_area_m2: float, apply: Mapper = 
     top, left, bottom, right = components.bounds.T
     # Filling holes cannot make a patch larger than its bounding box.
     wanted = ((bottom - top) * (right - left) * frame.resolution**2 >= min_area_m2) | (components.peak > 1)
-    jobs = (job for blocks in rows if (job := _wanted_strip(output, epsg, blocks, components, wanted)).blocks)
+    strip = partial(_wanted_strip, output, epsg, min_area_m2, components, wanted)
+    jobs = (job for blocks in rows if (job := strip(blocks)).blocks)
     parts: dict[int, list[Part]] = {}
-    for found in apply(take_parts, jobs):
-        for number, part in found.items():
-            parts.setdefault(number, []).append(part)
-    patches = (_patch(frame, mine, bool(components.peak[n] > 1), min_area_m2) for n, mine in parts.items())
-    return [p for p in patches if p.at_edge or p.polygon.area >= min_area_m2]
+    patches: list[Patch | int] = []
+    for found in chain.from_iterable(apply(take_parts, jobs)):
+        if isinstance(found, Patch):
+            patches.append(found)
+            continue
+        number, part = found
+        if number not in parts:
+            patches.append(number)
+        parts.setdefault(number, []).append(part)
+    whole = (
+        p if isinstance(p, Patch) else _patch(frame, parts[p], bool(components.peak[p] > 1), min_area_m2)
+        for p in patches
+    )
+    return [p for p in whole if p.at_edge or p.polygon.area >= min_area_m2]
 
 
 def _wanted_strip(
-    output: Output, epsg: int, blocks: tuple[Block, ...], components: Components, wanted: NDArray[np.bool_]
+    output: Output,
+    epsg: int,
+    min_area_m2: float,
+    components: Components,
+    wanted: NDArray[np.bool_],
+    blocks: tuple[Block, ...],
 ) -> ZoneStrip:
     """Make the job that takes the parts of a strip: of its blocks those into which a wanted component reaches."""
     numbers = {}
     for block in blocks:
-        of_labels = components.of_block(block)
-        if len(labels := np.flatnonzero(wanted[of_labels])):
-            numbers[block] = dict(zip((labels + 1).tolist(), of_labels[labels].tolist(), strict=True))
-    return ZoneStrip(output, epsg, tuple(numbers), tuple(numbers.values()))
+        if wanted[components.of_block(block)].any():
+            labels, mine = components.at_border(block)
+            kept = wanted[mine]
+            numbers[block] = dict(zip(labels[kept].tolist(), mine[kept].tolist(), strict=True))
+    return ZoneStrip(output, epsg, tuple(numbers), min_area_m2, tuple(numbers.values()))
 
 
 def _patch(frame: Frame, parts: Sequence[Part], at_edge: bool, min_area_m2: float) -> Patch:
@@ -181,44 +200,60 @@ def fill_holes(geometry: BaseGeometry, min_area_m2: float) -> BaseGeometry:
 def label_strip(job: ZoneStrip) -> list[BlockLabels]:
     """Label the changed ground of each block of a strip."""
     zone = Zone(job.output, job.epsg)
-    return [label_block(block, LAYER_CHUNK, zone.ground(block)) for block in job.blocks]
+    return [label_block(block, LAYER_CHUNK, zone.ground(block))[1] for block in job.blocks]
 
 
-def take_parts(job: ZoneStrip) -> dict[int, Part]:
-    """Take what the blocks of a strip hold of the wanted components: component -> part."""
-    zone, parts = Zone(job.output, job.epsg), dict[int, Part]()
+def take_parts(job: ZoneStrip) -> list[Patch | tuple[int, Part]]:
+    """Take what the blocks of a strip hold of the wanted components.
+
+    Returns
+    -------
+    list of what may belong to a site: whole patches, which end within a block, and (component, part) of the others.
+    """
+    zone, found = Zone(job.output, job.epsg), list[Patch | tuple[int, Part]]()
     for block, numbers in zip(job.blocks, job.numbers, strict=True):
-        _add_block(zone, block, numbers, parts)
-    return parts
+        local, labels = label_block(block, LAYER_CHUNK, zone.ground(block))
+        top, left, bottom, right = labels.bounds.T
+        wanted = (bottom - top) * (right - left) * zone.frame.resolution**2 >= job.min_area_m2
+        wanted |= labels.peaks > 1
+        for edge in labels.edges:
+            wanted[edge[edge > 0] - 1] = False
+        wanted[np.array(list(numbers), np.int64) - 1] = True
+        for number, part in _parts(zone, block, np.where(np.concatenate([[False], wanted])[local], local, -1)).items():
+            if number in numbers:
+                found.append((numbers[number], part))
+                continue
+            patch = _patch(zone.frame, [part], bool(labels.peaks[number - 1] > 1), job.min_area_m2)
+            if patch.at_edge or patch.polygon.area >= job.min_area_m2:
+                found.append(patch)
+    return found
 
 
-def _add_block(zone: Zone, block: Block, numbers: Mapping[int, int], parts: dict[int, Part]) -> None:
-    """Add the outlines, counts and samples of one block to the parts of the components that reach into it."""
-    local, count = label(zone.ground(block))
-    table = np.full(count + 1, -1, np.int64)
-    table[list(numbers)] = list(numbers.values())
-    labels = table[local]
+def _parts(zone: Zone, block: Block, labels: NDArray[np.int32]) -> dict[int, Part]:
+    """Take outlines, counts and samples of a block: label -> part; ``labels`` (y, x) are -1 where nothing is wanted."""
+    parts: dict[int, Part] = {}
     inside = labels >= 0
     transform = Affine(*zone.window(block).transform)
     # Parts that touch at a corner only are kept apart (connectivity 4): as one ring they would be invalid.
-    for shape, value in rasterio.features.shapes(labels.astype(np.int32), inside, connectivity=4, transform=transform):
+    for shape, value in rasterio.features.shapes(labels, inside, connectivity=4, transform=transform):
         parts.setdefault(int(value), Part()).outlines.append(shapely.geometry.shape(shape))
     rows, cols = np.nonzero(inside & np.isin(zone.layer(block, "status"), CHANGED))
     if not len(rows):
-        return
-    owner = labels[rows, cols]
+        return parts
+    owner = labels[rows, cols].astype(np.int64)
     values = {name: zone.layer(block, name)[rows, cols] for name in COUNTED}
     _tidy(values)
     for name, of_pixels in values.items():
         kept = of_pixels != LAYERS[name].fill
         # One number stands for patch and value (16 bits, signed or not): sorting it is much faster than sorting pairs.
-        keys, count_of = np.unique((owner[kept] << 17) + of_pixels[kept] + (1 << 15), return_counts=True)
-        for key, n in zip(keys.tolist(), count_of.tolist(), strict=True):
+        keys, count = np.unique((owner[kept] << 17) + of_pixels[kept] + (1 << 15), return_counts=True)
+        for key, n in zip(keys.tolist(), count.tolist(), strict=True):
             parts[key >> 17].counts[name][(key & 0x1FFFF) - (1 << 15)] += n
     x, y = zone.window(block).centres()
     ranked = np.column_stack([_rank(rows + block[0] * LAYER_CHUNK, cols + block[1] * LAYER_CHUNK), x[cols], y[rows]])
     for number in np.unique(owner).tolist():
-        parts[number].sample = least_ranked(np.concatenate([parts[number].sample, ranked[owner == number]]))
+        parts[number].sample = least_ranked(ranked[owner == number])
+    return parts
 
 
 def least_ranked(sample: NDArray[np.float64]) -> NDArray[np.float64]:
