@@ -36,7 +36,7 @@ BARE = {"blue": 1200, "red": 2000, "nir": 2600, "swir16": 3300}
 NOISE = 40.0
 LOOKS = 3
 """Files of each band before the works, and as many after them."""
-WORKS = 97
+WORKS = 311
 """Works lie at every so-many-th pixel of 10 m in both directions."""
 
 
