@@ -1,6 +1,6 @@
 # make demo: the main job on a simulated archive with known truth.   make test: the tests.
 # make check: all that is checked without running the program.        make docs: the documentation, in site/.
-.PHONY: setup demo test test-nightly soak test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube clean
+.PHONY: setup demo test test-nightly soak test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube bench-tile clean
 
 BIN := .venv/bin
 # The interpreter of .venv: a version or a path.
@@ -99,6 +99,10 @@ bench-cube: .venv-bench/.done
 	-$(MAKE) .venv-lazycogs/.done
 	.venv-bench/bin/python -m benchmarks.cubes
 
+# A whole tile of Sentinel-2, 60 dates, two workers: some hours. make bench-tile SIZE=2048 takes minutes.
+bench-tile: setup
+	$(BIN)/python -m benchmarks.tile --size $(or $(SIZE),10980) --dates $(or $(DATES),60)
+
 # Hashes for every platform; no registry is named.
 lock: | $(filter .venv-uv/bin/uv,$(UV))
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.12 \
@@ -117,4 +121,4 @@ lock: | $(filter .venv-uv/bin/uv,$(UV))
 	  --custom-compile-command "make lock" requirements/bench-lazycogs.in -o requirements/bench-lazycogs.txt
 
 clean:
-	rm -rf .venv .venv-lowest .venv-uv .venv-bench .venv-lazycogs demo site
+	rm -rf .venv .venv-lowest .venv-uv .venv-bench .venv-lazycogs demo site tile

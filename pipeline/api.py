@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ __all__ = ["Result", "detect", "output_of", "plan", "redetect", "republish", "ru
 
 LOG = logging.getLogger(__name__)
 
+ALONE = 256
+"""Regions up to which an area is published in this process where no cluster is there: starting one takes longer."""
 CONTESTS = 3
 """How often what an earlier run's tasks have overwritten is done again, before a run gives up."""
 
@@ -192,8 +195,14 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
         return _execute(config, lease, ledger, ready, client, listener or silent(), _notes([replaced]))
 
 
-def republish(config: Config | str | Path) -> Result:
+def republish(config: Config | str | Path, client: Client | None = None) -> Result:
     """Publish again from the layers that are there.
+
+    Parameters
+    ----------
+    config : Config or path of a configuration file
+    client : distributed.Client, optional
+        Left out, this process publishes a small area, and the cluster that the configuration names a large one.
 
     Raises
     ------
@@ -211,8 +220,8 @@ def republish(config: Config | str | Path) -> Result:
         if again := contest.overwritten(lease, ledger, planned, clear=False):
             rule = f"holds {len(again)} regions and slabs that were overwritten by tasks of a run that was killed"
             raise BadInput(output.label, rule, "`groundbreak run` does them again, and publishes")
-        with output.named():
-            summary = publish(planned, output, ledger, {})
+        with _workers(config, client, planned) as workers, output.named():
+            summary = publish(planned, output, ledger, {}, workers)
     return _result(output, Outcome(failed=dict(summary.failed)), summary)
 
 
@@ -234,39 +243,45 @@ def _execute(
     listener: Listener,
     notes: tuple[str, ...],
 ) -> Result:
-    outcome = _work_off(config, lease, ledger, ready, client, listener)
-    for _ in range(CONTESTS):
-        if not contest.overwritten(lease, ledger, ready[0].plan, clear=True):
-            break
-        before, outcome = outcome, _work_off(config, lease, ledger, ready, client, listener)
-        outcome.done += before.done
-    else:
-        rule = "is written to by tasks of a run that has ended"
-        raise BadInput(lease.output.label, rule, "Stop the workers of earlier runs, and run it again")
-    with lease.output.named():
-        summary = publish(prepared.settled_plan(ready), lease.output, ledger, outcome.ignored)
+    planned, work = prepared.settled_plan(ready), runner.due(ready, ledger)
+    # Workers that are ours end with us; others may go on with what they have begun.
+    loose = client is not None or config.cluster.kind != "local"
+    with _workers(config, client, planned, needed=bool(work.regions)) as workers:
+        outcome = _work_off(work, ready[0].plan, lease, ledger, workers, listener, loose=loose)
+        for _ in range(CONTESTS):
+            if not contest.overwritten(lease, ledger, ready[0].plan, clear=True):
+                break
+            before, work = outcome, runner.due(ready, ledger)
+            with _workers(config, client or workers, planned, needed=True) as again:
+                outcome = _work_off(work, ready[0].plan, lease, ledger, again, listener, loose=loose)
+            outcome.done += before.done
+        else:
+            rule = "is written to by tasks of a run that has ended"
+            raise BadInput(lease.output.label, rule, "Stop the workers of earlier runs, and run it again")
+        with lease.output.named():
+            summary = publish(planned, lease.output, ledger, outcome.ignored, workers)
     return _result(lease.output, outcome, summary, notes)
 
 
 def _work_off(
-    config: Config,
+    work: runner.Work,
+    plan: Plan,
     lease: Lease,
     ledger: Ledger,
-    ready: list[prepared.PreparedGrid],
-    client: Client | None,
+    workers: Client | None,
     listener: Listener,
+    *,
+    loose: bool,
 ) -> Outcome:
     """Do all that is due, and fold the records into the ledger's table, however it ends."""
-    work = runner.due(ready, ledger)
     try:
         if work.regions:
-            with connected(config, client) as ready_client:
-                # Workers that are ours end with us; others may go on with what they have begun.
-                lease.use(loose=client is not None or config.cluster.kind != "local")
-                room = Room(ready[0].plan, memory_limit(config, ready_client))
-                room.demand()
-                runner.execute(work, ready_client, ledger, listener, room)
-                lease.loose = False
+            assert workers is not None
+            lease.use(loose=loose)
+            room = Room(plan, memory_limit(plan.config, workers))
+            room.demand()
+            runner.execute(work, workers, ledger, listener, room)
+            lease.loose = False
     except BaseException:
         try:
             ledger.compact()
@@ -275,6 +290,17 @@ def _work_off(
         raise
     ledger.compact()
     return work.outcome
+
+
+@contextmanager
+def _workers(config: Config, client: Client | None, planned: Plan, *, needed: bool = False) -> Iterator[Client | None]:
+    """Yield a client whose workers are ready; None where nothing but a little publishing is to be done, and here."""
+    many = sum(len(g.regions) for g in planned.grids) > ALONE
+    if client is None and not many and not needed:
+        yield None
+        return
+    with connected(config, client) as ready:
+        yield ready
 
 
 def _result(output: Output, outcome: Outcome, summary: Summary, notes: tuple[str, ...] = ()) -> Result:

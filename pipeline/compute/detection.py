@@ -7,7 +7,7 @@ apart, are merged for the kernel: each index takes the mean of the day's clear v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,14 +72,27 @@ def detect_region(
     return out
 
 
-def from_cube(store: Store, view: CubeView, region: Region) -> ReadRows:
-    """Return what reads rows of a region's window from its cube, a Zarr store."""
+def from_cube(store: Store, view: CubeView, region: Region, unwritten: Collection[str] | None = None) -> ReadRows:
+    """Return what reads rows of a region's window from its cube, a Zarr store.
+
+    ``unwritten`` names the objects that may be absent; any other that is raises ValueError. None: all may be.
+    """
     first, cols = slices(view.grid, region.window)
 
     def read(rows: slice) -> DigitalNumbers:
-        return read_numbers(store, view, slice(first.start + rows.start, first.start + rows.stop), cols)
+        return read_numbers(store, view, slice(first.start + rows.start, first.start + rows.stop), cols, unwritten)
 
     return read
+
+
+def empty_arrays(view: CubeView, region: Region) -> dict[str, Pixels]:
+    """Return memory for a region's whole series: band -> (time, y, x) of its window in the band's own pixels."""
+    arrays: dict[str, Pixels] = {}
+    for name in view.bands:
+        frame = region.window.at(view.grid.bands[name])
+        dtype = view.mask.dtype if name == view.mask.band else "int16"
+        arrays[name] = np.empty((len(view.times), frame.height, frame.width), dtype)
+    return arrays
 
 
 def from_memory(arrays: Mapping[str, Pixels], view: CubeView, region: Region) -> ReadRows:

@@ -6,7 +6,7 @@ pixels and indices are applied block by block, so that a block's floating-point 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -125,7 +125,9 @@ class DigitalNumbers:
                 )
 
 
-def read_numbers(store: Store, view: CubeView, rows: slice, cols: slice) -> DigitalNumbers:
+def read_numbers(
+    store: Store, view: CubeView, rows: slice, cols: slice, unwritten: Collection[str] | None = None
+) -> DigitalNumbers:
     """Read the digital numbers that a view needs of a window from a cube's store.
 
     Parameters
@@ -135,8 +137,10 @@ def read_numbers(store: Store, view: CubeView, rows: slice, cols: slice) -> Digi
     view : CubeView
     rows, cols : slice
         The window, in the grid's finest pixels.
+    unwritten : collection of str, optional
+        Keys of the objects that may be absent; any other that is raises ValueError. Left out, all may be.
     """
-    return take_numbers(lambda band, y, x: read_band(store, view.grid, band, y, x), view, rows, cols)
+    return take_numbers(lambda band, y, x: read_band(store, view.grid, band, y, x, unwritten), view, rows, cols)
 
 
 def take_numbers(read: ReadWindow, view: CubeView, rows: slice, cols: slice) -> DigitalNumbers:

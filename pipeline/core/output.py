@@ -5,13 +5,14 @@ Every object is put whole (a local file by rename), so a reader sees an old obje
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -26,6 +27,7 @@ from zarr.storage import ObjectStore as ZarrObjectStore
 from zarr.storage import WrapperStore
 
 from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.core.mistakes import BadInput
 
 LOG = logging.getLogger(__name__)
@@ -60,6 +62,8 @@ class Output:
     """Absolute folder or s3://bucket/prefix."""
     lease: int = 0
     """Number of the lease under which is written; 0 where nobody has to be kept out."""
+    home: str = ""
+    """Address of the output that this one is a part of, and whose leases count; "" for itself."""
 
     @property
     def local(self) -> Path | None:
@@ -81,8 +85,8 @@ class Output:
         return from_url(f"{self.path.rstrip('/')}/{prefix}".rstrip("/"))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what travels to a worker: the address and the lease, without an open store."""
-        return {"path": self.path, "lease": self.lease}
+        """Return what travels to a worker: addresses and the lease, without an open store."""
+        return {"path": self.path, "lease": self.lease, "home": self.home}
 
     @property
     def label(self) -> str:
@@ -132,6 +136,10 @@ class Output:
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, "is not writable", str(folder))
 
+    def below(self, key: str) -> Output:
+        """Return the output whose root lies at a key of this one."""
+        return Output(f"{self.path.rstrip('/')}/{key}", self.lease, self.home or self.path)
+
     def zarr(self, prefix: str) -> ZarrObjectStore[ObjectStore]:
         """Open the Zarr store whose root lies at a key of the output."""
         with self.named():
@@ -178,6 +186,29 @@ class Output:
         with self.named(), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store, key)
 
+    def clear(self, prefix: str) -> None:
+        """Delete all that lies below a folder, and on a disk the folder too."""
+        if not self._is_there:
+            return
+        self.demand_lease()
+        with self.named():
+            if self.local is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.rmtree(self.local / prefix)
+                return
+            for batch in obstore.list(self._store, prefix=prefix):
+                obstore.delete(self._store, [meta["path"] for meta in batch])
+
+    def copy(self, keys: Mapping[str, str]) -> None:
+        """Copy objects, key -> new key, several at once and without their bytes passing through this process."""
+
+        async def every() -> None:
+            await asyncio.gather(*(obstore.copy_async(self._store, old, new) for old, new in keys.items()))
+
+        self.demand_lease()
+        with self.named():
+            run_coroutine(every())
+
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys of the objects below a folder."""
         for key, _ in self.tags(prefix):
@@ -194,9 +225,10 @@ class Output:
 
     def newest_lease(self) -> int:
         """Return the highest number of a lease that anybody has taken, or 0."""
-        names = (key.rpartition("/")[2].partition(".")[0] for key in self.list(places.LEASES))
+        home = Output(self.home) if self.home else self
+        names = (key.rpartition("/")[2].partition(".")[0] for key in home.list(places.LEASES))
         newest = max((int(name) for name in names if name.isdecimal()), default=0)
-        _LOOKED[self.path] = time.monotonic(), newest
+        _LOOKED[home.path] = time.monotonic(), newest
         return newest
 
     def demand_lease(self, *, fresh: bool = False) -> None:
@@ -209,7 +241,7 @@ class Output:
         """
         if not self.lease:
             return
-        seen, newest = _LOOKED.get(self.path, (-LOOK_S, 0))
+        seen, newest = _LOOKED.get(self.home or self.path, (-LOOK_S, 0))
         if fresh or time.monotonic() - seen >= LOOK_S:
             newest = self.newest_lease()
         if newest > self.lease:

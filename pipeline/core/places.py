@@ -17,6 +17,8 @@ RECORDS = "ledger/records"
 LOCK = "ledger/lock.json"
 """The lock of version 0.1.0, which knew no leases; it is still respected."""
 LEASES = "ledger/leases"
+PUBLISHING = "ledger/publishing"
+"""Where a publication is put together before it takes the place of the one that stands; nothing is left there."""
 
 BUILD, DETECT = "build", "detect"
 """The two kinds of task that leave a completion record."""
@@ -35,6 +37,12 @@ def layers(grid: str) -> str:
 def mosaic(epsg: int) -> str:
     """Return the key of the published layers of a zone, a Zarr store."""
     return f"change/{epsg}.zarr"
+
+
+def coverage(region: str) -> str:
+    """Return the key of the coverage of a region, by date, beside the layers of its grid; by the region's key."""
+    grid, _, name = region.rpartition("/")
+    return f"{grid}/coverage/{name}.bin"
 
 
 def record(task: str) -> str:

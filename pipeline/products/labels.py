@@ -1,13 +1,13 @@
 """Connected components of a raster that is never in memory as a whole.
 
-Each block is labelled on its own. Where two blocks touch, their borders tell which of their labels belong to one
-component, and the connected components of this graph of labels are those of the raster. Memory holds one block, the
-border of one row of blocks, and a few numbers for each component.
+Each block is labelled on its own, wherever that is done. Where two blocks touch, their borders tell which of their
+labels belong to one component, and the connected components of this graph of labels are those of the raster. Who joins
+them holds the borders of one row of blocks, and a few numbers for each component.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,21 @@ Block = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class BlockLabels:
+    """What joining needs of one block: its components, numbered from 1, and where they reach its border."""
+
+    block: Block
+    pixels: NDArray[np.int64]
+    """(label,) pixels of each label, the first being label 1."""
+    bounds: NDArray[np.int64]
+    """(label, 4) first row, first column, last row + 1 and last column + 1, in the whole raster."""
+    peaks: NDArray[np.uint8]
+    """(label,) the largest value of each label's pixels."""
+    edges: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+    """The labels along the top, the bottom, the left and the right of the block; 0 is background."""
+
+
+@dataclass(frozen=True)
 class Components:
     """The components of a raster, numbered from 0 in the order in which a scan of the blocks meets them."""
 
@@ -31,51 +46,66 @@ class Components:
     """(component, 4) first row, first column, last row + 1 and last column + 1, in the whole raster."""
     peak: NDArray[np.uint8]
     """(component,) the largest value of each component's pixels."""
-    _first: dict[Block, int]
-    """Block -> how many labels the blocks before it have."""
+    _labels: dict[Block, slice]
+    """Block -> where its labels lie among those of all blocks, counted together."""
     _component: NDArray[np.int64]
-    """(label,) the component of each label, the labels of all blocks counted together."""
+    """(label,) the component of each label of all blocks."""
+    _borders: dict[Block, NDArray[np.int64]]
+    """Block -> its labels that reach the block's border, from 1 on."""
 
     def __len__(self) -> int:
         """Return the number of components."""
         return len(self.pixels)
 
-    def labels(self, block: Block, values: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Return the component of each pixel of a block.
+    def of_block(self, block: Block) -> NDArray[np.int64]:
+        """Return the component (label,) of each label of a block, the first being that of label 1."""
+        return self._component[self._labels[block]]
 
-        Parameters
-        ----------
-        block : tuple of int
-        values : (y, x) uint8
-            The block's values, as `label_blocks` read them.
-
-        Returns
-        -------
-        (y, x) int64, -1 on the background.
-        """
-        local, count = ndimage.label(values, EIGHT)
-        first = self._first[block]
-        numbers = np.concatenate([[-1], self._component[first : first + count]])
-        return np.asarray(numbers[local])
+    def at_border(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the labels of a block that reach its border, and the component of each; all others end within it."""
+        labels = self._borders[block]
+        return labels, self.of_block(block)[labels - 1]
 
 
-def label_blocks(blocks: Iterable[Block], side: int, read: Callable[[Block], NDArray[np.uint8]]) -> Components:
-    """Label a raster block by block (8-connectivity).
+def label_block(block: Block, side: int, values: NDArray[np.uint8]) -> tuple[NDArray[np.int32], BlockLabels]:
+    """Label one block on its own (8-connectivity).
 
     Parameters
     ----------
-    blocks : iterable of Block
-        The blocks that are read; the raster is background elsewhere.
+    block : tuple of int
     side : int
         Side of a block, pixels; the last row and column of blocks may be smaller.
-    read : callable
-        Takes a block and returns its values, (y, x) uint8: 0 on the background, anything else on the foreground.
+    values : (y, x) uint8
+        0 on the background, anything else on the foreground.
+
+    Returns
+    -------
+    labels : (y, x) int32, from 1 on; 0 on the background. Equal values have equal labels every time.
+    found : BlockLabels
+    """
+    local, count = ndimage.label(values, EIGHT)
+    boxes = [(r.start, c.start, r.stop, c.stop) for r, c in ndimage.find_objects(local)]
+    bounds = np.array(boxes, np.int64).reshape(count, 4) + np.tile(np.array(block, np.int64) * side, 2)
+    peaks = np.asarray(ndimage.maximum(values, local, np.arange(1, count + 1)), np.uint8).reshape(count)
+    pixels = np.bincount(local.ravel(), minlength=count + 1)[1:]
+    edges = local[0].copy(), local[-1].copy(), local[:, 0].copy(), local[:, -1].copy()
+    return local, BlockLabels(block, pixels, bounds, peaks, edges)
+
+
+def join_blocks(blocks: Iterable[BlockLabels]) -> Components:
+    """Join the labels of blocks to the components of the raster, which is background where no block is given.
+
+    Parameters
+    ----------
+    blocks : iterable of BlockLabels
+        Row by row, and from left to right within a row.
 
     Returns
     -------
     Components, equal to those of the whole raster labelled at once.
     """
-    first: dict[Block, int] = {}
+    labels: dict[Block, slice] = {}
+    borders: dict[Block, NDArray[np.int64]] = {}
     bottoms: dict[Block, NDArray[np.int64]] = {}
     right: tuple[Block, NDArray[np.int64]] | None = None
     pairs: list[NDArray[np.int64]] = [np.empty((0, 2), np.int64)]
@@ -83,30 +113,25 @@ def label_blocks(blocks: Iterable[Block], side: int, read: Callable[[Block], NDA
     bounds: list[NDArray[np.int64]] = []
     peaks: list[NDArray[np.uint8]] = []
     total = 0
-    for row, col in sorted(blocks):
-        values = read((row, col))
-        local, count = ndimage.label(values, EIGHT)
-        first[row, col] = total
-        pixels.append(np.bincount(local.ravel(), minlength=count + 1)[1:])
-        bounds.append(_bounds(local, count) + np.tile([row * side, col * side], 2))
-        peaks.append(np.asarray(ndimage.maximum(values, local, np.arange(1, count + 1)), np.uint8).reshape(count))
+    for found in blocks:
+        row, col = found.block
+        labels[row, col] = slice(total, total + len(found.pixels))
+        touching = np.unique(np.concatenate(found.edges)).astype(np.int64)
+        borders[row, col] = touching[touching > 0]
+        pixels.append(found.pixels)
+        bounds.append(found.bounds)
+        peaks.append(found.peaks)
         # Labels of the whole raster start at 1, so that 0 stays background while borders are compared.
-        numbered = np.where(local > 0, local.astype(np.int64) + total, 0)
-        pairs.append(_touching(_above(bottoms, row, col, numbered.shape[1]), numbered[0]))
+        top, bottom, left, end = (np.where(e > 0, e.astype(np.int64) + total, 0) for e in found.edges)
+        pairs.append(_touching(_above(bottoms, row, col, len(top)), top))
         if right is not None and right[0] == (row, col - 1):
-            pairs.append(_touching(np.pad(right[1], 1), numbered[:, 0]))
-        right = (row, col), numbered[:, -1]
+            pairs.append(_touching(np.pad(right[1], 1), left))
+        right = (row, col), end
         bottoms = {block: edge for block, edge in bottoms.items() if block >= (row - 1, col - 1)}
-        bottoms[row, col] = numbered[-1]
-        total += count
+        bottoms[row, col] = bottom
+        total += len(found.pixels)
     component, n = _join(np.concatenate(pairs) - 1, total)
-    return Components(*_gather(component, n, pixels, bounds, peaks), first, component)
-
-
-def _bounds(local: NDArray[np.int32], count: int) -> NDArray[np.int64]:
-    """Return the bounds (label, 4) of the labels of a block, counted in the block."""
-    boxes = [(r.start, c.start, r.stop, c.stop) for r, c in ndimage.find_objects(local)]
-    return np.array(boxes, np.int64).reshape(count, 4)
+    return Components(*_gather(component, n, pixels, bounds, peaks), labels, component, borders)
 
 
 def _above(bottoms: dict[Block, NDArray[np.int64]], row: int, col: int, width: int) -> NDArray[np.int64]:

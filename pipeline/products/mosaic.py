@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.store import Store
 
 from groundbreak.kernels import LAYERS
 from groundbreak.kernels.layers import OUTSIDE
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
-from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.mapper import Mapper, here
+from groundbreak.pipeline.core.output import Output, SummingStore
 from groundbreak.pipeline.core.types import Grid, Region
-from groundbreak.pipeline.stores.layout import LAYER_CHUNK, lay_out_layers
+from groundbreak.pipeline.products.labels import Block
+from groundbreak.pipeline.products.zone import block_window, strips
+from groundbreak.pipeline.stores.layout import LAYER_CHUNK, lay_out_layers, layers_frame
 from groundbreak.pipeline.stores.tiles import LayerPixels
 
 SNAP = 1e-6
@@ -27,9 +33,46 @@ REMEDY = "`groundbreak verify` finds what is damaged, and `groundbreak run` mend
 """What to do about damaged layers."""
 
 
+@dataclass(frozen=True)
+class MosaicStrip:
+    """A job: put a strip of blocks of a zone's mosaic together. What blocks share is read from the stores' roots."""
+
+    output: Output
+    """Holds the layers of the grids."""
+    target: Output
+    """Holds the mosaic, laid out and still empty."""
+    epsg: int
+    grids: tuple[str, ...]
+    """Names of the zone's grids, by the order in which pixels are taken from them."""
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written of a mosaic."""
+
+    objects: int = 0
+    """Chunks."""
+    checksum: int = 0
+    """Sum of `chunk_number` over the chunks, modulo 2^64: the order in which they were written plays no part."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What `run.json` says of it."""
+        return {"objects": self.objects, "checksum": f"{self.checksum:016x}"}
+
+    def __add__(self, other: Written) -> Written:
+        return Written(self.objects + other.objects, (self.checksum + other.checksum) % 2**64)
+
+
 def publish_mosaics(
-    output: Output, grids: Sequence[Grid], regions: Mapping[str, Sequence[Region]], attrs: Mapping[str, Any]
-) -> list[int]:
+    output: Output,
+    target: Output,
+    grids: Sequence[Grid],
+    regions: Mapping[str, Sequence[Region]],
+    attrs: Mapping[str, Any],
+    apply: Mapper = here,
+) -> dict[int, Written]:
     """Write `change/<epsg>.zarr` for every zone: the pixels that the zone's grids own, on one lattice.
 
     The lattice has the pixels and the phase of the zone's finest grid (the first by name among equals) and covers the
@@ -40,40 +83,63 @@ def publish_mosaics(
     Parameters
     ----------
     output : Output
+        Holds the layers of the grids.
+    target : Output
+        Gets the mosaics.
     grids : sequence of Grid
     regions : mapping
         Name of a grid -> its regions; only their ground is read.
     attrs : mapping
         What the root of each store keeps under "groundbreak".
+    apply : Mapper
+        Does the jobs, each of which writes whole chunks of a mosaic.
 
     Returns
     -------
-    list of int, the EPSG codes of the zones, ascending.
+    dict: EPSG code of a zone -> what was written of it; the codes are ascending.
     """
     zones: dict[int, list[Grid]] = {}
     for grid in sorted(grids, key=lambda g: (g.frame.resolution, g.name)):
         if regions.get(grid.name):
             zones.setdefault(grid.frame.epsg, []).append(grid)
+    written = {}
     for epsg, members in sorted(zones.items()):
         frames = [region.frame for grid in members for region in regions[grid.name]]
         frame = _union(members[0].frame, frames)
-        store = output.zarr(places.mosaic(epsg))
-        lay_out_layers(store, frame, LAYER_CHUNK, attrs)
-        target = _arrays(zarr.open_group(store, mode="r+"))
-        sources = []
-        for g in members:
-            with output.understood(places.layers(g.name), REMEDY):
-                sources.append((g.frame, _arrays(zarr.open_group(output.zarr(places.layers(g.name)), mode="r"))))
-        for row, col in sorted(_chunks(frame, frames)):
-            rows = slice(row * LAYER_CHUNK, min((row + 1) * LAYER_CHUNK, frame.height))
-            cols = slice(col * LAYER_CHUNK, min((col + 1) * LAYER_CHUNK, frame.width))
-            window = frame.window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
-            with output.understood(" or ".join(places.layers(g.name) for g in members), REMEDY):
-                chunk = _assemble(window, sources)
-            if chunk is not None:
-                for name, values in chunk.items():
-                    target[name][rows, cols] = values
-    return sorted(zones)
+        lay_out_layers(target.zarr(places.mosaic(epsg)), frame, LAYER_CHUNK, attrs)
+        names = tuple(g.name for g in members)
+        jobs = (MosaicStrip(output, target, epsg, names, blocks) for blocks in strips(_chunks(frame, frames)))
+        written[epsg] = sum(apply(write_strip, jobs), Written())
+    return written
+
+
+def write_strip(job: MosaicStrip) -> Written:
+    """Put the blocks of a strip together and write them."""
+    place = places.mosaic(job.epsg)
+    store = SummingStore(job.target, place)
+    zone = layers_frame(store)
+    target = _arrays(zarr.open_group(store, mode="r+"))
+    with job.output.understood(" or ".join(map(places.layers, job.grids)), REMEDY):
+        sources = [_source(job.output.zarr(places.layers(name))) for name in job.grids]
+        for row, col in job.blocks:
+            window = block_window(zone, (row, col))
+            if (chunk := _assemble(window, sources)) is None:
+                continue
+            top, left = row * LAYER_CHUNK, col * LAYER_CHUNK
+            for name, values in chunk.items():
+                target[name][top : top + window.height, left : left + window.width] = values
+    numbers = (chunk_number(key.removeprefix(f"{place}/"), total) for key, total in store.checksums.items())
+    return Written(len(store.checksums), sum(numbers) % 2**64)
+
+
+def chunk_number(key: str, checksum: str) -> int:
+    """Return the number by which a chunk enters the checksum of its store: the first 8 bytes of a SHA-256."""
+    return int.from_bytes(hashlib.sha256(f"{key} {checksum}".encode()).digest()[:8])
+
+
+def _source(store: Store) -> tuple[Frame, Mapping[str, Any]]:
+    """Open the layers of a grid."""
+    return layers_frame(store), _arrays(zarr.open_group(store, mode="r"))
 
 
 def _arrays(group: zarr.Group) -> dict[str, Any]:

@@ -9,31 +9,29 @@ pixels that closing adds belong to the patch's ground, but give no date.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from itertools import chain
 
 import numpy as np
 import rasterio.features
 import shapely
-import zarr
 from affine import Affine
 from numpy.typing import NDArray
-from scipy import ndimage
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
-from groundbreak.kernels import LAYERS, NO_DATE, OUTSIDE, Status
+from groundbreak.kernels import LAYERS, NO_DATE, Status
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.mapper import Mapper, here
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.products.labels import EIGHT, Block, Components, label_blocks
+from groundbreak.pipeline.products.labels import Block, BlockLabels, Components, join_blocks, label_block
+from groundbreak.pipeline.products.zone import CHANGED, Zone, strips, written_blocks
 from groundbreak.pipeline.stores.layout import LAYER_CHUNK, layers_frame
 from groundbreak.pipeline.stores.tiles import LayerPixels
 
-CHANGED = (Status.ACTIVE, Status.HALTED, Status.RESUMED)
-"""The statuses of changed pixels."""
-EDGE_PIXELS = 3
-"""Distance from unowned ground, in pixels, within which a patch may go on in another zone."""
 SAMPLED_CENTRES = 200
 """Pixel centres that are kept of a patch, at most."""
 COUNTED = (
@@ -51,6 +49,14 @@ COUNTED = (
 """The layers whose values are counted over the pixels of a patch."""
 
 
+def _no_counts() -> dict[str, Counter[int]]:
+    return {name: Counter() for name in COUNTED}
+
+
+def _no_sample() -> NDArray[np.float64]:
+    return np.empty((0, 3))
+
+
 @dataclass
 class Patch:
     """Connected changed ground of one zone; a site is one patch, or several in different zones."""
@@ -63,9 +69,9 @@ class Patch:
     """The outline in the zone's metres; holes smaller than the least area of a site are filled."""
     at_edge: bool
     """Whether the patch comes near ground that this zone does not own."""
-    counts: dict[str, Counter[int]] = field(default_factory=lambda: {name: Counter() for name in COUNTED})
+    counts: dict[str, Counter[int]] = field(default_factory=_no_counts)
     """Name of a layer -> value -> changed pixels with that value; fills are left out."""
-    sample: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    sample: NDArray[np.float64] = field(default_factory=_no_sample)
     """(pixel, 3) rank, x and y of at most `SAMPLED_CENTRES` changed pixels: those of least rank, evenly spread."""
 
     @property
@@ -74,32 +80,103 @@ class Patch:
         return self.counts["status"].total()
 
 
-def find_patches(output: Output, epsg: int, min_area_m2: float) -> list[Patch]:
+@dataclass(frozen=True)
+class ZoneStrip:
+    """A job: look at a strip of blocks of a zone's mosaic."""
+
+    output: Output
+    """Holds the mosaic."""
+    epsg: int
+    blocks: tuple[Block, ...]
+    min_area_m2: float = 0.0
+    """Least area of a site, m2."""
+    numbers: tuple[Mapping[int, int], ...] = ()
+    """For each block: label -> component, of those that reach the block's border and may belong to a site."""
+
+
+@dataclass
+class Part:
+    """What one block holds of a component."""
+
+    outlines: list[Polygon] = field(default_factory=list)
+    """Its outlines in the zone's metres."""
+    counts: dict[str, Counter[int]] = field(default_factory=_no_counts)
+    """As those of a `Patch`."""
+    sample: NDArray[np.float64] = field(default_factory=_no_sample)
+    """As that of a `Patch`."""
+
+
+def find_patches(output: Output, epsg: int, min_area_m2: float, apply: Mapper = here) -> list[Patch]:
     """Find the patches of a zone that may belong to a site: those large enough, and those at the edge of the zone.
 
-    Memory holds a few blocks of the mosaic, some numbers for each component, and outlines and counts of the patches.
+    Blocks are jobs: each is labelled, and then, when it is known what belongs together, its parts are taken. Memory
+    holds some numbers for each component, and outlines and counts of the patches.
 
     Parameters
     ----------
     output : Output
+        Holds the mosaic.
     epsg : int
         EPSG code of the zone.
     min_area_m2 : float
         Least area of a site, m2.
+    apply : Mapper
+        Does the jobs.
     """
-    mosaic = _Mosaic(output, epsg)
-    components = label_blocks(mosaic.blocks, LAYER_CHUNK, mosaic.ground)
+    frame = layers_frame(output.zarr(places.mosaic(epsg)))
+    rows = list(strips(written_blocks(output, epsg)))
+    labelled = apply(label_strip, (ZoneStrip(output, epsg, blocks) for blocks in rows))
+    components = join_blocks(chain.from_iterable(labelled))
     top, left, bottom, right = components.bounds.T
     # Filling holes cannot make a patch larger than its bounding box.
-    large = (bottom - top) * (right - left) * mosaic.frame.resolution**2 >= min_area_m2
-    wanted = np.concatenate([large | (components.peak > 1), [False]])
-    outlines: dict[int, list[Polygon]] = {}
-    patches: dict[int, Patch] = {}
-    for block in mosaic.blocks:
-        _add_block(mosaic, components, wanted, block, outlines, patches)
-    for number, patch in patches.items():
-        patch.polygon = fill_holes(shapely.union_all(outlines[number]), min_area_m2)
-    return [p for p in patches.values() if p.at_edge or p.polygon.area >= min_area_m2]
+    wanted = ((bottom - top) * (right - left) * frame.resolution**2 >= min_area_m2) | (components.peak > 1)
+    strip = partial(_wanted_strip, output, epsg, min_area_m2, components, wanted)
+    jobs = (job for blocks in rows if (job := strip(blocks)).blocks)
+    parts: dict[int, list[Part]] = {}
+    patches: list[Patch | int] = []
+    for found in chain.from_iterable(apply(take_parts, jobs)):
+        if isinstance(found, Patch):
+            patches.append(found)
+            continue
+        number, part = found
+        if number not in parts:
+            patches.append(number)
+        parts.setdefault(number, []).append(part)
+    whole = (
+        p if isinstance(p, Patch) else _patch(frame, parts[p], bool(components.peak[p] > 1), min_area_m2)
+        for p in patches
+    )
+    return [p for p in whole if p.at_edge or p.polygon.area >= min_area_m2]
+
+
+def _wanted_strip(
+    output: Output,
+    epsg: int,
+    min_area_m2: float,
+    components: Components,
+    wanted: NDArray[np.bool_],
+    blocks: tuple[Block, ...],
+) -> ZoneStrip:
+    """Make the job that takes the parts of a strip: of its blocks those into which a wanted component reaches."""
+    numbers = {}
+    for block in blocks:
+        if wanted[components.of_block(block)].any():
+            labels, mine = components.at_border(block)
+            kept = wanted[mine]
+            numbers[block] = dict(zip(labels[kept].tolist(), mine[kept].tolist(), strict=True))
+    return ZoneStrip(output, epsg, tuple(numbers), min_area_m2, tuple(numbers.values()))
+
+
+def _patch(frame: Frame, parts: Sequence[Part], at_edge: bool, min_area_m2: float) -> Patch:
+    """Put a patch together from its parts, block by block."""
+    outlines = [outline for part in parts for outline in part.outlines]
+    polygon = fill_holes(shapely.union_all(outlines), min_area_m2)
+    counts, sample = _no_counts(), _no_sample()
+    for part in parts:
+        for name, counted in part.counts.items():
+            counts[name].update(counted)
+        sample = least_ranked(np.concatenate([sample, part.sample]))
+    return Patch(frame.epsg, frame.resolution, polygon, at_edge, counts, sample)
 
 
 def fill_holes(geometry: BaseGeometry, min_area_m2: float) -> BaseGeometry:
@@ -120,46 +197,63 @@ def fill_holes(geometry: BaseGeometry, min_area_m2: float) -> BaseGeometry:
     return shapely.union_all(parts).simplify(0)
 
 
-def _add_block(
-    mosaic: _Mosaic,
-    components: Components,
-    wanted: NDArray[np.bool_],
-    block: Block,
-    outlines: dict[int, list[Polygon]],
-    patches: dict[int, Patch],
-) -> None:
-    """Add the outlines, counts and samples of one block to the patches that reach into it."""
-    ground = mosaic.ground(block)
-    labels = components.labels(block, ground)
-    labels[~wanted[labels]] = -1
+def label_strip(job: ZoneStrip) -> list[BlockLabels]:
+    """Label the changed ground of each block of a strip."""
+    zone = Zone(job.output, job.epsg)
+    return [label_block(block, LAYER_CHUNK, zone.ground(block))[1] for block in job.blocks]
+
+
+def take_parts(job: ZoneStrip) -> list[Patch | tuple[int, Part]]:
+    """Take what the blocks of a strip hold of the wanted components.
+
+    Returns
+    -------
+    list of what may belong to a site: whole patches, which end within a block, and (component, part) of the others.
+    """
+    zone, found = Zone(job.output, job.epsg), list[Patch | tuple[int, Part]]()
+    for block, numbers in zip(job.blocks, job.numbers, strict=True):
+        local, labels = label_block(block, LAYER_CHUNK, zone.ground(block))
+        top, left, bottom, right = labels.bounds.T
+        wanted = (bottom - top) * (right - left) * zone.frame.resolution**2 >= job.min_area_m2
+        wanted |= labels.peaks > 1
+        for edge in labels.edges:
+            wanted[edge[edge > 0] - 1] = False
+        wanted[np.array(list(numbers), np.int64) - 1] = True
+        for number, part in _parts(zone, block, np.where(np.concatenate([[False], wanted])[local], local, -1)).items():
+            if number in numbers:
+                found.append((numbers[number], part))
+                continue
+            patch = _patch(zone.frame, [part], bool(labels.peaks[number - 1] > 1), job.min_area_m2)
+            if patch.at_edge or patch.polygon.area >= job.min_area_m2:
+                found.append(patch)
+    return found
+
+
+def _parts(zone: Zone, block: Block, labels: NDArray[np.int32]) -> dict[int, Part]:
+    """Take outlines, counts and samples of a block: label -> part; ``labels`` (y, x) are -1 where nothing is wanted."""
+    parts: dict[int, Part] = {}
     inside = labels >= 0
-    if not inside.any():
-        return
-    transform = Affine(*mosaic.window(block).transform)
+    transform = Affine(*zone.window(block).transform)
     # Parts that touch at a corner only are kept apart (connectivity 4): as one ring they would be invalid.
-    for shape, value in rasterio.features.shapes(labels.astype(np.int32), inside, connectivity=4, transform=transform):
-        number = int(value)
-        outlines.setdefault(number, []).append(shapely.geometry.shape(shape))
-        if number not in patches:
-            edge = bool(components.peak[number] > 1)
-            patches[number] = Patch(mosaic.frame.epsg, mosaic.frame.resolution, Polygon(), edge)
-    status = mosaic.layer(block, "status")
-    rows, cols = np.nonzero(inside & np.isin(status, CHANGED))
+    for shape, value in rasterio.features.shapes(labels, inside, connectivity=4, transform=transform):
+        parts.setdefault(int(value), Part()).outlines.append(shapely.geometry.shape(shape))
+    rows, cols = np.nonzero(inside & np.isin(zone.layer(block, "status"), CHANGED))
     if not len(rows):
-        return
-    owner = labels[rows, cols]
-    values = {name: mosaic.layer(block, name)[rows, cols] for name in COUNTED}
+        return parts
+    owner = labels[rows, cols].astype(np.int64)
+    values = {name: zone.layer(block, name)[rows, cols] for name in COUNTED}
     _tidy(values)
     for name, of_pixels in values.items():
         kept = of_pixels != LAYERS[name].fill
         # One number stands for patch and value (16 bits, signed or not): sorting it is much faster than sorting pairs.
         keys, count = np.unique((owner[kept] << 17) + of_pixels[kept] + (1 << 15), return_counts=True)
         for key, n in zip(keys.tolist(), count.tolist(), strict=True):
-            patches[key >> 17].counts[name][(key & 0x1FFFF) - (1 << 15)] += n
-    x, y = mosaic.window(block).centres()
+            parts[key >> 17].counts[name][(key & 0x1FFFF) - (1 << 15)] += n
+    x, y = zone.window(block).centres()
     ranked = np.column_stack([_rank(rows + block[0] * LAYER_CHUNK, cols + block[1] * LAYER_CHUNK), x[cols], y[rows]])
     for number in np.unique(owner).tolist():
-        patches[number].sample = least_ranked(np.concatenate([patches[number].sample, ranked[owner == number]]))
+        parts[number].sample = least_ranked(ranked[owner == number])
+    return parts
 
 
 def least_ranked(sample: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -194,45 +288,3 @@ def _tidy(values: dict[str, LayerPixels]) -> None:
             values[f"{event}_{end}"] = np.where(
                 date == NO_DATE, NO_DATE, np.where(ends == NO_DATE, date, limit(ends, date))
             ).astype(np.int16)
-
-
-class _Mosaic:
-    """A zone's published layers, read by block."""
-
-    def __init__(self, output: Output, epsg: int) -> None:
-        path = places.mosaic(epsg)
-        store = output.zarr(path)
-        self.frame: Frame = layers_frame(store)
-        group = zarr.open_group(store, mode="r")
-        self._arrays: dict[str, Any] = {name: group[name] for name in COUNTED}
-        # Only chunks that hold owned ground were written, and no other can hold a change.
-        keys = (key.split("/status/c/")[-1].split("/") for key in output.list(f"{path}/status/c"))
-        self.blocks: list[Block] = sorted((int(row), int(col)) for row, col in keys)
-
-    def window(self, block: Block) -> Frame:
-        """Return the frame of a block."""
-        top, left = block[0] * LAYER_CHUNK, block[1] * LAYER_CHUNK
-        height, width = min(LAYER_CHUNK, self.frame.height - top), min(LAYER_CHUNK, self.frame.width - left)
-        return self.frame.window(top, left, height, width)
-
-    def layer(self, block: Block, name: str) -> LayerPixels:
-        """Read a layer of a block, (y, x) as stored."""
-        top, left = block[0] * LAYER_CHUNK, block[1] * LAYER_CHUNK
-        return np.asarray(self._arrays[name][top : top + LAYER_CHUNK, left : left + LAYER_CHUNK])
-
-    def ground(self, block: Block) -> NDArray[np.uint8]:
-        """Return the changed ground of a block, (y, x): 1, or 2 within `EDGE_PIXELS` of unowned ground; 0 elsewhere."""
-        top, left = block[0] * LAYER_CHUNK - EDGE_PIXELS, block[1] * LAYER_CHUNK - EDGE_PIXELS
-        side = LAYER_CHUNK + 2 * EDGE_PIXELS
-        status = np.full((side, side), OUTSIDE, np.uint8)
-        part = self._arrays["status"][max(top, 0) : top + side, max(left, 0) : left + side]
-        row, col = max(-top, 0), max(-left, 0)
-        status[row : row + part.shape[0], col : col + part.shape[1]] = part
-        outside = status == OUTSIDE
-        closed = ndimage.binary_closing(np.isin(status, CHANGED), np.ones((2, 2), bool)) & ~outside
-        ground = closed.astype(np.uint8)
-        if outside.any():
-            ground[closed & ndimage.binary_dilation(outside, EIGHT, EDGE_PIXELS)] = 2
-        window = self.window(block)
-        rows, cols = (slice(EDGE_PIXELS, EDGE_PIXELS + size) for size in (window.height, window.width))
-        return np.asarray(ground[rows, cols])

@@ -21,6 +21,7 @@ from shapely.geometry.base import BaseGeometry
 
 from groundbreak.kernels import Quality, Status
 from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core.mapper import Mapper, here
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.products.patches import Patch, find_patches, least_ranked
 
@@ -87,7 +88,7 @@ class Site:
     """Polygon or MultiPolygon in lon/lat, valid, split at the antimeridian."""
 
 
-def find_sites(output: Output, epsgs: Sequence[int], *, min_area_m2: float) -> list[Site]:
+def find_sites(output: Output, epsgs: Iterable[int], *, min_area_m2: float, apply: Mapper = here) -> list[Site]:
     """Find the sites of the published mosaics.
 
     Connected ground is followed across blocks, regions, grids and zones. Ground that a site encloses in holes smaller
@@ -100,16 +101,19 @@ def find_sites(output: Output, epsgs: Sequence[int], *, min_area_m2: float) -> l
     Parameters
     ----------
     output : Output
-    epsgs : sequence of int
+        Holds the mosaics.
+    epsgs : iterable of int
         EPSG codes of the zones, as `pipeline.products.mosaic.publish_mosaics` returned them.
     min_area_m2 : float
         Least area of a site, m2.
+    apply : Mapper
+        Does what is done block by block.
 
     Returns
     -------
     list of Site, the largest first.
     """
-    patches = [patch for epsg in sorted(epsgs) for patch in find_patches(output, epsg, min_area_m2)]
+    patches = [patch for epsg in sorted(epsgs) for patch in find_patches(output, epsg, min_area_m2, apply)]
     groups = [group for group in _join(patches) if sum(p.polygon.area for p in group) >= min_area_m2]
     found = sorted((_site(group) for group in groups), key=_order)
     return [replace(site, id=f"site-{number:04d}") for number, site in enumerate(found, 1)]

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import rasterio.features
-import zarr
 from affine import Affine
 from numpy.typing import NDArray
 
-from groundbreak.kernels import NO_DATE, OUTSIDE, Status
+from groundbreak.kernels import LAYERS, NO_DATE, OUTSIDE, Status
 from groundbreak.pipeline.core import geo, places
 from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.mapper import Mapper, here
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.products.patches import CHANGED
 from groundbreak.pipeline.products.sites import Site
-from groundbreak.pipeline.stores.layout import layers_frame
+from groundbreak.pipeline.products.zone import CHANGED, Zone, strips, written_blocks
+from groundbreak.pipeline.stores.layout import LAYER_CHUNK, layers_frame
 
 OVERVIEW_PIXELS = 1400
 """Longer side of a zone's map, in pixels, at most."""
 CLOSE_UP_PIXELS = 160
 """Longer side of a site's own map, in pixels, at most."""
+
+SHOWN = ("status", "onset", "halt")
+"""The layers that maps show."""
 
 RAMP = np.array(
     [
@@ -82,29 +86,72 @@ class View:
         return np.asarray(rasterio.features.geometry_mask([outline], self.status.shape, transform, invert=True))
 
 
-def overview(output: Output, epsg: int) -> View | None:
+@dataclass(frozen=True)
+class Cut:
+    """A job: a window of a zone's mosaic, thinned to every ``step``-th pixel."""
+
+    output: Output
+    epsg: int
+    rows: range
+    """The rows that are taken, in the mosaic."""
+    cols: range
+    """The columns that are taken."""
+
+
+def overview(output: Output, epsg: int, apply: Mapper = here) -> View | None:
     """Read a zone's mosaic for a map, cropped to owned ground; return None where no pixel is owned.
 
     Parameters
     ----------
     output : Output
+        Holds the mosaic.
     epsg : int
         EPSG code of the zone.
+    apply : Mapper
+        Does the reading, block by block.
     """
-    frame = layers_frame(output.zarr(places.mosaic(epsg)))
-    view = _read(output, epsg, slice(0, frame.height), slice(0, frame.width), OVERVIEW_PIXELS)
+    whole = layers_frame(output.zarr(places.mosaic(epsg)))
+    frame, rows, cols = _thin(whole, slice(0, whole.height), slice(0, whole.width), OVERVIEW_PIXELS)
+    view = View(frame, *(np.full((frame.height, frame.width), LAYERS[n].fill, LAYERS[n].dtype) for n in SHOWN))
+    cuts, into = [], []
+    for strip in strips(written_blocks(output, epsg)):
+        (row, left_block), right_block = strip[0], strip[-1][1]
+        (top, bottom), (left, right) = _between(rows, row, row + 1), _between(cols, left_block, right_block + 1)
+        if top < bottom and left < right:
+            cuts.append(Cut(output, epsg, rows[top:bottom], cols[left:right]))
+            into.append(np.s_[top:bottom, left:right])
+    for where, found in zip(into, apply(read_cut, cuts), strict=True):
+        for name, values in zip(SHOWN, found, strict=True):
+            getattr(view, name)[where] = values
     owned = view.status != OUTSIDE
     if not owned.any():
         return None
-    rows, cols = (np.flatnonzero(owned.any(axis=axis)) for axis in (1, 0))
-    part = np.s_[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    window = view.frame.window(int(rows[0]), int(cols[0]), *owned[part].shape)
+    at = [np.flatnonzero(owned.any(axis=axis)) for axis in (1, 0)]
+    part = np.s_[at[0][0] : at[0][-1] + 1, at[1][0] : at[1][-1] + 1]
+    window = view.frame.window(int(at[0][0]), int(at[1][0]), *owned[part].shape)
     return View(window, view.status[part], view.onset[part], view.halt[part])
 
 
-def close_up(output: Output, site: Site) -> View:
-    """Read a site and its surroundings for a map, from the mosaic of the site's main zone."""
-    frame = layers_frame(output.zarr(places.mosaic(site.epsg)))
+def close_ups(output: Output, sites: Sequence[Site], apply: Mapper = here) -> Iterator[View]:
+    """Read sites and their surroundings for maps, each from the mosaic of the site's main zone.
+
+    Parameters
+    ----------
+    output : Output
+        Holds the mosaics.
+    sites : sequence of Site
+    apply : Mapper
+        Does the reading, site by site.
+    """
+    frames = {epsg: layers_frame(output.zarr(places.mosaic(epsg))) for epsg in {site.epsg for site in sites}}
+    shown = [_around(site, frames[site.epsg]) for site in sites]
+    cuts = (Cut(output, site.epsg, *taken) for site, (_, *taken) in zip(sites, shown, strict=True))
+    for (frame, *_), found in zip(shown, apply(read_cut, cuts), strict=True):
+        yield View(frame, *found)
+
+
+def _around(site: Site, frame: Frame) -> tuple[Frame, range, range]:
+    """Return what of a mosaic a site's own map shows, as `_thin` does."""
     left, bottom, right, top = geo.from_lonlat(site.geometry, site.epsg).bounds
     pad = max(5 * frame.resolution, 0.15 * max(right - left, top - bottom))
     middle, half = ((left + right) / 2, (bottom + top) / 2), max(right - left, top - bottom) / 2 + pad
@@ -112,19 +159,39 @@ def close_up(output: Output, site: Site) -> View:
         slice(max(0, round((centre - half) / frame.resolution)), min(size, round((centre + half) / frame.resolution)))
         for centre, size in ((frame.y0 - middle[1], frame.height), (middle[0] - frame.x0, frame.width))
     )
-    return _read(output, site.epsg, rows, cols, CLOSE_UP_PIXELS)
+    return _thin(frame, rows, cols, CLOSE_UP_PIXELS)
 
 
-def _read(output: Output, epsg: int, rows: slice, cols: slice, limit: int) -> View:
-    """Read a window of a mosaic, thinned so that neither side has more than ``limit`` pixels."""
-    store = output.zarr(places.mosaic(epsg))
-    frame, group = layers_frame(store), zarr.open_group(store, mode="r")
+def read_cut(cut: Cut) -> tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.int16]]:
+    """Read the layers of a cut that maps show: status, onset and halt, (y, x) each."""
+    zone = Zone(cut.output, cut.epsg)
+    where = [slice(r.start, r.stop, r.step) for r in (cut.rows, cut.cols)]
+    status, onset, halt = (zone.read(name, *where) for name in SHOWN)
+    return status.astype(np.uint8), onset.astype(np.int16), halt.astype(np.int16)
+
+
+def _thin(frame: Frame, rows: slice, cols: slice, limit: int) -> tuple[Frame, range, range]:
+    """Thin a window of a mosaic so that neither side has more than ``limit`` pixels.
+
+    Returns
+    -------
+    frame : Frame of the pixels that are taken
+    rows, cols : range, where they lie in the mosaic
+    """
     step = max(1, -(-max(rows.stop - rows.start, cols.stop - cols.start) // limit))
     # The pixel in the middle of each step is taken, as dates and codes cannot be averaged.
-    thin = tuple(slice(s.start + min(step // 2, s.stop - s.start - 1), s.stop, step) for s in (rows, cols))
-    status, onset, halt = (np.asarray(group[name][thin]) for name in ("status", "onset", "halt"))  # type: ignore[index]
+    down, across = (range(s.start + min(step // 2, s.stop - s.start - 1), s.stop, step) for s in (rows, cols))
     corner = frame.window(rows.start, cols.start, 1, 1)
-    return View(Frame(epsg, corner.x0, corner.y0, frame.resolution * step, *status.shape), status, onset, halt)
+    return (
+        Frame(frame.epsg, corner.x0, corner.y0, frame.resolution * step, len(down), len(across)),
+        down,
+        across,
+    )
+
+
+def _between(taken: range, first: int, stop: int) -> tuple[int, int]:
+    """Return which of the rows (or columns) that are taken lie in the blocks from ``first`` up to ``stop``."""
+    return bisect_left(taken, first * LAYER_CHUNK), bisect_left(taken, stop * LAYER_CHUNK)
 
 
 def date_range(views: Sequence[View], event: str, site: Site | None = None) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -20,11 +20,12 @@ from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.core import geo, places
+from groundbreak.pipeline.core.mapper import Mapper, here
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import Fault
 from groundbreak.pipeline.products.sites import HALT_QUANTILE, ONGOING_SHARE, ONSET_QUANTILE, Site
 from groundbreak.pipeline.report.charts import SiteSeries, format_area, site_chart
-from groundbreak.pipeline.report.figures import View, classes, close_up, date_range, overview
+from groundbreak.pipeline.report.figures import View, classes, close_ups, date_range, overview
 from groundbreak.pipeline.report.maps import colour_bar, draw_map, format_lonlat
 
 CARDS = 50
@@ -66,11 +67,12 @@ def write_report(
     title: str,
     area: BaseGeometry,
     sites: Sequence[Site],
-    epsgs: Sequence[int],
+    epsgs: Iterable[int],
     series: Mapping[str, SiteSeries],
     summary: Mapping[str, str | int | float],
     verdict: Sequence[str],
     faults: Sequence[Fault],
+    apply: Mapper = here,
 ) -> None:
     """Write `report.html`.
 
@@ -83,7 +85,7 @@ def write_report(
         The area of interest, lon/lat.
     sites : sequence of Site
         All sites, the largest first, as `pipeline.products.sites.find_sites` returns them.
-    epsgs : sequence of int
+    epsgs : iterable of int
         EPSG codes of the zones that were published.
     series : mapping
         Id of a site -> its index series; a site that is missing is shown without them.
@@ -93,7 +95,11 @@ def write_report(
         The result in a sentence, and then the lines that say what stands behind it.
     faults : sequence of Fault
         All faults of the run.
+    apply : Mapper
+        Reads what maps show.
     """
+    shown = sites[:CARDS]
+    views = zip(shown, close_ups(output, shown, apply), strict=True)
     folder = resources.files("groundbreak.pipeline.report") / "templates"
     css, script = ((folder / name).read_text("utf-8") for name in ("report.css", "report.js"))
     environment = jinja2.Environment(
@@ -114,9 +120,9 @@ def write_report(
         tiles=_tiles(area, sites, summary, faults),
         verdict=verdict[:1],
         told=[(len(line) - len(line.lstrip()), line.strip()) for line in verdict[1:]],
-        maps=_overviews(output, epsgs, sites),
+        maps=_overviews(output, epsgs, sites, apply),
         rows=[(n, site, _place(site), _flags(site)) for n, site in enumerate(sites[:TABLE_ROWS], 1)],
-        cards=[_card(output, n, site, series.get(site.id)) for n, site in enumerate(sites[:CARDS], 1)],
+        cards=[_card(n, site, view, series.get(site.id)) for n, (site, view) in enumerate(views, 1)],
         n_sites=len(sites),
         onset_share=round(100 * ONSET_QUANTILE),
         halt_share=round(100 * HALT_QUANTILE),
@@ -174,9 +180,9 @@ def _flags(site: Site) -> list[str]:
     return [QUALITY_WORDS.get(name, name) for name in site.quality]
 
 
-def _overviews(output: Output, epsgs: Sequence[int], sites: Sequence[Site]) -> list[dict[str, Any]]:
+def _overviews(output: Output, epsgs: Iterable[int], sites: Sequence[Site], apply: Mapper) -> list[dict[str, Any]]:
     """Draw the maps of onset and of halt: one for each zone, all in the same colours."""
-    views = [(epsg, view) for epsg in epsgs if (view := overview(output, epsg)) is not None]
+    views = [(epsg, view) for epsg in epsgs if (view := overview(output, epsg, apply)) is not None]
     outlines = [(site, str(n) if n <= CARDS else "") for n, site in enumerate(sites[:TABLE_ROWS], 1)]
     every = [view for _, view in views]
     found = []
@@ -205,9 +211,8 @@ def _swatch(colour: str) -> Markup:
     ).format(colour)
 
 
-def _card(output: Output, number: int, site: Site, series: SiteSeries | None) -> _Card:
+def _card(number: int, site: Site, view: View, series: SiteSeries | None) -> _Card:
     """Draw what the report shows of one site."""
-    view = close_up(output, site)
     maps = [(event, *_close_map(view, event, site)) for event in ("onset", "halt")]
     return _Card(number, site, _place(site), _flags(site), site_chart(site, series), maps)
 

@@ -43,8 +43,10 @@ class DetectTask:
     region: Region
     rows_per_strip: int
     """Rows that are read at a time, which bounds memory."""
-    faulty: bool = False
-    """Whether a fault touched some observation of the region."""
+    lost: tuple[int, ...] = ()
+    """Positions of the observations that a fault has touched."""
+    unwritten: frozenset[str] = frozenset()
+    """Keys of the cube's objects that no build has written, since they would hold no pixel."""
     failure: str = ""
     """Why the region has failed already, and is to be written so."""
     quarantined: bool = False

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundbreak.pipeline.access.remote import Access
-from groundbreak.pipeline.compute.build import SlabJob, touched
+from groundbreak.pipeline.compute.build import SlabJob
 from groundbreak.pipeline.compute.detection import DetectionSettings
 from groundbreak.pipeline.compute.index_series import CubeView
 from groundbreak.pipeline.core.digests import digest
@@ -28,6 +28,7 @@ from groundbreak.pipeline.planning.regions import Ownership
 from groundbreak.pipeline.readers.headers import Headers
 from groundbreak.pipeline.running.orders import BuildTask, DetectTask
 from groundbreak.pipeline.running.reconcile import slab_identity
+from groundbreak.pipeline.stores import store
 
 OPEN = 4
 """Grids whose shared part a process keeps open."""
@@ -110,14 +111,16 @@ class GridShare:
         """
         faults = [f for r in builds for f in r.faults]
         failure = next((r.error for r in builds if r.error), "")
-        count = len(self.observations)
-        if not failure and touched(faults) > self.fault_threshold * count:
+        touched, count = {f.observation for f in faults}, len(self.observations)
+        lost = tuple(n for n, o in enumerate(self.observations) if o.id in touched) if touched else ()
+        if not failure and len(touched) > self.fault_threshold * count:
             rule = f"above [run] fault_threshold = {self.fault_threshold}"
-            failure = f"faults touch {touched(faults)} of {count} observations, {rule}"
+            failure = f"faults touch {len(touched)} of {count} observations, {rule}"
         identity = _detection_identity(self.result, faults, failure)
+        unwritten = store.unwritten(self.grid, region, self.view.bands, builds)
         rows = budget.strip_rows(self.grid, region.window, count, self.indices, budget.mask_size(self.mask))
         quarantined = any(r.state == "quarantined" for r in builds)
-        return DetectTask(identity, region, rows, bool(faults), failure[:LONGEST_REASON], quarantined)
+        return DetectTask(identity, region, rows, lost, unwritten, failure[:LONGEST_REASON], quarantined)
 
 
 def _detection_identity(result: str, faults: Sequence[Fault], failure: str) -> str:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
-
-import numpy as np
 
 from groundbreak import kernels
 from groundbreak.pipeline.compute import detection
 from groundbreak.pipeline.compute.build import BandReader, build_slab, touched
+from groundbreak.pipeline.compute.coverage import Coverage
 from groundbreak.pipeline.compute.index_series import mask_tables
 from groundbreak.pipeline.compute.offsets import DarkLevels, disbelief, region_steps
 from groundbreak.pipeline.core import places
@@ -53,7 +51,7 @@ def run(share: GridShare, task: Task) -> list[Record]:
     return [done or (build(share, task) if isinstance(task, BuildTask) else detect(share, task))]
 
 
-def build(share: GridShare, task: BuildTask, arrays: Mapping[str, Pixels] = MappingProxyType({})) -> Record:
+def build(share: GridShare, task: BuildTask, arrays: Mapping[str, Pixels] | None = None) -> Record:
     """Build a slab, write it, and leave a record.
 
     Parameters
@@ -68,7 +66,7 @@ def build(share: GridShare, task: BuildTask, arrays: Mapping[str, Pixels] = Mapp
     def work(target: SummingStore, done: Progress) -> None:
         levels, encoder = DarkLevels(len(job.observations)), Encoder()
         for reader in build_slab(job, task.slab.depth, task.ahead):
-            parts = _noted(reader, levels, arrays.get(reader.name), done)
+            parts = _noted(reader, levels, (arrays or {}).get(reader.name), done)
             target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, reader.name, parts, encoder))
             done.faults.extend(reader.faults)
         done.counts["faulty_observations"] = touched(done.faults)
@@ -104,19 +102,21 @@ def detect(share: GridShare, task: DetectTask, read: detection.ReadRows | None =
         Gives the digital numbers of rows of the region's window; left out, they are read from the cube.
     """
     region = task.region
-    read = read or detection.from_cube(share.output.zarr(places.cube(region.grid)), share.view, region)
+    cube = share.output.zarr(places.cube(region.grid))
+    read = read or detection.from_cube(cube, share.view, region, task.unwritten)
 
     def work(target: SummingStore, done: Progress) -> None:
         mine = share.ownership.of(region.window)
         done.error = task.failure
         done.failed = "quarantined" if task.quarantined else "failed"
-        layers = detection.failed_region(mine)
+        layers, seen = detection.failed_region(mine), Coverage(read, mine)
         if not task.failure:
             try:
-                layers = detection.detect_region(read, mine, share.settings, task.rows_per_strip, task.faulty)
+                layers = detection.detect_region(seen, mine, share.settings, task.rows_per_strip, bool(task.lost))
             except Exception as error:  # written as failed, so that nobody takes the region for stable ground
                 done.error = describe(error)
         store.write_layers(target, share.grid, region, layers)
+        share.output.put(places.coverage(region.key), seen.pack(task.lost))
         done.pixels = int(mine.sum())
         done.counts |= detection.count_statuses(layers)
 
@@ -130,19 +130,14 @@ def build_and_detect(share: GridShare, task: RegionTask) -> list[Record]:
     -------
     list of Record, of the builds in order and of the detection last.
     """
-    view = share.view
-    arrays = {}
-    for name in view.bands:
-        frame = task.region.window.at(view.grid.bands[name])
-        dtype = view.mask.dtype if name == view.mask.band else "int16"
-        arrays[name] = np.empty((len(view.times), frame.height, frame.width), dtype)
+    arrays = detection.empty_arrays(share.view, task.region)
     records = [
         build(share, part, {name: values[part.slab.start : part.slab.stop] for name, values in arrays.items()})
         for part in task.builds
     ]
     if contradicted(share, records):
         return records
-    in_memory = detection.from_memory(arrays, view, task.region)
+    in_memory = detection.from_memory(arrays, share.view, task.region)
     return [*records, detect(share, share.detect(task.region, records), in_memory)]
 
 

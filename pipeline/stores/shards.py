@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Collection, Iterable, Sequence, Sized
 from dataclasses import dataclass
 from itertools import product
 
@@ -168,7 +168,7 @@ class Encoder:
         return memoryview(scratch[: end + len(entry)])
 
 
-def read(store: Store, path: str, shard: Shard, window: Slices) -> Pixels:
+def read(store: Store, path: str, shard: Shard, window: Slices, unwritten: Collection[str] | None = None) -> Pixels:
     """Read a window of a sharded array.
 
     Parameters
@@ -180,6 +180,8 @@ def read(store: Store, path: str, shard: Shard, window: Slices) -> Pixels:
         How the array's shards are laid out.
     window : tuple of slice
         Slices along (time, y, x), within the array.
+    unwritten : collection of str, optional
+        Keys of the shards that may be absent, since there is nothing but fill in them; left out, all may be.
 
     Returns
     -------
@@ -188,7 +190,7 @@ def read(store: Store, path: str, shard: Shard, window: Slices) -> Pixels:
     Raises
     ------
     ValueError
-        An object is not what was written.
+        An object is not what was written, or is gone.
     """
     out = np.empty(tuple(part.stop - part.start for part in window), shard.dtype)
     scratch = np.empty(shard.chunks, shard.dtype)
@@ -198,7 +200,7 @@ def read(store: Store, path: str, shard: Shard, window: Slices) -> Pixels:
         wanted[place].append(chunk)
 
     async def fetch_all() -> list[dict[Place, memoryview]]:
-        fetches = (_fetch(store, shard_key(path, place), shard, chunks) for place, chunks in wanted.items())
+        fetches = (_fetch(store, shard_key(path, place), shard, chunks, unwritten) for place, chunks in wanted.items())
         return await asyncio.gather(*fetches)
 
     for place, found in zip(wanted, run_coroutine(fetch_all()), strict=True):
@@ -216,10 +218,14 @@ def read(store: Store, path: str, shard: Shard, window: Slices) -> Pixels:
     return out
 
 
-async def _fetch(store: Store, key: str, shard: Shard, chunks: Sequence[Place]) -> dict[Place, memoryview]:
+async def _fetch(
+    store: Store, key: str, shard: Shard, chunks: Sequence[Place], unwritten: Collection[str] | None
+) -> dict[Place, memoryview]:
     """Fetch chunks of a shard, still encoded; chunks that lie one behind the other come in one request."""
     entry = await _get(store, key, SuffixByteRequest(shard.index_bytes))
     if entry is None:
+        if unwritten is not None and key not in unwritten:
+            raise ValueError(f"{key} is gone: `groundbreak verify` finds such objects, and `run` builds them again")
         return {}
     crc = int.from_bytes(entry[-4:], "little")
     if len(entry) != shard.index_bytes or google_crc32c.value(bytes(entry[:-4])) != crc:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.abc.store import Store
 
 from groundbreak.kernels import LAYERS, Layers
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
-from groundbreak.pipeline.core.types import Grid, Mask, Region, Slab
+from groundbreak.pipeline.core.types import Grid, Mask, Record, Region, Slab
 from groundbreak.pipeline.stores import shards
-from groundbreak.pipeline.stores.layout import band_path
+from groundbreak.pipeline.stores.layout import band_path, group_name
 from groundbreak.pipeline.stores.shards import Encoder, Shard, shard_of
 from groundbreak.pipeline.stores.tiles import LayerPixels, Pixels, Tiles
 
@@ -67,7 +69,28 @@ def encode_slab(
     return slab_key(grid, region, slab, band), encoder.encode(shard_of(grid, mask, slab.depth, band), parts, corner)
 
 
-def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> Pixels:
+def unwritten(grid: Grid, region: Region, bands: Sequence[str], builds: Sequence[Record]) -> frozenset[str]:
+    """Return the keys of a region's shards that its builds have not written, since these would hold no pixel.
+
+    Parameters
+    ----------
+    grid : Grid
+    region : Region
+    bands : sequence of str
+    builds : sequence of Record
+        The records of the region's builds, slab by slab.
+    """
+    cube = places.cube(grid.name)
+    found = set()
+    for slab, record in enumerate(builds):
+        keys = (shards.shard_key(band_path(grid, band), (slab, region.row, region.col)) for band in bands)
+        found |= {key for key in keys if f"{cube}/{key}" not in record.checksums}
+    return frozenset(found)
+
+
+def read_band(
+    store: Store, grid: Grid, band: str, rows: slice, cols: slice, unwritten: Collection[str] | None = None
+) -> Pixels:
     """Read a window of a band from a cube.
 
     Parameters
@@ -78,6 +101,8 @@ def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> 
     band : str
     rows, cols : slice
         The window, in the band's own pixels.
+    unwritten : collection of str, optional
+        Keys of the objects that may be absent; left out, all may be.
 
     Returns
     -------
@@ -86,12 +111,25 @@ def read_band(store: Store, grid: Grid, band: str, rows: slice, cols: slice) -> 
     Raises
     ------
     ValueError
-        An object of the cube is damaged.
+        An object of the cube is damaged, or gone.
     """
     path = band_path(grid, band)
     array = zarr.open_array(store, path=path, mode="r")
     shard = Shard(array.shards or (), array.chunks, array.dtype.name, int(array.fill_value))
-    return shards.read(store, path, shard, (slice(0, array.shape[0]), rows, cols))
+    return shards.read(store, path, shard, (slice(0, array.shape[0]), rows, cols), unwritten)
+
+
+def read_times(store: Store, grid: Grid) -> NDArray[np.datetime64]:
+    """Read the times of a cube's observations, (time,) datetime64[ms].
+
+    Parameters
+    ----------
+    store : zarr Store
+        The cube.
+    grid : Grid
+    """
+    path = f"{group_name(min(grid.bands.values()))}/time"
+    return np.asarray(zarr.open_array(store, path=path, mode="r")[:]).astype("datetime64[ms]")
 
 
 def write_layers(store: Store, grid: Grid, region: Region, layers: Layers) -> None:

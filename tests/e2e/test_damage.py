@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 from distributed import Client
 
+from groundbreak.kernels import Status
 from groundbreak.pipeline import cli
 from tests.commands import write_config
 from tests.stores import zarr_bytes
@@ -253,6 +254,23 @@ def _zarr_v2(place: Path) -> None:
 
 def _zarr_v3(place: Path) -> None:
     xr.Dataset({"a": ("x", np.arange(3))}).to_zarr(place, consolidated=False)
+
+
+def test_an_object_of_a_cube_that_is_gone_is_no_missing_observation(
+    copied: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = next((copied / "out/38TPK/cube.zarr/10m/red/c").rglob("0"))
+    while gone.is_dir():
+        gone = next(gone.iterdir())
+    gone.unlink()
+    code, said = command("detect", copied, capsys)
+    assert code == 1
+    assert f"{gone.relative_to(copied / 'out/38TPK/cube.zarr')} is gone" in said
+    with xr.open_zarr(copied / "out/38TPK/change.zarr", consolidated=False, mask_and_scale=False) as layers:
+        assert set(np.unique(layers.status.values)) == {Status.FAILED, 255}
+    assert command("verify", copied, capsys)[0] == 1
+    assert command("run", copied, capsys)[0] == 0
+    assert zarr_bytes(copied / "out") == zarr_bytes(finished / "out")
 
 
 def _files(place: Path) -> None:

@@ -19,6 +19,8 @@ from distributed import Client
 from groundbreak.kernels import Quality, Status
 from groundbreak.pipeline import api, cli
 from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.compute.coverage import unpack
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.running.runner import Listener
@@ -112,6 +114,12 @@ def test_a_missing_asset_is_one_fault_by_name(
     assert ((west.quality.values & Quality.FAULTS_IN_REGION) != 0).tolist() == owned.tolist()
     assert not (east.quality.values & Quality.FAULTS_IN_REGION).any()
     assert (west.n_valid.values[owned] == len(DATES) - 1).all()
+    # Every other date delivered all owned pixels; what is missing of this one, a failed read took.
+    delivered, lost = unpack((tmp_path / "out" / places.coverage("38TPK/r000c000")).read_bytes())
+    at_fault = np.arange(len(DATES)) == 5
+    assert delivered.tolist() == (~at_fault).tolist()
+    assert lost.tolist() == at_fault.tolist()
+    assert unpack((tmp_path / "out" / places.coverage("38TQK/r000c000")).read_bytes())[1].max() == 0
     # Mended and done again, nothing tells that it was ever missing.
     server.heal()
     assert cli.main(["run", path]) == 0

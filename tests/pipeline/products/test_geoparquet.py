@@ -29,7 +29,7 @@ def sites(output: Output) -> list[Site]:
     grid = stable_grid("A", 32638, 500_000, 200, 200)
     change(grid[1], np.s_[50:80, 50:80], day("2022-07-01"), day("2023-09-01"), quality=4)
     change(grid[1], np.s_[100:110, 100:110], day("2021-07-01"))
-    return find_sites(output, publish_mosaics(output, *store_grids(output, [grid]), {}), min_area_m2=2000)
+    return find_sites(output, publish_mosaics(output, output, *store_grids(output, [grid]), {}), min_area_m2=2000)
 
 
 def test_what_is_written_is_read(output: Output, sites: list[Site]) -> None:

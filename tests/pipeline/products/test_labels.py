@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from groundbreak.pipeline.products.labels import EIGHT, Components, label_blocks
+from groundbreak.pipeline.products.labels import EIGHT, BlockLabels, Components, join_blocks, label_block
 
 
 def _label(raster: np.ndarray, side: int, blocks: list[tuple[int, int]] | None = None) -> tuple[Components, np.ndarray]:
@@ -19,11 +19,21 @@ def _label(raster: np.ndarray, side: int, blocks: list[tuple[int, int]] | None =
     def part(block: tuple[int, int]) -> tuple[slice, slice]:
         return np.s_[block[0] * side : (block[0] + 1) * side, block[1] * side : (block[1] + 1) * side]
 
-    components = label_blocks(blocks, side, lambda block: raster[part(block)])
+    labelled = [label_block(block, side, raster[part(block)]) for block in sorted(blocks)]
+    components = join_blocks(found for _, found in labelled)
     whole = np.full(raster.shape, -1)
-    for block in blocks:
-        whole[part(block)] = components.labels(block, raster[part(block)])
+    for local, found in labelled:
+        whole[part(found.block)] = np.concatenate([[-1], components.of_block(found.block)])[local]
+        _check_border(components, found, local)
     return components, whole
+
+
+def _check_border(components: Components, found: BlockLabels, local: np.ndarray) -> None:
+    """Check which labels of a block reach its border, and what they belong to."""
+    inner = np.pad(local[1:-1, 1:-1], 1)[: local.shape[0], : local.shape[1]] if min(local.shape) > 2 else local * 0
+    labels, numbers = components.at_border(found.block)
+    assert set(labels.tolist()) == set(local[local != inner].tolist())
+    assert numbers.tolist() == components.of_block(found.block)[labels - 1].tolist()
 
 
 @settings(max_examples=60, deadline=None)
@@ -55,8 +65,7 @@ def test_absent_blocks_are_background() -> None:
 
 
 def test_no_block_is_no_component() -> None:
-    components = label_blocks([], 512, lambda _block: np.ones((512, 512), np.uint8))
-    assert len(components) == 0
+    assert len(join_blocks([])) == 0
 
 
 def test_a_spiral_through_many_blocks_is_one() -> None:

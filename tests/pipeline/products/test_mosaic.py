@@ -41,7 +41,7 @@ def test_every_layer_of_every_owned_pixel_is_kept(output: Output) -> None:
                 values[:] = rng.integers(0, 100, values.shape)
     disown(west[1], np.s_[:, 585:])
     disown(east[1], np.s_[:, :15])
-    assert publish_mosaics(output, *store_grids(output, [east, west]), {"run": "x"}) == [32638]
+    assert list(publish_mosaics(output, output, *store_grids(output, [east, west]), {"run": "x"})) == [32638]
     frame, mosaic = _read(output, 32638)
     assert frame.bounds == (500_000.0, NORTH - 3400, 511_700.0, NORTH)
     for name, values in mosaic.items():
@@ -57,21 +57,21 @@ def test_only_regions_are_read_and_only_owned_chunks_written(output: Output) -> 
     grid = stable_grid("A", 32638, 500_000, 1100, 1100, region=128)
     disown(grid[1], np.s_[:, 512:])
     grids, regions = store_grids(output, [grid])
-    publish_mosaics(output, grids, {"A": [r for r in regions["A"] if r.row < 4 or r.row == 8]}, {})
+    publish_mosaics(output, output, grids, {"A": [r for r in regions["A"] if r.row < 4 or r.row == 8]}, {})
     keys = {key.split("/c/")[1] for key in output.list(f"{places.mosaic(32638)}/status") if "/c/" in key}
     assert keys == {"0/0", "2/0"}
 
 
 def test_each_zone_has_its_own(output: Output) -> None:
     painted = [stable_grid("A", 32638, 500_000, 64, 64), stable_grid("B", 32639, 300_000, 64, 64)]
-    assert publish_mosaics(output, *store_grids(output, painted), {}) == [32638, 32639]
+    assert list(publish_mosaics(output, output, *store_grids(output, painted), {})) == [32638, 32639]
     assert _read(output, 32639)[0].epsg == 32639
 
 
 def test_a_grid_without_regions_is_left_out(output: Output) -> None:
     painted = [stable_grid("A", 32638, 500_000, 64, 64), stable_grid("B", 32639, 300_000, 64, 64)]
     grids, regions = store_grids(output, painted)
-    assert publish_mosaics(output, grids, {**regions, "B": []}, {}) == [32638]
+    assert list(publish_mosaics(output, output, grids, {**regions, "B": []}, {})) == [32638]
 
 
 def test_the_finest_grid_gives_the_lattice_and_others_are_placed_by_nearest_centre(output: Output) -> None:
@@ -80,7 +80,7 @@ def test_the_finest_grid_gives_the_lattice_and_others_are_placed_by_nearest_cent
     coarse = stable_grid("A", 32638, 500_605, 20, 20, resolution=30.0, region=20)
     dates = np.arange(400).reshape(20, 20) + day("2022-01-01")
     change(coarse[1], np.s_[:, :], dates)
-    publish_mosaics(output, *store_grids(output, [fine, coarse]), {})
+    publish_mosaics(output, output, *store_grids(output, [fine, coarse]), {})
     frame, mosaic = _read(output, 32638)
     assert (frame.resolution, frame.x0, frame.width) == (10.0, 500_000, 121)
     assert set(np.unique(mosaic["onset"])) <= {LAYERS["onset"].fill, *dates.ravel().tolist()}
@@ -96,7 +96,7 @@ def test_bytes_are_the_same_every_time(output: Output) -> None:
     grids, regions = store_grids(output, [grid])
 
     def state() -> dict[str, str]:
-        publish_mosaics(output, grids, regions, {"b": 1, "a": 2})
+        publish_mosaics(output, output, grids, regions, {"b": 1, "a": 2})
         return {key: digest for key, digest in output_bytes(output).items() if key.startswith("change/")}
 
     first = state()

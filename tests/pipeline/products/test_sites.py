@@ -33,7 +33,7 @@ def find(tmp_path: Path) -> Find:
 
     def run(*painted: Painted, min_area_m2: float = 2000.0) -> list[Site]:
         output = Output(str(tmp_path))
-        epsgs = publish_mosaics(output, *store_grids(output, painted), {})
+        epsgs = publish_mosaics(output, output, *store_grids(output, painted), {})
         return find_sites(output, epsgs, min_area_m2=min_area_m2)
 
     return run

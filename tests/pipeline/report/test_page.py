@@ -37,7 +37,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     change(west[1], np.s_[50:80, 50:80], day("2022-07-01") + np.arange(30), day("2023-09-01"), quality=4)
     change(west[1], np.s_[150:160, 20:40], day("2023-06-01"))
     west[1].status[:20] = Status.TOO_FEW_OBSERVATIONS
-    epsgs = publish_mosaics(output, *store_grids(output, [west, east]), {})
+    epsgs = list(publish_mosaics(output, output, *store_grids(output, [west, east]), {}))
     return output, epsgs, find_sites(output, epsgs, min_area_m2=2000)
 
 
@@ -207,7 +207,7 @@ def test_an_overview_is_thinned_by_nearest_and_cropped_to_what_is_owned(tmp_path
     layers.status[:, 2000:] = 255
     change(layers, np.s_[:, :], np.arange(3000)[None, :].repeat(100, 0)[:, :], status=Status.ACTIVE)
     layers.status[:, 2000:] = 255
-    publish_mosaics(output, *store_grids(output, [(grid, layers)]), {})
+    publish_mosaics(output, output, *store_grids(output, [(grid, layers)]), {})
     view = figures.overview(output, 32638)
     assert view is not None
     assert view.frame.resolution == 30
