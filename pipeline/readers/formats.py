@@ -7,8 +7,9 @@ is ever asked to look at a file.
 from __future__ import annotations
 
 from collections.abc import Buffer
+from dataclasses import replace
 
-from groundbreak.pipeline.access.whole_urls import Store
+from groundbreak.pipeline.access.range_files import RangeFile, Store, stamp_of
 from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.readers.cog import BlockLayout, NotByBlocks, read_header
 
@@ -39,6 +40,18 @@ async def read_layout(store: Store, path: str, driver: str) -> BlockLayout:
     Exception
         An error of obstore or async-tiff: the file cannot be reached.
     """
+    try:
+        layout = await _read_layout(store, path, driver)
+    except Exception as error:
+        # async-tiff turns an error of our requests into a text.
+        if isinstance(store, RangeFile) and store.error is not None:
+            raise store.error from None
+        raise error from None
+    return replace(layout, stamp=stamp_of(store, path))
+
+
+async def _read_layout(store: Store, path: str, driver: str) -> BlockLayout:
+    """Read what a file's header says about its blocks."""
     if driver != "GTiff":
         found = await _sniff(store, path)
         return await read_header(store, path) if found == "GTiff" else NotByBlocks(f"{driver}, not GeoTIFF")
