@@ -18,7 +18,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -98,19 +98,28 @@ class _Timed(io.RawIOBase):
 
 
 class _Source:
-    """A socket as `http.client` reads from it."""
+    """A socket as `http.client` reads an answer from it, until a deadline."""
 
-    def __init__(self, sock: socket.socket, ends: float) -> None:
-        self._sock, self._ends = sock, ends
+    def __init__(self, ends: float) -> None:
+        self._ends = ends
+        self._file: io.BufferedReader | None = None
+        self._response: http.client.HTTPResponse | None = None
+
+    def response(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:
+        """Return what reads an answer from a socket: what a connection takes for its class of responses."""
+        self._file = io.BufferedReader(_Timed(sock, self._ends), 16_384)
+        self._response = http.client.HTTPResponse(self, **options)  # type: ignore[arg-type]
+        return self._response
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Return what comes from the socket."""
-        return io.BufferedReader(_Timed(self._sock, self._ends), 16_384)
+        assert self._file is not None
+        return self._file
 
-
-def _response(ends: float, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:
-    """Return what reads an answer until a deadline."""
-    return http.client.HTTPResponse(_Source(sock, ends), **options)  # type: ignore[arg-type]
+    def close(self) -> None:
+        """Let go of the socket."""
+        if self._response is not None:
+            self._response.close()
 
 
 class Connections:
@@ -192,11 +201,12 @@ class Connections:
         ends: float,
     ) -> Answer:
         """Make a request over a connection; the connection is kept where its answer was read to the end."""
+        source = _Source(ends)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
             if through := getattr(connection, "proxied", None):
                 target, headers = f"{key[0]}://{key[1]}{target}", {**headers, **through}
-            connection.response_class = partial(_response, ends)  # type: ignore[assignment]
+            connection.response_class = source.response  # type: ignore[assignment]
             connection.request("GET", target, headers=dict(headers))
             response = connection.getresponse()
             wanted = most if response.status == 206 else MOST_ERROR_BYTES
@@ -205,6 +215,7 @@ class Connections:
                 raise http.client.IncompleteRead(body, response.length)
             whole = response.isclosed() or response.length == 0
         except BaseException:
+            source.close()
             connection.close()
             raise
         with self._lock:
@@ -212,7 +223,7 @@ class Connections:
             if kept:
                 self._idle[key].append(connection)
         if not kept:
-            response.close()
+            source.close()
             connection.close()
         return Answer(response.status, response.headers, body)
 
