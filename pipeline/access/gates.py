@@ -178,7 +178,7 @@ class Gate:
             self._refused[name] = first, now, count + 1
             lately = sum(last > now - LATELY_S for _, last, _ in self._refused.values())
             served = max((when for key, (when, _) in self._served.items() if key != name), default=None)
-            was_there = known or bool(self._served)
+            was_there, throttles = known or bool(self._served), lately >= SEVERAL or self._gap > 0
         answers = isinstance(trouble, Busy)
         if not trouble.connected or alone:
             # A host that was never there may be a slip in its name: nobody should wait for that.
@@ -187,7 +187,7 @@ class Gate:
             return "host" if (answers or known) and lately > 1 else "file"
         if served <= began and self._serves_nothing(name, began):
             return "host"
-        return "many" if answers and lately >= SEVERAL and now - first < SHARED_S else "file"
+        return "many" if answers and throttles and now - first < SHARED_S else "file"
 
     def _serves_nothing(self, name: str, began: float) -> bool:
         """Tell whether the host has trouble with a file that it served before; one thread asks for all."""

@@ -52,7 +52,9 @@ class ReadError(Exception):
         self.message, self.attempts = message, attempts
 
 
-def with_retries[T](name: str, attempts: int, read: Callable[[bool], T], failed: Exception | None = None) -> T:
+def with_retries[T](
+    name: str, attempts: int, read: Callable[[bool], T], failed: Exception | None = None, *, remembers: bool = True
+) -> T:
     """Call ``read`` until it returns, and return what it returns.
 
     How often depends on what went wrong (`pipeline.access.troubles.RULES`).
@@ -68,6 +70,8 @@ def with_retries[T](name: str, attempts: int, read: Callable[[bool], T], failed:
         known of the file is believed but that it must be the same file.
     failed : Exception, optional
         What a first attempt, made already, has raised.
+    remembers : bool
+        Whether an asset that was in trouble to the end, lately, gets a single attempt.
 
     Raises
     ------
@@ -81,7 +85,8 @@ def with_retries[T](name: str, attempts: int, read: Callable[[bool], T], failed:
         met[kind_of(error)] += 1
     clocks.begin()
     try:
-        while error is None or _goes_on(error, met, made, attempts, asked, name):
+        most = 1 if remembers and _GIVEN_UP.has(name) else attempts
+        while error is None or _goes_on(error, met, made, most, asked):
             if error is not None and error is not failed:
                 asked += _wait(error, made)
             made += 1
@@ -96,12 +101,12 @@ def with_retries[T](name: str, attempts: int, read: Callable[[bool], T], failed:
                 return found
     finally:
         clocks.end()
-    if RULES[kind_of(error)].waits:
+    if remembers and RULES[kind_of(error)].waits:
         _GIVEN_UP.add(name)
     raise ReadError(_cause(error), made) from None
 
 
-def _goes_on(error: Exception, met: Counter[Kind], made: int, attempts: int, asked: float, name: str) -> bool:
+def _goes_on(error: Exception, met: Counter[Kind], made: int, attempts: int, asked: float) -> bool:
     """Tell whether another attempt is made."""
     kind = kind_of(error)
     rule = RULES[kind]
@@ -109,7 +114,7 @@ def _goes_on(error: Exception, met: Counter[Kind], made: int, attempts: int, ask
         return False
     if isinstance(error, Trouble) and asked + error.retry_after > LONGEST_ASKED_S:
         return False
-    return not rule.waits or (clocks.left() > clocks.REQUEST_S / 2 and not _GIVEN_UP.has(name))
+    return not rule.waits or clocks.left() > clocks.REQUEST_S / 2
 
 
 def _wait(error: Exception, made: int) -> float:

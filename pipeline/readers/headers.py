@@ -110,7 +110,8 @@ def read_headers(
                 return read_layout_now(*access.locate(asset.href, refresh=refresh), asset.driver)
 
         try:
-            return with_retries(asset.href, access.attempts, read, error)
+            # A task that needs the header makes all of its attempts: it may be hours later, in another process.
+            return with_retries(asset.href, access.attempts, read, error, remembers=False)
         except ReadError as last:
             return last
 
