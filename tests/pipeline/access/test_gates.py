@@ -47,7 +47,9 @@ class Site:
 
 
 @pytest.mark.parametrize(
-    "trouble", [Busy("503"), Busy("429", retry_after=0.1), Trouble("refused", connected=False), Trouble("reset")], ids=str
+    "trouble",
+    [Busy("503"), Busy("429", retry_after=0.1), Trouble("refused", connected=False), Trouble("reset")],
+    ids=str,
 )
 def test_all_wait_for_a_host_and_ask_one_at_a_time(trouble: Trouble) -> None:
     site, over = Site(), time.monotonic() + 0.7
