@@ -8,25 +8,19 @@ Nothing is repeated and no redirect is followed here (`pipeline.access.web_files
 from __future__ import annotations
 
 import atexit
-import base64
 import http.client
 import io
-import os
 import socket
-import ssl
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from time import monotonic
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
-
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
+from urllib.parse import SplitResult, urlsplit
 
 from groundbreak.pipeline.access import clocks, hrefs
+from groundbreak.pipeline.access.proxies import proxy_login, proxy_of, tls
 from groundbreak.pipeline.access.troubles import Forbidden, Trouble
 
 IDLE = 64
@@ -230,14 +224,14 @@ class Connections:
 
 def _connect(url: str, parts: SplitResult, allow_hosts: tuple[str, ...], ends: float) -> http.client.HTTPConnection:
     """Connect to a URL's host, at an address that was checked, or to the proxy that the environment names."""
-    proxy = _proxy(parts.scheme, parts.netloc)
+    proxy = proxy_of(parts.scheme, parts.netloc)
     host, port = parts.hostname or "", parts.port
     seconds = min(clocks.CONNECT_S, max(ends - monotonic(), 0.1))
     made: http.client.HTTPConnection
     if proxy is not None:
-        auth = _proxy_login(proxy)
+        auth = proxy_login(proxy)
         if parts.scheme == "https":
-            made = http.client.HTTPSConnection(proxy.hostname or "", proxy.port or 80, timeout=seconds, context=_tls())
+            made = http.client.HTTPSConnection(proxy.hostname or "", proxy.port or 80, timeout=seconds, context=tls())
             made.set_tunnel(host, port or 443, auth)
         else:
             made = http.client.HTTPConnection(proxy.hostname or "", proxy.port or 80, timeout=seconds)
@@ -245,7 +239,7 @@ def _connect(url: str, parts: SplitResult, allow_hosts: tuple[str, ...], ends: f
     else:
         addresses = demand_public(url, allow_hosts)
         if parts.scheme == "https":
-            made = http.client.HTTPSConnection(host, port or 443, timeout=seconds, context=_tls())
+            made = http.client.HTTPSConnection(host, port or 443, timeout=seconds, context=tls())
         else:
             made = http.client.HTTPConnection(host, port or 80, timeout=seconds)
         # The name must not be resolved a second time, to something else.
@@ -267,34 +261,6 @@ def _to(addresses: list[str]) -> Callable[..., socket.socket]:
         raise error
 
     return create
-
-
-@lru_cache(maxsize=256)
-def _proxy(scheme: str, netloc: str) -> SplitResult | None:
-    """Return the proxy that the environment names for a host, or None."""
-    url = f"{scheme}://{netloc}"
-    found = select_proxy(url, get_environ_proxies(url))
-    if not found:
-        return None
-    return urlsplit(found if "://" in found else f"http://{found}")
-
-
-def _proxy_login(proxy: SplitResult) -> dict[str, str]:
-    """Return the header that logs in to a proxy, where its URL holds an account."""
-    if not proxy.username:
-        return {}
-    account = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": "Basic " + base64.b64encode(account.encode()).decode()}
-
-
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    """Return how encrypted connections are made: with the certificates that the environment names, or requests' own."""
-    env = os.environ
-    named = env.get("REQUESTS_CA_BUNDLE") or env.get("CURL_CA_BUNDLE") or env.get("SSL_CERT_FILE")
-    if named and Path(named).is_dir():
-        return ssl.create_default_context(capath=named)
-    return ssl.create_default_context(cafile=named or DEFAULT_CA_BUNDLE_PATH)
 
 
 CONNECTIONS = Connections()

@@ -133,8 +133,7 @@ def fetch_once(asset: Asset, window: Window, access: Access, header: BlockLayout
     header : Cog or NotByBlocks, optional
         The asset's header, where it is known already.
     refresh : bool
-        An attempt has failed: sign the href again, go past caches, and read the header again; the file must still be
-        the one whose header was given.
+        An attempt has failed: sign again, go past caches, and read the header again, which must be of the same file.
 
     Returns
     -------

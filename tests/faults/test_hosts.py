@@ -1,4 +1,4 @@
-"""A host in trouble that ends costs time and no fault; an asset in trouble that does not end is named, and nothing else.
+"""A host in trouble that ends costs time and no fault; an asset in trouble that does not end is named, and no more.
 
 Delays are scaled: a second stands for a minute of a real outage.
 """

@@ -69,7 +69,11 @@ def test_a_file_in_trouble_is_told_from_its_host() -> None:
     for n in range(3):
         site.read(f"f{n}")
     for trouble in (Busy("503", retry_after=60.0), Trouble("reset"), Trouble("timed out")):
-        site.trouble = lambda name, t=trouble: t if name == "bad" else None
+
+        def only(name: str, t: Trouble = trouble) -> Trouble | None:
+            return t if name == "bad" else None
+
+        site.trouble = only
         began = time.monotonic()
         with pytest.raises(Trouble) as caught:
             site.read("bad")
