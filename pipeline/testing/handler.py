@@ -42,7 +42,7 @@ class Answer:
         self.size = self.body.stat().st_size if isinstance(self.body, Path) else len(self.body)
         self.first, self.length = 0, self.size
         match = re.fullmatch(r"bytes=\s*(\d*)-(\d*)\s*", range_header or "")
-        if self.status != 200 or not match or match[1] == match[2] == "":
+        if self.status != 200 or self.fault == "html" or not match or match[1] == match[2] == "":
             return self.status
         if match[1] == "":
             first, last = max(self.size - int(match[2]), 0), self.size - 1
