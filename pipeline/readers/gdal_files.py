@@ -16,8 +16,9 @@ from rasterio.abc import MultiByteRangeResourceContainer
 from groundbreak.pipeline.access.range_files import RangeFile
 from groundbreak.pipeline.core.ranges import requests
 
-AHEAD = 32_768
-"""Bytes that are read at least: GDAL walks through a header in small steps."""
+AHEAD, MOST_AHEAD = 32_768, 1 << 20
+"""Bytes that are read at least, since GDAL walks through a header in small steps; twice as many each time that it reads
+on, up to the most."""
 NEAR = 4096
 """Ranges with at most so many bytes between them are fetched in one request."""
 NAME = "asset"
@@ -86,6 +87,7 @@ class _Reading(io.RawIOBase):
     def __init__(self, file: RangeFile) -> None:
         super().__init__()
         self._file, self._at, self._start, self._ahead = file, 0, 0, b""
+        self._step = AHEAD
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move to a place."""
@@ -103,8 +105,10 @@ class _Reading(io.RawIOBase):
             return b""
         skipped = self._at - self._start
         if not 0 <= skipped <= len(self._ahead) - size:
+            reads_on = self._start < self._at <= self._start + len(self._ahead)
+            self._step = min(2 * self._step, MOST_AHEAD) if reads_on else AHEAD
             self._start, skipped = self._at, 0
-            self._ahead = self._get(self._at, self._at + max(size, AHEAD))
+            self._ahead = self._get(self._at, self._at + max(size, self._step))
         found = self._ahead[skipped : skipped + size]
         self._at += len(found)
         return found
