@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,11 @@ from groundbreak.pipeline.testing import ArchiveServer
 from tests.world import Tile, write_raster
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000, 512)
-KINDS = {"jpeg.tif": {"compress": "jpeg"}, "packed.tif": {"compress": "packbits"}, "a.jp2": {"driver": "JP2OpenJPEG"}}
+KINDS: dict[str, dict[str, Any]] = {
+    "jpeg.tif": {"compress": "jpeg"},
+    "packed.tif": {"compress": "packbits"},
+    "a.jp2": {"driver": "JP2OpenJPEG"},
+}
 
 
 @pytest.fixture
