@@ -155,7 +155,9 @@ def run(
         said = [place.other_source(config, output)]
         ledger = Ledger(output)
         first = plan_file.load_first(config, output)
-        planned = planner.plan(config, headers.load(output), first, anew=rebuild)
+        faults = [fault for record in ledger.records.values() for fault in record.faults]
+        kept = headers.without_replaced(headers.load(output), faults)
+        planned = planner.plan(config, kept, first, anew=rebuild)
         LOG.info("%r", planned)
         Room(planned, memory_limit(config)).demand()
         said += [place.left_behind(planned, output), place.replaced_detection(planned, output)]

@@ -1,8 +1,8 @@
 """The policy of hrefs: which of them may be read, and what of them may be shown.
 
-The policy is literal: it looks at the text of an href before anything is planned, and asks no name server. So a public
-name that resolves to a private address (DNS rebinding) passes it. Where workers can reach services that must be kept
-from them, put an egress proxy or a firewall between.
+`check` is literal: it looks at the text of an href before anything is planned, and asks no name server. What a name
+resolves to is looked at by `check_addresses` when a connection is made (`pipeline.access.connections`), at the first
+host and at each one that a server leads to. Where a proxy makes the connections, that is left to the proxy.
 """
 
 from __future__ import annotations
@@ -157,10 +157,8 @@ def _check_host(host: str, allow_hosts: Collection[str]) -> Refusal | None:
     except ValueError:
         pass
     else:
-        carrier = any(address in network for network in _EMBEDDING if network.version == address.version)
-        mapped = getattr(address, "ipv4_mapped", None) is not None
-        public = address.is_global and not (address.is_multicast or carrier or mapped)
-        return None if public or _named(name, allow_hosts) else Refusal(f"is at {name}, not a public host", remedy)
+        public = _is_public(address) or _named(name, allow_hosts)
+        return None if public else Refusal(f"is at {name}, not a public host", remedy)
     if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
         return Refusal("has a host that is no plain name", "write it in plain letters (a name in xn-- form is one)")
     if re.fullmatch(r"\d+|0x[0-9a-f]*", name.rpartition(".")[2]):
@@ -168,6 +166,37 @@ def _check_host(host: str, allow_hosts: Collection[str]) -> Refusal | None:
         return Refusal(f"spells an address unusually ({name})", "write four plain numbers")
     private = "." not in name or any(name.endswith("." + n) for n in _PRIVATE_NAMES)
     return Refusal(f"is at {name}, a private name", remedy) if private and not _named(name, allow_hosts) else None
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Tell whether an address is one of the public Internet."""
+    carrier = any(address in network for network in _EMBEDDING if network.version == address.version)
+    mapped = getattr(address, "ipv4_mapped", None) is not None
+    return address.is_global and not (address.is_multicast or carrier or mapped)
+
+
+def check_addresses(host: str, addresses: Collection[str], allow_hosts: Collection[str]) -> Refusal | None:
+    """Check what a host's name resolves to.
+
+    Parameters
+    ----------
+    host : str
+        The name, or an address.
+    addresses : collection of str
+        The addresses that it resolves to.
+    allow_hosts : collection of str
+        Hosts that the configuration allows by name, whatever they resolve to.
+
+    Returns
+    -------
+    Refusal, or None where all of the addresses are public or the host is allowed by name.
+    """
+    if _named(host, allow_hosts):
+        return None
+    private = [text for text in addresses if not _is_public(ipaddress.ip_address(text.partition("%")[0]))]
+    if not private:
+        return None
+    return Refusal(f"is at {host}, which is {private[0]}, not a public host", "[source] allow_hosts can name it")
 
 
 def redact(text: str) -> str:

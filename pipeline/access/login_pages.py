@@ -13,7 +13,8 @@ import requests
 
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.access.logins import MOST_HOPS, Trust, ask, headers, next_hop
-from groundbreak.pipeline.access.retries import NeedsLogin
+from groundbreak.pipeline.access.sessions import CheckedSession
+from groundbreak.pipeline.access.troubles import NeedsLogin
 
 _LOGIN = re.compile(r"login|oauth|signin|sign-in|//urs\.|//sso\.", re.I)
 _PERHAPS_A_LOGIN = re.compile(r"401|redirect|not supported|not recognized|NotSupported|[Mm]agic|not a TIFF", re.I)
@@ -59,7 +60,7 @@ def explain(href: str, trust: Trust, error: Exception) -> NeedsLogin | None:
 def _look(href: str, sent: Mapping[str, str], trust: Trust) -> str | None:
     """Return what shows that a host asks for a login, or None."""
     url: str | None = href
-    with requests.Session() as session:
+    with CheckedSession((*trust.login_hosts, *trust.allow_hosts)) as session:
         for _ in range(MOST_HOPS):
             if url is None:
                 break

@@ -27,6 +27,7 @@ import requests
 from requests.cookies import get_cookie_header
 
 from groundbreak.pipeline.access.hrefs import check
+from groundbreak.pipeline.access.sessions import CheckedSession
 
 EARTHDATA = (".earthdata.nasa.gov", ".earthdatacloud.nasa.gov")
 """Ends of the names of NASA's hosts, which take the token of an Earthdata Login."""
@@ -188,7 +189,7 @@ class Logins:
 
 def _walk_to_login(href: str, trust: Trust) -> str:
     """Follow a host's redirects, with the account of each host on the way, and return the cookies for that host."""
-    with requests.Session() as session:
+    with CheckedSession((*trust.login_hosts, *trust.allow_hosts)) as session:
         url: str | None = href
         for _ in range(MOST_HOPS):
             if url is None:

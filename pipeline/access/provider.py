@@ -57,7 +57,7 @@ class Provider:
     mask_rule: MaskConfig | None = None
     """The configured rule of the mask: type and nodata follow from the files; None where the table knows the mask."""
 
-    def access(self, source: SourceConfig, attempts: int) -> Access:
+    def access(self, source: SourceConfig, attempts: int, patience: float = 900.0) -> Access:
         """Return how this provider's assets are reached; what the configuration says comes first.
 
         Parameters
@@ -66,6 +66,8 @@ class Provider:
             The section [source] of the configuration.
         attempts : int
             How often an asset is read before it is a fault.
+        patience : float
+            Seconds for which a host is waited for that throttles everybody or is gone.
 
         Raises
         ------
@@ -83,5 +85,6 @@ class Provider:
             requester_pays=source.requester_pays,
             token_url=self.token_url and self.token_url.replace("{collection}", collection),
             attempts=attempts,
+            patience=patience,
             trust=Trust(source.login_hosts, source.allow_hosts),
         )

@@ -1,46 +1,39 @@
-"""Reading again what could not be read: the one place that decides how often, after what wait, and when not.
+"""Reading an asset again that could not be read: the one place that decides how often, after what wait, and when not.
 
-A request is repeated by the client that makes it (obstore, GDAL, requests), for an answer that asks for it and for a
-connection that breaks. An asset that could not be read all the same is read again as a whole, by `with_retries`.
+Nothing below repeats anything, neither obstore nor our own client over HTTP (GDAL reads through these two). What is a
+host's trouble is waited for at its gate (`pipeline.access.gates`) and is no attempt. What is an asset's own comes here,
+and `pipeline.access.troubles` has the table of what is done about each class of it.
 """
 
 from __future__ import annotations
 
 import logging
-import re
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from urllib3.util import Retry
-
+from groundbreak.pipeline.access import clocks
 from groundbreak.pipeline.access.hrefs import redact
-
-if TYPE_CHECKING:
-    from obstore.store import RetryConfig
+from groundbreak.pipeline.access.troubles import RULES, Kind, Trouble, kind_of
 
 LOG = logging.getLogger(__name__)
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 4.0
-"""Seconds before the second attempt; each further wait is twice as long, up to the longest."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 8.0
+"""Seconds before the second attempt; each further wait is twice as long, up to the longest, and is cut by chance
+(`clocks.jitter`)."""
 
+LONGEST_ASKED_S = 60.0
+"""Seconds of waits that servers ask for (Retry-After) and that one asset gets, all attempts together."""
 
-OBJECT_STORE: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=120)}
-"""How obstore repeats a request."""
-
-GDAL = {"GDAL_HTTP_MAX_RETRY": "3", "GDAL_HTTP_RETRY_DELAY": "0.5"}
-"""How GDAL repeats a request: its options."""
-
-PASSING = (429, 500, 502, 503, 504)
-"""HTTP statuses that may pass: a request that is answered so is made again."""
+GIVEN_UP_S = 600.0
+"""Seconds in which an asset that was in trouble to the end gets a single attempt, when the next region reads it."""
 
 CATALOG_BACKOFF_S = 0.5
-"""Seconds before the second retry of a request; each further one waits twice as long."""
+"""Seconds before the second repetition of a request to a catalogue; each further one waits twice as long."""
 
-
-class NeedsLogin(Exception):
-    """A host asks for a login: trying again does not help."""
+CATALOG_TRIES, CATALOG_CONNECTS = 6, 3
+"""How often a catalogue is asked that answers that it cannot serve a request, and one that cannot be reached."""
 
 
 class ReadError(Exception):
@@ -59,72 +52,113 @@ class ReadError(Exception):
         self.message, self.attempts = message, attempts
 
 
-def with_retries[T](name: str, attempts: int, read: Callable[[bool], T], failed: Exception | None = None) -> T:
+def with_retries[T](
+    name: str, attempts: int, read: Callable[[bool], T], failed: Exception | None = None, *, remembers: bool = True
+) -> T:
     """Call ``read`` until it returns, and return what it returns.
 
-    What cannot get better by waiting, a file that is not there or a login that is wanted, is not tried again.
+    How often depends on what went wrong (`pipeline.access.troubles.RULES`).
 
     Parameters
     ----------
     name : str
-        What is read, for the log: an href, whose signature is left out.
+        What is read: an href, whose signature is left out of the log.
     attempts : int
-        Attempts in all, that of ``failed`` included.
+        The most attempts in all, that of ``failed`` included.
     read : callable
-        Takes whether to refresh: from the second attempt on a signature is made anew, and nothing known of the file is
-        believed.
+        Takes whether to refresh: from the second attempt on a signature is made anew, caches are passed by, and nothing
+        known of the file is believed but that it must be the same file.
     failed : Exception, optional
         What a first attempt, made already, has raised.
+    remembers : bool
+        Whether an asset that was in trouble to the end, lately, gets a single attempt.
 
     Raises
     ------
     ReadError
         The last attempt has failed.
     """
-    error, made = failed, 0 if failed is None else 1
-    while made < attempts and not is_gone(error):
-        if error is not failed:
-            time.sleep(min(FIRST_WAIT_S * 2 ** (made - 1), LONGEST_WAIT_S))
-        made += 1
-        try:
-            return read(made > 1)
-        except Exception as caught:  # GDAL raises many kinds; every one of them is a fault of this asset
-            error = caught
-            LOG.info("%s: attempt %d of %d failed: %s", redact(name), made, attempts, _cause(caught))
+    met: Counter[Kind] = Counter()
+    error, made, asked = failed, 0, 0.0
+    if error is not None:
+        made = 1
+        met[kind_of(error)] += 1
+    clocks.begin()
+    try:
+        most = 1 if remembers and _GIVEN_UP.has(name) else attempts
+        while error is None or _goes_on(error, met, made, most, asked):
+            if error is not None and error is not failed:
+                asked += _wait(error, made)
+            made += 1
+            try:
+                found = read(made > 1)
+            except Exception as caught:  # GDAL raises many kinds; every one of them is a fault of this asset
+                error = caught
+                met[kind_of(caught)] += 1
+                LOG.info("%s: attempt %d of %d failed: %s", redact(name), made, attempts, _cause(caught))
+            else:
+                _GIVEN_UP.forget(name)
+                return found
+    finally:
+        clocks.end()
+    if remembers and RULES[kind_of(error)].waits:
+        _GIVEN_UP.add(name)
     raise ReadError(_cause(error), made) from None
 
 
-def catalog_retries() -> Retry:
-    """Return how requests to a catalogue or STAC API are repeated, for requests' adapters."""
-    return Retry(
-        total=5,
-        connect=2,
-        backoff_factor=CATALOG_BACKOFF_S,
-        status_forcelist=PASSING,
-        allowed_methods=None,
-    )
+def _goes_on(error: Exception, met: Counter[Kind], made: int, attempts: int, asked: float) -> bool:
+    """Tell whether another attempt is made."""
+    kind = kind_of(error)
+    rule = RULES[kind]
+    if made >= attempts or (rule.attempts is not None and met[kind] >= rule.attempts):
+        return False
+    if isinstance(error, Trouble) and asked + error.retry_after > LONGEST_ASKED_S:
+        return False
+    return not rule.waits or clocks.left() > clocks.REQUEST_S / 2
 
 
-def range_retries() -> Retry:
-    """Return how a request for a part of a file is repeated, where urllib3 makes it; the answer tells what is left."""
-    return Retry(
-        total=3,
-        redirect=10,
-        backoff_factor=FIRST_WAIT_S,
-        status_forcelist=PASSING,
-        raise_on_status=False,
-    )
+def _wait(error: Exception, made: int) -> float:
+    """Wait before another attempt; return the seconds that a server asked for."""
+    kind = kind_of(error)
+    if not RULES[kind].waits:
+        return 0.0
+    asked = error.retry_after if isinstance(error, Trouble) else 0.0
+    wait = min(FIRST_WAIT_S * 2 ** (made - 1), LONGEST_WAIT_S) * clocks.jitter()
+    began = time.monotonic()
+    time.sleep(max(wait, asked))
+    clocks.add_waiting(min(time.monotonic() - began, asked))
+    return asked
 
 
-def is_gone(error: Exception | None) -> bool:
-    """Return whether an error says that there is no such file, or that its host asks for a login."""
-    return isinstance(error, FileNotFoundError | NeedsLogin) or bool(
-        re.search(r" 404|No such file or directory", str(error))
-    )
+class _GivenUp:
+    """The assets that were in trouble to the end, lately."""
+
+    def __init__(self) -> None:
+        self._when: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, name: str) -> None:
+        """Note an asset."""
+        with self._lock:
+            now = time.monotonic()
+            self._when = {k: when for k, when in self._when.items() if when > now - GIVEN_UP_S} | {name: now}
+
+    def has(self, name: str) -> bool:
+        """Tell whether an asset was noted lately."""
+        return self._when.get(name, -GIVEN_UP_S) > time.monotonic() - GIVEN_UP_S
+
+    def forget(self, name: str) -> None:
+        """Forget an asset that was read."""
+        if name in self._when:
+            with self._lock:
+                self._when.pop(name, None)
 
 
-def _cause(error: Exception | None) -> str:
+_GIVEN_UP = _GivenUp()
+
+
+def _cause(error: Exception) -> str:
     """Return an error in one text, without signatures."""
-    if isinstance(error, NeedsLogin):
+    if kind_of(error) == "final":
         return redact(str(error))
     return redact(f"{type(error).__name__}: {error}".partition("\n\nDebug source")[0])  # obstore tells all it knows

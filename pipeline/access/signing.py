@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
 
-import requests
-
 from groundbreak.pipeline.access.addresses import naming_query
 from groundbreak.pipeline.access.hrefs import redact
+from groundbreak.pipeline.access.sessions import PatientSession
 
 
 @dataclass(slots=True)
@@ -64,7 +63,9 @@ class Signer:
             fresh = now < end - self.margin
             if token and fresh and not (refresh and now - fetched > self.settle):
                 return token
-            answer = requests.get(url, timeout=30)
+            # The configuration or the table of providers names this host, so it may be asked, wherever it is.
+            with PatientSession((urlsplit(url).hostname or "",)) as session:
+                answer = session.get(url, timeout=30)
             answer.raise_for_status()
             try:
                 data = answer.json()

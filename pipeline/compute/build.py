@@ -18,9 +18,10 @@ from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.access.providers import ONE_OFFSET
 from groundbreak.pipeline.access.remote import REQUESTS, Access
 from groundbreak.pipeline.access.retries import ReadError, with_retries
+from groundbreak.pipeline.access.troubles import Final
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import REFLECTANCE_SCALE, Asset, Fault, Grid, Mask, Observation, Region, Scene
-from groundbreak.pipeline.readers.assets import Fetched, Window, fetch, fetch_once, local_blocks, place
+from groundbreak.pipeline.readers.assets import Coded, Fetched, Window, fetch, fetch_once, local_blocks, place
 from groundbreak.pipeline.readers.cog import BlockLayout
 from groundbreak.pipeline.readers.headers import Headers, header_key
 from groundbreak.pipeline.stores.shards import Shard, shard_of
@@ -254,10 +255,11 @@ class BandReader:
             return
         try:
             self._write(t, fetched, asset)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, Final) as error:
+            header = fetched.cog if isinstance(fetched, Coded) else None
 
             def again(refresh: bool) -> None:
-                self._write(t, fetch_once(asset, self._window, access, None, refresh=refresh), asset)
+                self._write(t, fetch_once(asset, self._window, access, header, refresh=refresh), asset)
 
             with_retries(asset.href, access.attempts, again, failed=error)
 

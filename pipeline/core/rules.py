@@ -29,6 +29,9 @@ from groundbreak.pipeline.core.sections import (
 MOST = {"region": 65_536, "slab": 10_000, "attempts": 100}
 """Whole number of the configuration -> the most that it may be: what lies above is a slip."""
 
+LONGEST_PATIENCE = 30 * 86_400.0
+"""Seconds; whoever waits longer for a host has mistaken the unit."""
+
 _DAY = r"\d{4}(-\d\d(-\d\d)?)?"
 _MOMENT = re.compile(rf"{_DAY}([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?(Z|\+00:?00)?")
 
@@ -201,6 +204,9 @@ def check_history(detect: DetectConfig, source: SourceConfig, mistakes: Mistakes
 def check_run(run: RunConfig, mistakes: Mistakes) -> None:
     """Check how faults are dealt with."""
     _check_count("run", "attempts", run.attempts, mistakes)
+    good = 0 <= run.patience <= LONGEST_PATIENCE
+    rule = f"must not be negative, and at most {LONGEST_PATIENCE:.0f} s"
+    mistakes.need(good, f"[run] patience = {run.patience}", rule)
     rule = "must lie between 0 and 1"
     mistakes.need(0 <= run.fault_threshold <= 1, f"[run] fault_threshold = {run.fault_threshold}", rule)
 

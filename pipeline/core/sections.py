@@ -158,6 +158,8 @@ class RunConfig:
 
     attempts: int = 3
     """How often an asset is read before it is a fault."""
+    patience: float = 900.0
+    """Seconds for which a host is waited for that throttles everybody or is gone; 0 to wait for none."""
     fault_threshold: float = 0.1
     """Share of a region's observations; where faults touch more of them, the region fails."""
 

@@ -63,7 +63,6 @@ class Scene:
     """Canonical band name -> asset."""
 
     def __repr__(self) -> str:
-        """Return the scene in one line."""
         return f"<Scene {self.id}: {self.time}, tile {self.tile or '-'}, {', '.join(self.assets)}>"
 
 

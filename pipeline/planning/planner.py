@@ -51,14 +51,14 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
     """
     area = areas.load_area(config)
     screened = screen_items(
-        read_items(config.source, area, config.path),
+        read_items(config.source, area, config.path, config.run.patience),
         area=area,
         span=config.span,
         bands=config.bands,
         source=config.source,
     )
     provider = screened.provider
-    access = provider.access(config.source, config.run.attempts)
+    access = provider.access(config.source, config.run.attempts, config.run.patience)
     bands = (*config.bands, screened.mask.band)
     if first is not None and not _is_of(first, None if anew else area, bands):
         first = None  # what is asked for is another output, and is refused where it would be written

@@ -19,7 +19,8 @@ from groundbreak.kernels.layers import OUTSIDE
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.mapper import Mapper, here
-from groundbreak.pipeline.core.output import Output, SummingStore
+from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.summing import SummingStore
 from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.products.labels import Block
 from groundbreak.pipeline.products.zone import block_window, strips

@@ -13,10 +13,12 @@ from threading import BoundedSemaphore
 import numpy as np
 from numpy.typing import NDArray
 
+from groundbreak.pipeline.access import stamps
 from groundbreak.pipeline.access.hrefs import is_url
+from groundbreak.pipeline.access.range_files import Store
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import with_retries
-from groundbreak.pipeline.access.whole_urls import Store
+from groundbreak.pipeline.access.troubles import Replaced
 from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Asset, Mask
@@ -30,7 +32,6 @@ from groundbreak.pipeline.stores.tiles import Pixels, Tiles
 
 READERS = 8
 """GDAL readers at once in a process: they decode and warp in floating point, so there are fewer than requests."""
-
 ON_DISK = "blocks, as they lie in the file"
 """What a plan calls the way of a local file: its blocks are read when they are decoded."""
 FETCHED = "blocks, as they lie in the file, fetched ahead"
@@ -131,7 +132,7 @@ def fetch_once(asset: Asset, window: Window, access: Access, header: BlockLayout
     header : Cog or NotByBlocks, optional
         The asset's header, where it is known already.
     refresh : bool
-        An attempt has failed: sign the href again, and read the header again, since the file may have been replaced.
+        An attempt has failed: sign again, go past caches, and read the header again, which must be of the same file.
 
     Returns
     -------
@@ -143,14 +144,17 @@ def fetch_once(asset: Asset, window: Window, access: Access, header: BlockLayout
         An error of obstore, GDAL, rasterio or stackstac, or ValueError: what came is not what it should be.
     """
     with access.telling_logins(asset.href):
+        stamp = "" if header is None else header.stamp
         if isinstance(header, NotByBlocks) and not refresh:
-            return _read(asset, window, access, refresh)
-        store, path = access.locate(asset.href, refresh=refresh)
+            return _read(asset, window, access, refresh, stamp)
+        store, path = access.locate(asset.href, refresh=refresh, stamp=stamp)
         cog = read_layout_now(store, path, asset.driver) if refresh or header is None else header
+        if not stamps.agree(stamp, cog.stamp):
+            raise Replaced()
         if cog is not header and cog.frame is not None and asset.frame is not None:
             crs.demand_reach(cog.frame, asset.frame, window.frame)
         coded = None if isinstance(cog, NotByBlocks) else _coded(cog, window, store, path)
-        return _read(asset, window, access, refresh) if coded is None else coded
+        return _read(asset, window, access, refresh, cog.stamp) if coded is None else coded
 
 
 def local_blocks(asset: Asset, window: Window, access: Access, header: BlockLayout | None) -> Coded | None:
@@ -181,15 +185,15 @@ def _coded(cog: Cog, window: Window, store: Store, path: str) -> Coded | None:
 
     def take(own: Blocks) -> BlockSet:
         parts = blocks.block_parts(own, cog.frame, met.source_rows, met.source_cols)
-        return BlockSet(own, parts, get_blocks(store, path, own, parts))
+        return BlockSet(own, parts, get_blocks(store, path, own, parts, cog.stamp))
 
     return Coded(cog, met.rows, met.cols, take(cog.blocks), take(cog.mask) if cog.mask is not None else None)
 
 
-def _read(asset: Asset, window: Window, access: Access, refresh: bool) -> NDArray[np.float32]:
+def _read(asset: Asset, window: Window, access: Access, refresh: bool, stamp: str) -> NDArray[np.float32]:
     """Read a window the general way, by one of the GDAL readers of this process."""
     with _GDAL:
-        return gdal.read(asset, window.frame, access, nearest=window.mask is not None, refresh=refresh)
+        return gdal.read(asset, window.frame, access, nearest=window.mask is not None, refresh=refresh, stamp=stamp)
 
 
 def place(fetched: Fetched, asset: Asset, window: Window, tiles: Tiles, t: int, *, blank: bool) -> None:

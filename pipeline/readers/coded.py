@@ -10,7 +10,9 @@ from threading import local
 
 from obstore.store import LocalStore
 
-from groundbreak.pipeline.access.whole_urls import Store
+from groundbreak.pipeline.access import stamps
+from groundbreak.pipeline.access.range_files import Store
+from groundbreak.pipeline.access.troubles import Replaced
 from groundbreak.pipeline.core.ranges import requests
 from groundbreak.pipeline.readers.blocks import BlockPart
 from groundbreak.pipeline.readers.cog import Blocks
@@ -56,6 +58,8 @@ class OnDisk:
     path: str
     """Absolute path of the file."""
     blocks: Blocks
+    stamp: str = ""
+    """What the file was when the run was planned; "" where nobody knows."""
 
     def announce(self, wanted: Sequence[BlockPart]) -> None:
         """Advise the system to read the blocks that will be wanted, where it takes such advice."""
@@ -83,12 +87,16 @@ class OnDisk:
             The file cannot be read.
         ValueError
             The file ends within the block.
+        Replaced
+            The file is not the one that it was.
         """
         start, length = self.blocks.span(block)
         if not length:
             return None
         scratch = thread_scratch("coded", length)
         with self._open() as file:
+            if self.stamp and self.stamp != stamps.of_stat(os.fstat(file)):
+                raise Replaced()
             got = os.preadv(file, [scratch], start)
         if got != length:
             raise ValueError(f"{got} of {length} bytes came")
@@ -109,7 +117,9 @@ def _spans(blocks: Blocks, wanted: Sequence[BlockPart]) -> Iterator[tuple[int, i
     return (span for span in spans if span[1])
 
 
-def get_blocks(store: Store, path: str, blocks: Blocks, wanted: Sequence[BlockPart]) -> dict[int, memoryview] | OnDisk:
+def get_blocks(
+    store: Store, path: str, blocks: Blocks, wanted: Sequence[BlockPart], stamp: str = ""
+) -> dict[int, memoryview] | OnDisk:
     """Fetch the bytes of the blocks that a window needs, each once; those of a local file are only announced.
 
     Parameters
@@ -122,6 +132,8 @@ def get_blocks(store: Store, path: str, blocks: Blocks, wanted: Sequence[BlockPa
         Where the blocks lie.
     wanted : sequence of BlockPart
         The parts of the window that the wanted blocks fill.
+    stamp : str
+        What a local file was when the run was planned; a remote one knows its own.
 
     Returns
     -------
@@ -136,7 +148,7 @@ def get_blocks(store: Store, path: str, blocks: Blocks, wanted: Sequence[BlockPa
         An error of obstore or requests: the file cannot be reached.
     """
     if isinstance(store, LocalStore):
-        on_disk = OnDisk(f"/{path}", blocks)
+        on_disk = OnDisk(f"/{path}", blocks, stamp)
         on_disk.announce(wanted)
         return on_disk
     found: dict[int, memoryview] = {}

@@ -7,12 +7,12 @@ way, which is GDAL's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from groundbreak.pipeline.access.whole_urls import Store
+from groundbreak.pipeline.access.range_files import Store
 from groundbreak.pipeline.core.frame import MAX_SIDE, Frame
 from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.readers.geokeys import read_frame
@@ -86,6 +86,8 @@ class Cog:
     """The number that means no pixel, as GDAL writes it into the header."""
     mask: Blocks | None
     """The blocks of its internal mask, which is 0 where there is no pixel; None where the file has no such mask."""
+    stamp: str = ""
+    """What the file was when its header was read (`pipeline.access.stamps`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class NotByBlocks:
     """The reason, as a plan shows it."""
     frame: Frame | None = None
     """The frame of its pixels, where the header tells it in a way that is understood."""
+    stamp: str = field(default="", compare=False)
+    """What the file was when its header was read (`pipeline.access.stamps`)."""
 
 
 BlockLayout = Cog | NotByBlocks

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Buffer
+from dataclasses import replace
 
-from groundbreak.pipeline.access.whole_urls import Store
+from groundbreak.pipeline.access.range_files import Store, stamp_of
 from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.readers.cog import BlockLayout, NotByBlocks, check_size, read_header, read_start
 
@@ -45,10 +46,12 @@ async def read_layout(store: Store, path: str, driver: str) -> BlockLayout:
     """
     start = await read_start(store, path)
     if format_of(start) == "GTiff":
-        return await read_header(store, path, start)
-    _check_jp2(start)
-    told = "JPEG 2000 by its bytes, though its item says GeoTIFF" if driver == "GTiff" else f"{driver}, not GeoTIFF"
-    return NotByBlocks(told)
+        layout: BlockLayout = await read_header(store, path, start)
+    else:
+        _check_jp2(start)
+        told = "JPEG 2000 by its bytes, though its item says GeoTIFF" if driver == "GTiff" else f"{driver}, not GeoTIFF"
+        layout = NotByBlocks(told)
+    return replace(layout, stamp=stamp_of(store, path))
 
 
 def read_layout_now(store: Store, path: str, driver: str) -> BlockLayout:

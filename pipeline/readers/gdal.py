@@ -7,6 +7,8 @@ run is planned.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,14 +23,21 @@ from stackstac.raster_spec import RasterSpec
 from stackstac.rio_env import LayeredEnv
 from stackstac.rio_reader import AutoParallelRioReader, SelfCleaningDatasetReader, SingleThreadedRioDataset
 
+from groundbreak.pipeline.access import stamps
+from groundbreak.pipeline.access.range_files import RangeFile
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import with_retries
+from groundbreak.pipeline.access.troubles import Replaced
 from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Asset
 from groundbreak.pipeline.readers.cog import check_block, check_size
 from groundbreak.pipeline.readers.formats import DRIVERS
+from groundbreak.pipeline.readers.gdal_files import opened_to_gdal
 from groundbreak.pipeline.readers.geokeys import SQUARE
+
+OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+"""GDAL's settings for reading: nothing is looked for beside a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +94,10 @@ def read_info(asset: Asset, access: Access) -> RasterInfo:
     """
 
     def attempt(refresh: bool) -> RasterInfo:
-        path, options = access.gdal_path(asset.href, refresh=refresh), access.gdal_options()
-        options |= access.gdal_login(asset.href, refresh=refresh)
         with (
             access.telling_logins(asset.href),
-            rasterio.Env(**options),
+            _path(asset, access, refresh, "") as path,
+            rasterio.Env(**OPTIONS),
             rasterio.DatasetReader(path, driver=[*DRIVERS], sharing=False) as dataset,
         ):
             frame = _frame(dataset, None if asset.frame is None else asset.frame.epsg)
@@ -101,7 +109,22 @@ def read_info(asset: Asset, access: Access) -> RasterInfo:
     return with_retries(asset.href, access.attempts, attempt)
 
 
-def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh: bool = False) -> NDArray[np.float32]:
+@contextmanager
+def _path(asset: Asset, access: Access, refresh: bool, stamp: str) -> Iterator[str]:
+    """Give the path under which GDAL reads an asset, which must have a stamp where one is given."""
+    store, _ = access.locate(asset.href, refresh=refresh, stamp=stamp)
+    if isinstance(store, RangeFile):
+        with opened_to_gdal(store) as registered:
+            yield registered
+        return
+    if stamp and not stamps.agree(stamp, stamps.of_local(asset.href)):
+        raise Replaced()
+    yield asset.href
+
+
+def read(
+    asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh: bool = False, stamp: str = ""
+) -> NDArray[np.float32]:
     """Read an asset's digital numbers on a target frame, in one attempt.
 
     Where the asset already lies on the target's lattice its own pixels are read; elsewhere it is warped.
@@ -115,6 +138,8 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh:
         Warp by nearest pixel (a mask's classes) instead of bilinearly.
     refresh : bool
         The asset's last signature was refused.
+    stamp : str
+        What the file was when the run was planned; "" where nobody knows.
 
     Returns
     -------
@@ -133,22 +158,23 @@ def read(asset: Asset, target: Frame, access: Access, *, nearest: bool, refresh:
         frame, into, rows, cols = asset.frame, out[met.rows, met.cols], met.source_rows, met.source_cols
     if not into.size:
         return out
-    reader = _Reader(
-        url=access.gdal_path(asset.href, refresh=refresh),
-        spec=RasterSpec(epsg=frame.epsg, bounds=frame.bounds, resolutions_xy=(frame.resolution, frame.resolution)),
-        dtype=out.dtype,
-        fill_value=np.nan,
-        scale_offset=(1, 0),
-        errors_as_nodata=(),
-        resampling=Resampling.nearest if nearest else Resampling.bilinear,
-        gdal_env=LayeredEnv(always=access.gdal_options() | access.gdal_login(asset.href, refresh=refresh)),
-    )
-    reader.told, reader.target, reader.read_on = asset.frame or target, target, frame
-    reader.nodata = asset.nodata
-    try:
-        into[:] = reader.read(Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start))
-    finally:
-        reader.close()
+    with _path(asset, access, refresh, stamp) as path:
+        reader = _Reader(
+            url=path,
+            spec=RasterSpec(epsg=frame.epsg, bounds=frame.bounds, resolutions_xy=(frame.resolution, frame.resolution)),
+            dtype=out.dtype,
+            fill_value=np.nan,
+            scale_offset=(1, 0),
+            errors_as_nodata=(),
+            resampling=Resampling.nearest if nearest else Resampling.bilinear,
+            gdal_env=LayeredEnv(always=OPTIONS),
+        )
+        reader.told, reader.target, reader.read_on = asset.frame or target, target, frame
+        reader.nodata = asset.nodata
+        try:
+            into[:] = reader.read(Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start))
+        finally:
+            reader.close()
     return out
 
 

@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,15 +18,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from groundbreak.pipeline.access import stamps
 from groundbreak.pipeline.access.addresses import identity
+from groundbreak.pipeline.access.hrefs import is_url, redact
 from groundbreak.pipeline.access.remote import REQUESTS, Access
 from groundbreak.pipeline.access.retries import ReadError, with_retries
+from groundbreak.pipeline.access.troubles import REPLACED
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.core.output import DAMAGE, Output
 from groundbreak.pipeline.core.ticker import Ticker
-from groundbreak.pipeline.core.types import Asset, Scene
+from groundbreak.pipeline.core.types import Asset, Fault, Scene
 from groundbreak.pipeline.readers import blocks
 from groundbreak.pipeline.readers.cog import BlockLayout, Blocks, Cog, NotByBlocks
 from groundbreak.pipeline.readers.formats import read_layout, read_layout_now
@@ -51,6 +54,7 @@ HEADER_COLUMNS = pa.schema(
         ("href", pa.string()),
         ("version", pa.string()),
         ("general", pa.string()),
+        ("stamp", pa.string()),
         *(
             (f.name, pa.int64() if f.name in ("epsg", "height", "width") else pa.float64())
             for f in dataclasses.fields(Frame)
@@ -95,7 +99,7 @@ def read_headers(
         `header_key` -> why the header could not be read.
     """
     wanted = {header_key(s.assets[b], s): s.assets[b] for s in scenes for b in bands}
-    found = {k: known[k] for k in wanted if k in known}
+    found = {k: known[k] for k in wanted if k in known and _still_there(wanted[k], known[k])}
     failed = {}
 
     def again(first: tuple[Asset, Exception]) -> BlockLayout | ReadError:
@@ -106,7 +110,8 @@ def read_headers(
                 return read_layout_now(*access.locate(asset.href, refresh=refresh), asset.driver)
 
         try:
-            return with_retries(asset.href, access.attempts, read, error)
+            # A task that needs the header makes all of its attempts: it may be hours later, in another process.
+            return with_retries(asset.href, access.attempts, read, error, remembers=False)
         except ReadError as last:
             return last
 
@@ -124,6 +129,20 @@ def read_headers(
             else:
                 found[k] = header
     return found, failed
+
+
+def _still_there(asset: Asset, header: BlockLayout) -> bool:
+    """Tell whether a header that is kept is that of the file as it is now; a server is not asked for that."""
+    try:
+        return is_url(asset.href) or stamps.agree(header.stamp, stamps.of_local(asset.href))
+    except OSError:
+        return False
+
+
+def without_replaced(known: Headers, faults: Iterable[Fault]) -> Headers:
+    """Return the headers of the files of which no fault says that they were replaced: the others are read anew."""
+    gone = {fault.href for fault in faults if REPLACED in fault.error}
+    return {key: header for key, header in known.items() if redact(key[0]) not in gone} if gone else known
 
 
 async def _read_all(assets: Sequence[Asset], access: Access) -> list[BlockLayout | Exception]:
@@ -184,9 +203,15 @@ def _headers(data: bytes) -> Headers:
     for row in pq.read_table(io.BytesIO(data)).to_pylist():
         frame = None if row["epsg"] is None else Frame(**{f.name: row[f.name] for f in dataclasses.fields(Frame)})
         found[row["href"], row["version"]] = (
-            NotByBlocks(row["general"], frame)
+            NotByBlocks(row["general"], frame, row.get("stamp") or "")
             if frame is None or row["general"] is not None
-            else Cog(frame, _to_blocks(row["blocks"]), row["nodata"], row["mask"] and _to_blocks(row["mask"]))
+            else Cog(
+                frame,
+                _to_blocks(row["blocks"]),
+                row["nodata"],
+                row["mask"] and _to_blocks(row["mask"]),
+                row.get("stamp") or "",
+            )
         )
     return found
 
@@ -195,7 +220,7 @@ def save(known: Headers, output: Output) -> None:
     """Write headers beside an output, in place of those that were kept there."""
     rows = []
     for (href, version), header in sorted(known.items()):
-        row: dict[str, Any] = {"href": href, "version": version}
+        row: dict[str, Any] = {"href": href, "version": version, "stamp": header.stamp}
         if header.frame is not None:
             row |= dataclasses.asdict(header.frame)
         if isinstance(header, NotByBlocks):

@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from groundbreak.pipeline.access.whole_urls import Store
+from groundbreak.pipeline.access.range_files import Store
 
 HEADER_BYTES = 16_384
 """Bytes that one request fetches: the header of a tile of 10 980 pixels in blocks of 1024, its overviews included."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.core.output import LeaseLost, Output, StorageError, SummingStore
+from groundbreak.pipeline.core.output import LeaseLost, Output, StorageError
+from groundbreak.pipeline.core.summing import SummingStore
 from groundbreak.pipeline.core.types import Fault, Record
 from groundbreak.pipeline.running.ledger import now, read_record, stamp, write_record
 

@@ -13,18 +13,11 @@ from dataclasses import dataclass, field, replace
 
 from distributed import Client, Future, as_completed
 
-from groundbreak.pipeline.compute.offsets import (
-    BELIEVABLE,
-    BRIGHT_LEVEL,
-    OFFSET_CHANGE,
-    Disbelief,
-    Step,
-    disbelief,
-    region_steps,
-)
+from groundbreak.pipeline.compute.offsets import disbelief, region_steps
 from groundbreak.pipeline.core import places
-from groundbreak.pipeline.core.types import REFLECTANCE_SCALE, BadInput, Record, Region
+from groundbreak.pipeline.core.types import Record, Region
 from groundbreak.pipeline.planning.budget import TASKS_PER_THREAD
+from groundbreak.pipeline.running import contradictions
 from groundbreak.pipeline.running.dispatch import Dispatcher
 from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task
@@ -97,9 +90,9 @@ class RegionWork:
         wrong = next((step for step in region_steps(self.grid.share.times, records) if step.contradicts), None)
         accept = self.grid.share.accept_step
         if wrong and not accept:
-            raise _contradiction(self.region, wrong)
+            raise contradictions.contradicting(self.region, wrong)
         if (doubt := disbelief(records)) and not accept:
-            raise _unbelievable(self.region, doubt, self._named(doubt.first))
+            raise contradictions.unbelievable(self.region, doubt, self._named(doubt.first))
         return self.grid.share.detect(self.region, records)
 
     def _named(self, position: int) -> str:
@@ -276,32 +269,3 @@ def _ended(work: RegionWork, task: Task, record: Record, ledger: Ledger, outcome
     asked = work.detection(ledger)
     quarantined = record.state == "quarantined"
     return replace(asked, failure=record.error[:LONGEST_REASON], quarantined=quarantined, attempts=task.attempts + 1)
-
-
-def _unbelievable(region: Region, doubt: Disbelief, item: str) -> BadInput:
-    """Make the error that says that no ground has the reflectance that is read."""
-    low, high = (edge * REFLECTANCE_SCALE for edge in BELIEVABLE)
-    what = f"most clear pixels of some band lie below {low:g} or above {high:g}"
-    if doubt.too_dark:
-        what = f"even the brightest pixels lie below {BRIGHT_LEVEL * REFLECTANCE_SCALE:g}"
-    rule = f"in {doubt.count} of {doubt.of} observations {what}, which no ground reflects; the first is {item}"
-    remedy = (
-        "Say what the numbers mean in [source.provider] scale and offset, and run with --rebuild; or take them as they "
-        "are with [source] accept_offset_step = true"
-    )
-    return BadInput(f"the reflectance of {region.key}", rule, remedy)
-
-
-def _contradiction(region: Region, step: Step) -> BadInput:
-    """Make the error that says that dark pixels contradict the metadata."""
-    day = str(OFFSET_CHANGE.astype("datetime64[D]"))
-    rule = (
-        f"dark pixels of {step.count} observations since {step.since}, which are taken to carry an offset of "
-        f"{step.offset:g}, lie {abs(step.size):.3f} {'above' if step.size > 0 else 'below'} those from before {day}: "
-        "the pixels contradict the metadata"
-    )
-    remedy = (
-        "Mend the items' offsets, or say them in [source.provider], and run with --rebuild; or take them as they are "
-        "with [source] accept_offset_step = true"
-    )
-    return BadInput(f"the items of {region.key}", rule, remedy)

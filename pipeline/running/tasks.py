@@ -15,7 +15,7 @@ from groundbreak.pipeline.compute.coverage import Coverage
 from groundbreak.pipeline.compute.index_series import mask_tables
 from groundbreak.pipeline.compute.offsets import DarkLevels, disbelief, region_steps
 from groundbreak.pipeline.core import places
-from groundbreak.pipeline.core.output import SummingStore
+from groundbreak.pipeline.core.summing import SummingStore
 from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Record
 from groundbreak.pipeline.readers import assets
 from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task

@@ -39,7 +39,9 @@ _NO_ANSWER = (
 """The exceptions that an answer raises that is none of a STAC API; RecursionError is that of JSON without end."""
 
 
-def read_items(source: SourceConfig, area: BaseGeometry, path: Callable[[str], str]) -> Iterator[RawItem]:
+def read_items(
+    source: SourceConfig, area: BaseGeometry, path: Callable[[str], str], patience: float = 900.0
+) -> Iterator[RawItem]:
     """Yield the items that a source lists; an API is asked for those that meet the area and the dates.
 
     Parameters
@@ -49,6 +51,8 @@ def read_items(source: SourceConfig, area: BaseGeometry, path: Callable[[str], s
         The area of interest, lon/lat, split at the antimeridian.
     path : callable
         Makes a user's path absolute (`pipeline.core.config.Config.path`).
+    patience : float
+        Seconds for which a host is waited for that throttles or is gone.
 
     Raises
     ------
@@ -58,11 +62,11 @@ def read_items(source: SourceConfig, area: BaseGeometry, path: Callable[[str], s
     if source.items is not None:
         href = path(source.items)
         what = f"[source] items = {hrefs.redact(source.items)!r}"
-        found = CatalogReader(href, what, source).items()
+        found = CatalogReader(href, what, source, patience=patience).items()
     else:
         href = str(source.catalog)
         what = f"[source] catalog = {hrefs.redact(href)!r}"
-        found = _search(CatalogReader(href, what, source), area)
+        found = _search(CatalogReader(href, what, source, patience=patience), area)
     empty = True
     for raw in found:
         empty = False

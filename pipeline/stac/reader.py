@@ -19,10 +19,12 @@ import obstore
 import pyarrow.parquet as pq
 import requests
 import rustac
+from obstore.store import ObjectStore
 
 from groundbreak.pipeline.access import hrefs
 from groundbreak.pipeline.access.addresses import resolve
 from groundbreak.pipeline.access.remote import Access
+from groundbreak.pipeline.access.retries import CATALOG_TRIES, ReadError, with_retries
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.show import clean
 from groundbreak.pipeline.core.ticker import Ticker
@@ -53,6 +55,8 @@ class CatalogReader:
     """Folder of a local document, under which local paths must lie; None for a remote one."""
     session: Session = field(init=False)
     """What makes requests over HTTP."""
+    patience: float = 900.0
+    """Seconds for which its host is waited for."""
     access: Access = field(init=False)
     """How object stores are reached."""
     ticker: Ticker = field(init=False)
@@ -66,7 +70,7 @@ class CatalogReader:
         self.access = Access(s.s3_endpoint, s.s3_region, s.requester_pays)
         # The user named this host, so the catalogue may be read from it. Its assets still need to be allowed.
         own = urlsplit(self.href).hostname if self.root is None else None
-        self.session = Session((*self.source.allow_hosts, *([own] if own else [])), MOST_PAGE_BYTES)
+        self.session = Session((*s.allow_hosts, *([own] if own else [])), MOST_PAGE_BYTES, self.patience)
         self.ticker = Ticker("reading items: {} so far")
 
     def items(self) -> Iterator[RawItem]:
@@ -219,16 +223,26 @@ class CatalogReader:
                 return self._local_bytes(href, most)
             if not href.lower().startswith(("http://", "https://")):
                 prefix, _, name = href.rpartition("/")
-                got = obstore.get(self.access.open_prefix(prefix), unquote(name))
-                if got.meta["size"] > most:
-                    raise self._too_large(href, most)
-                return bytes(got.bytes())
-            session = self.session if most == MOST_PAGE_BYTES else Session(self.session.allow_hosts, most)
+                store = self.access.open_prefix(prefix)
+                got = with_retries(href, CATALOG_TRIES, lambda _: self._object(store, unquote(name), href, most))
+                if isinstance(got, BadInput):
+                    raise got
+                return got
+            session = self.session
+            if most != MOST_PAGE_BYTES:
+                session = Session(session.allow_hosts, most, self.patience)
             response = session.get(href, timeout=TIMEOUT)
             response.raise_for_status()
             return response.content
-        except (OSError, ValueError, obstore.exceptions.BaseError) as error:
+        except ReadError as error:
+            raise self.refuse(f"{href} cannot be read ({error.message})", _remedy(OSError(error.message))) from None
+        except (OSError, ValueError) as error:
             raise self.refuse(f"{href} cannot be read ({error})", _remedy(error)) from None
+
+    def _object(self, store: ObjectStore, name: str, href: str, most: int) -> bytes | BadInput:
+        """Read an object of at most so many bytes; return the refusal of a larger one, which no repetition changes."""
+        got = obstore.get(store, name)
+        return self._too_large(href, most) if got.meta["size"] > most else bytes(got.bytes())
 
     def _local_bytes(self, href: str, most: int) -> bytes:
         path = Path(href)

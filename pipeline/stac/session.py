@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import ContentDecodingError
 
 from groundbreak.pipeline.access import hrefs
-from groundbreak.pipeline.access.retries import catalog_retries
+from groundbreak.pipeline.access.sessions import PatientSession
 
 TIMEOUT = (10, 120)
 """Seconds to connect, and between bytes."""
@@ -25,7 +25,7 @@ class TooLarge(requests.RequestException):
     """An answer is larger than what is read."""
 
 
-class Session(requests.Session):
+class Session(PatientSession):
     """Repeats requests that may yet succeed, and asks the policy before every request, redirected ones included.
 
     Parameters
@@ -34,11 +34,12 @@ class Session(requests.Session):
         Private hosts that may be asked.
     most_bytes : int
         Bytes of an answer, inflated; a larger one raises `TooLarge`.
+    patience : float
+        Seconds for which a host is waited for that has served earlier requests.
     """
 
-    def __init__(self, allow_hosts: tuple[str, ...], most_bytes: int) -> None:
-        super().__init__()
-        self.allow_hosts = allow_hosts
+    def __init__(self, allow_hosts: tuple[str, ...], most_bytes: int, patience: float = 900.0) -> None:
+        super().__init__(allow_hosts, patience)
         self.headers["Accept-Encoding"] = "gzip"
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Bounded(most_bytes))
@@ -55,7 +56,7 @@ class _Bounded(HTTPAdapter):
     """Reads whole bodies, up to a number of bytes."""
 
     def __init__(self, most_bytes: int) -> None:
-        super().__init__(max_retries=catalog_retries())
+        super().__init__()
         self.most_bytes = most_bytes
 
     def send(self, request: requests.PreparedRequest, *_: Any, **kwargs: Any) -> requests.Response:

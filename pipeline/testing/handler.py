@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import socket
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Protocol
@@ -23,13 +24,15 @@ class Answer:
     """Bytes, or the file that holds them."""
     kind: str
     fault: str | None = None
-    """reset, truncate or slow."""
+    """reset, truncate, slow, stall, drip, html, flip or short."""
     first: int = 0
     """First byte to send."""
     length: int = 0
     """Bytes to send."""
     size: int = 0
     """Bytes of the whole body."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers beside those that every answer has."""
 
     def resolve(self, range_header: str | None) -> int:
         """Apply a Range header (RFC 9110, one range), and return the status to send.
@@ -39,7 +42,7 @@ class Answer:
         self.size = self.body.stat().st_size if isinstance(self.body, Path) else len(self.body)
         self.first, self.length = 0, self.size
         match = re.fullmatch(r"bytes=\s*(\d*)-(\d*)\s*", range_header or "")
-        if self.status != 200 or not match or match[1] == match[2] == "":
+        if self.status != 200 or self.fault == "html" or not match or match[1] == match[2] == "":
             return self.status
         if match[1] == "":
             first, last = max(self.size - int(match[2]), 0), self.size - 1
@@ -54,7 +57,21 @@ class Answer:
             self.status, self.body, self.first, self.length = 416, b"", 0, 0
         else:
             self.status, self.first, self.length = 206, first, last - first + 1
+        if self.fault == "short":
+            self.length -= min(self.length, 1)
         return self.status
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes to send."""
+        if isinstance(self.body, bytes):
+            yield self.body[self.first : self.first + self.length]
+            return
+        left = self.length
+        with self.body.open("rb") as file:
+            file.seek(self.first)
+            while left > 0 and (piece := file.read(min(left, _CHUNK))):
+                yield piece
+                left -= len(piece)
 
 
 class Closing(Protocol):
@@ -70,6 +87,7 @@ class Archive(Protocol):
 
     latency_s: float
     slow_s: float
+    drip_s: float
 
     @property
     def closing(self) -> Closing:
@@ -101,9 +119,16 @@ class Handler(BaseHTTPRequestHandler):
         """Keep quiet: the archive has its own log."""
 
     def _respond(self, *, with_body: bool) -> None:
+        if self.archive.closing.wait(0):
+            self._reset()  # a connection that has outlived the server
+            return
         answer = self.archive.answer(self.command, self.path, self.headers.get("Range"))
         delay = self.archive.latency_s + (self.archive.slow_s if answer.fault == "slow" else 0)
         if delay and self.archive.closing.wait(delay):
+            self.close_connection = True
+            return
+        if answer.fault == "stall":
+            self.archive.closing.wait(3600)
             self.close_connection = True
             return
         if answer.fault == "reset":
@@ -120,6 +145,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(answer.length))
         self.send_header("Accept-Ranges", "bytes")
+        for name, text in answer.headers.items():
+            self.send_header(name, text)
         if answer.status == 206:
             last = answer.first + answer.length - 1
             self.send_header("Content-Range", f"bytes {answer.first}-{last}/{answer.size}")
@@ -128,21 +155,24 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, answer: Answer) -> None:
-        left = answer.length
         if answer.fault == "truncate":
-            left //= 2
+            answer.length //= 2
             self.close_connection = True
-        if isinstance(answer.body, bytes):
-            self.wfile.write(answer.body[answer.first : answer.first + left])
-            return
-        with answer.body.open("rb") as file:
-            file.seek(answer.first)
-            while left > 0:
-                piece = file.read(min(left, _CHUNK))
-                if not piece:
-                    break
+        for number, piece in enumerate(answer.pieces()):
+            if answer.fault == "flip" and not number:
+                middle = len(piece) // 2
+                piece = piece[:middle] + bytes([piece[middle] ^ 16]) + piece[middle + 1 :]
+            if answer.fault == "drip":
+                self._drip(piece)
+            else:
                 self.wfile.write(piece)
-                left -= len(piece)
+
+    def _drip(self, piece: bytes) -> None:
+        for at in range(len(piece)):
+            self.wfile.write(piece[at : at + 1])
+            if self.archive.closing.wait(self.archive.drip_s):
+                self.close_connection = True
+                return
 
     def _reset(self) -> None:
         # Zero linger makes close send RST, so that the client sees a reset and not an end of file.

@@ -19,6 +19,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import formatdate
 from fnmatch import fnmatchcase
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -28,8 +29,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from groundbreak.pipeline.testing.handler import Answer, Archive, Handler
 
-Fault = Literal["reset", "truncate", "slow"] | int
-"""An HTTP status, or: close the connection, send half of the body, or send it late."""
+Fault = Literal["reset", "truncate", "slow", "stall", "drip", "html", "flip", "short"] | int
+"""An HTTP status, or: close the connection, send half of the body, send it late, send nothing and keep the connection,
+send a byte now and then, send a web page with status 200, flip a bit of the body, send fewer bytes than were asked for.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class _Rule:
     pattern: str
     fault: Fault
     left: int | None
+    headers: dict[str, str]
 
 
 class ArchiveServer:
@@ -71,11 +75,16 @@ class ArchiveServer:
         Seconds to wait before every answer.
     slow_s
         Seconds that a "slow" fault adds.
+    drip_s
+        Seconds between two bytes of a "drip".
     """
 
-    def __init__(self, folder: Path | str, *, latency_s: float = 0.0, slow_s: float = 5.0) -> None:
+    def __init__(
+        self, folder: Path | str, *, latency_s: float = 0.0, slow_s: float = 5.0, drip_s: float = 0.05
+    ) -> None:
         self.folder = Path(folder).resolve()
-        self.latency_s, self.slow_s = latency_s, slow_s
+        self.latency_s, self.slow_s, self.drip_s = latency_s, slow_s, drip_s
+        self._port = 0
         self._rules: list[_Rule] = []
         self._log: list[Request] = []
         self._lock = threading.Lock()
@@ -93,7 +102,7 @@ class ArchiveServer:
             archive: Archive = outer
 
         self._closing.clear()
-        self._server = _QuietServer(("127.0.0.1", 0), Bound)
+        self._server = _QuietServer(("127.0.0.1", self._port), Bound)
         # Keep-alive connections outlive a request; daemon threads, or exit would wait for clients.
         self._server.daemon_threads = True
         self._server.block_on_close = False
@@ -142,7 +151,27 @@ class ArchiveServer:
         with self._lock:
             self._log.clear()
 
-    def fail(self, path_glob: str, status: Fault = 500, times: int | None = None) -> None:
+    def away(self, seconds: float) -> None:
+        """Close the port and all connections, as a host does that is gone, and come back after some seconds."""
+        self._port = int(urlsplit(self.url).port or 0)
+        self.__exit__(None, None, None)
+
+        def come_back() -> None:
+            time.sleep(seconds)
+            self.__enter__()
+            self._port = 0
+
+        threading.Thread(target=come_back, daemon=True).start()
+
+    def fail(
+        self,
+        path_glob: str,
+        status: Fault = 500,
+        times: int | None = None,
+        *,
+        retry_after: str = "",
+        to: str = "",
+    ) -> None:
         """Script a fault; rules are tried in order of their making.
 
         Parameters
@@ -151,12 +180,19 @@ class ArchiveServer:
             Shell pattern of paths without leading slash; `*` crosses slashes.
         status
             HTTP status to answer, "reset" (close without an answer), "truncate" (half of the
-            announced body, then close) or "slow" (the right answer, `slow_s` later).
+            announced body, then close), "slow" (the right answer, `slow_s` later), "stall" (nothing,
+            and the connection stays), "drip" (the right answer, a byte every `drip_s`), "html" (a page
+            with status 200), "flip" (one bit of the body is another) or "short" (the last byte is left out).
         times
             Number of requests to spoil; None for all.
+        retry_after
+            The header Retry-After of the answer: seconds, or a date; "" for none.
+        to
+            Where a redirect leads: the header Location; "" for none.
         """
+        headers = {name: text for name, text in (("Retry-After", retry_after), ("Location", to)) if text}
         with self._lock:
-            self._rules.append(_Rule(path_glob, status, times))
+            self._rules.append(_Rule(path_glob, status, times, headers))
 
     def heal(self) -> None:
         """Drop all scripted faults."""
@@ -177,23 +213,27 @@ class ArchiveServer:
         """Decide one request and log it."""
         parts = urlsplit(target)
         path = unquote(parts.path).lstrip("/")
-        fault = self._fault(path)
+        rule = self._rule(path)
         answer = self._plain(path, parts.query)
-        if isinstance(fault, int):
-            answer = Answer(fault, b"scripted fault\n", "text/plain")
-        elif fault is not None:
-            answer.fault = fault
+        if rule is not None:
+            if isinstance(rule.fault, int):
+                answer = Answer(rule.fault, b"scripted fault\n", "text/plain")
+            elif rule.fault == "html":
+                answer = Answer(200, b"<!doctype html><title>Sorry</title>\n", "text/html", "html")
+            else:
+                answer.fault = rule.fault
+            answer.headers.update(rule.headers)
         outcome = answer.resolve(range_header)
         with self._lock:
             self._log.append(Request(method, path, range_header, str(answer.fault or outcome)))
         return answer
 
-    def _fault(self, path: str) -> Fault | None:
+    def _rule(self, path: str) -> _Rule | None:
         with self._lock:
             for rule in self._rules:
                 if rule.left != 0 and fnmatchcase(path, rule.pattern):
                     rule.left = None if rule.left is None else rule.left - 1
-                    return rule.fault
+                    return rule
         return None
 
     def _plain(self, path: str, query: str) -> Answer:
@@ -208,7 +248,12 @@ class ArchiveServer:
         if self._ttl is not None and file.suffix == ".tif" and not self._signed(query):
             return Answer(403, b"signature missing, wrong or expired\n", "text/plain")
         kind = {".tif": "image/tiff", ".json": "application/json"}.get(file.suffix)
-        return Answer(200, file, kind or "application/octet-stream")
+        state = file.stat()
+        marks = {
+            "ETag": f'"{state.st_mtime_ns:x}-{state.st_size:x}"',
+            "Last-Modified": formatdate(state.st_mtime, usegmt=True),
+        }
+        return Answer(200, file, kind or "application/octet-stream", headers=marks)
 
     def _sign(self, expiry: str) -> str:
         return hmac.new(self._secret, expiry.encode(), hashlib.sha256).hexdigest()

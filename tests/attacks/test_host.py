@@ -16,7 +16,6 @@ from distributed import Client
 from groundbreak.pipeline import cli
 from groundbreak.pipeline.access import retries
 from groundbreak.pipeline.access.hrefs import bare, redact
-from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.core.sections import SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.catalog import read_items
@@ -44,8 +43,7 @@ QUERIES = (
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "CATALOG_BACKOFF_S", 0.0)
-    whole = Access.gdal_options
-    monkeypatch.setattr(Access, "gdal_options", lambda self: {**whole(self), "GDAL_HTTP_RETRY_DELAY": "0.01"})
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.01)
 
 
 def test_a_planted_secret_reaches_no_output_and_no_log(

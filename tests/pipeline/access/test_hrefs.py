@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundbreak.pipeline.access.hrefs import check, redact
+from groundbreak.pipeline.access.hrefs import check, check_addresses, redact
 from groundbreak.pipeline.access.providers import PROVIDERS
-from groundbreak.pipeline.access.remote import Access
-from groundbreak.pipeline.core.sections import SourceConfig
 
 BY_NAME = {p.name: p for p in PROVIDERS}
 
@@ -163,36 +161,18 @@ def test_no_secret_survives_redaction(noise: str, form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("href", "path"),
+    ("addresses", "allow", "good"),
     [
-        ("https://h.org/a.tif?x=1", "/vsicurl/https://h.org/a.tif?x=1"),
-        ("s3://b/a.jp2", "/vsis3/b/a.jp2"),
-        ("s3://b/My%20Data/a%3Fb.tif", "/vsis3/b/My Data/a?b.tif"),
-        ("gs://b/a.tif", "/vsigs/b/a.tif"),
-        ("az://c/a.tif", "/vsiaz/c/a.tif"),
-        ("/data/a.tif", "/data/a.tif"),
+        (["8.8.8.8", "2001:4860:4860::8888"], [], True),
+        (["8.8.8.8", "10.0.0.1"], [], False),
+        (["127.0.0.1"], [], False),
+        (["169.254.169.254"], [], False),
+        (["fe80::1%eth0"], [], False),
+        (["::ffff:10.0.0.1"], [], False),
+        (["64:ff9b::7f00:1"], [], False),
+        (["10.0.0.1"], ["H.org."], True),
+        (["10.0.0.1"], ["other.org"], False),
     ],
 )
-def test_gdal_paths(href: str, path: str) -> None:
-    assert Access().gdal_path(href) == path
-
-
-def test_gdal_options_by_provider_configuration_and_environment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    cdse = BY_NAME["cdse"].access(SourceConfig(), 1).gdal_options()
-    assert cdse["AWS_S3_ENDPOINT"] == "eodata.dataspace.copernicus.eu"
-    assert (cdse["AWS_HTTPS"], cdse["AWS_VIRTUAL_HOSTING"]) == ("YES", "FALSE")
-    assert cdse["AWS_NO_SIGN_REQUEST"] == "YES"
-    assert cdse["GDAL_DISABLE_READDIR_ON_OPEN"] == "EMPTY_DIR"
-    own = SourceConfig(s3_endpoint="http://127.0.0.1:9000/", s3_region="r1", requester_pays=True)
-    options = BY_NAME["cdse"].access(own, 1).gdal_options()
-    assert options["AWS_S3_ENDPOINT"] == "127.0.0.1:9000"
-    assert (options["AWS_HTTPS"], options["AWS_REGION"]) == ("NO", "r1")
-    assert options["AWS_REQUEST_PAYER"] == "requester"
-    assert "AWS_NO_SIGN_REQUEST" not in options
-    assert "AWS_S3_ENDPOINT" not in BY_NAME["earth-search"].access(SourceConfig(), 1).gdal_options()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
-    assert "AWS_NO_SIGN_REQUEST" not in BY_NAME["cdse"].access(SourceConfig(), 1).gdal_options()
+def test_what_a_name_resolves_to_is_looked_at(addresses: list[str], allow: list[str], good: bool) -> None:
+    assert (check_addresses("h.org", addresses, allow) is None) == good

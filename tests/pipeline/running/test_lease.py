@@ -20,7 +20,8 @@ import pytest
 
 from groundbreak.pipeline.core import output as outputs
 from groundbreak.pipeline.core import places
-from groundbreak.pipeline.core.output import LeaseLost, Output, StorageError, SummingStore
+from groundbreak.pipeline.core.output import LeaseLost, Output, StorageError
+from groundbreak.pipeline.core.summing import SummingStore
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.running import lease as leases
 from groundbreak.pipeline.running.lease import locked

@@ -159,3 +159,50 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
         _ = server.url
     time.sleep(0.1)
     assert threading.active_count() <= before
+
+
+def test_answers_that_are_wrong_in_other_ways(server: ArchiveServer) -> None:
+    server.drip_s = 0.001
+    whole = BODY[:64]
+
+    def ask() -> tuple[int, dict[str, str], bytes]:
+        return get(server, "/tile/red.tif", span="bytes=0-63")
+
+    assert {"ETag", "Last-Modified"} <= ask()[1].keys()
+    server.fail("*.tif", "flip", times=1)
+    assert sum(a != b for a, b in zip(whole, ask()[2], strict=True)) == 1
+    server.fail("*.tif", "short", times=1)
+    assert ask()[2] == whole[:-1]
+    server.fail("*.tif", "drip", times=1)
+    assert ask()[2] == whole
+    server.fail("*.tif", "html", times=1)
+    status, headers, _ = ask()
+    assert (status, headers["Content-Type"]) == (200, "text/html")
+    server.fail("*.tif", 429, times=1, retry_after="7")
+    assert ask()[1]["Retry-After"] == "7"
+    server.fail("*.tif", 302, times=1, to="http://127.0.0.2/x")
+    assert ask()[1]["Location"] == "http://127.0.0.2/x"
+    server.fail("*.tif", "stall", times=1)
+    stalled = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=0.2)
+    stalled.request("GET", "/tile/red.tif")
+    with pytest.raises(TimeoutError):
+        stalled.getresponse()
+    stalled.close()
+    assert ask()[2] == whole
+
+
+def test_a_server_that_goes_away_comes_back_at_the_same_place(server: ArchiveServer) -> None:
+    kept = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=5)
+    kept.request("GET", "/items.json")
+    kept.getresponse().read()
+    url = server.url
+    server.away(0.5)
+    kept.request("GET", "/items.json")
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        kept.getresponse()
+    kept.close()
+    with pytest.raises(ConnectionError):
+        http.client.HTTPConnection(urlsplit(url).netloc, timeout=5).connect()
+    time.sleep(1.0)
+    assert server.url == url
+    assert get(server, "/items.json")[0] == 200
