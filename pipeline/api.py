@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from distributed import Client
 
+from groundbreak.pipeline import execution
 from groundbreak.pipeline.compute.offsets import Step
 from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
@@ -23,7 +23,7 @@ from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.publish import publish
 from groundbreak.pipeline.readers import headers
-from groundbreak.pipeline.running import contest, place, prepared, runner
+from groundbreak.pipeline.running import contest, place, prepared
 from groundbreak.pipeline.running.lease import Lease, locked
 from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.progress import silent
@@ -31,16 +31,11 @@ from groundbreak.pipeline.running.room import Room
 from groundbreak.pipeline.running.runner import Listener, Outcome
 from groundbreak.pipeline.summary import Summary
 from groundbreak.pipeline.verdict import Verdict
-from groundbreak.pipeline.workers import connected, memory_limit
+from groundbreak.pipeline.workers import memory_limit
 
 __all__ = ["Result", "detect", "output_of", "plan", "redetect", "republish", "run"]
 
 LOG = logging.getLogger(__name__)
-
-ALONE = 256
-"""Regions up to which an area is published in this process where no cluster is there: starting one takes longer."""
-CONTESTS = 3
-"""How often what an earlier run's tasks have overwritten is done again, before a run gives up."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -222,7 +217,7 @@ def republish(config: Config | str | Path, client: Client | None = None) -> Resu
         if again := contest.overwritten(lease, ledger, planned, clear=False):
             rule = f"holds {len(again)} regions and slabs that were overwritten by tasks of a run that was killed"
             raise BadInput(output.label, rule, "`groundbreak run` does them again, and publishes")
-        with _workers(config, client, planned) as workers, output.named():
+        with execution.workers_for(config, client, planned) as workers, output.named():
             summary = publish(planned, output, ledger, {}, workers)
     return _result(output, Outcome(failed=dict(summary.failed)), summary)
 
@@ -245,64 +240,8 @@ def _execute(
     listener: Listener,
     notes: tuple[str, ...],
 ) -> Result:
-    planned, work = prepared.settled_plan(ready), runner.due(ready, ledger)
-    # Workers that are ours end with us; others may go on with what they have begun.
-    loose = client is not None or config.cluster.kind != "local"
-    with _workers(config, client, planned, needed=bool(work.regions)) as workers:
-        outcome = _work_off(work, ready[0].plan, lease, ledger, workers, listener, loose=loose)
-        for _ in range(CONTESTS):
-            if not contest.overwritten(lease, ledger, ready[0].plan, clear=True):
-                break
-            before, work = outcome, runner.due(ready, ledger)
-            with _workers(config, client or workers, planned, needed=True) as again:
-                outcome = _work_off(work, ready[0].plan, lease, ledger, again, listener, loose=loose)
-            outcome.done += before.done
-        else:
-            rule = "is written to by tasks of a run that has ended"
-            raise BadInput(lease.output.label, rule, "Stop the workers of earlier runs, and run it again")
-        with lease.output.named():
-            summary = publish(planned, lease.output, ledger, outcome.ignored, workers)
+    outcome, summary = execution.carry_out(config, lease, ledger, ready, client, listener)
     return _result(lease.output, outcome, summary, notes)
-
-
-def _work_off(
-    work: runner.Work,
-    plan: Plan,
-    lease: Lease,
-    ledger: Ledger,
-    workers: Client | None,
-    listener: Listener,
-    *,
-    loose: bool,
-) -> Outcome:
-    """Do all that is due, and fold the records into the ledger's table, however it ends."""
-    try:
-        if work.regions:
-            assert workers is not None
-            lease.use(loose=loose)
-            room = Room(plan, memory_limit(plan.config, workers))
-            room.demand()
-            runner.execute(work, workers, ledger, listener, room)
-            lease.loose = False
-    except BaseException:
-        try:
-            ledger.compact()
-        except BadInput as error:  # the first error is the cause; the records count without the table
-            LOG.warning("the records could not be folded into the table: %s", error)
-        raise
-    ledger.compact()
-    return work.outcome
-
-
-@contextmanager
-def _workers(config: Config, client: Client | None, planned: Plan, *, needed: bool = False) -> Iterator[Client | None]:
-    """Yield a client whose workers are ready; None where nothing but a little publishing is to be done, and here."""
-    many = sum(len(g.regions) for g in planned.grids) > ALONE
-    if client is None and not many and not needed:
-        yield None
-        return
-    with connected(config, client) as ready:
-        yield ready
 
 
 def _result(output: Output, outcome: Outcome, summary: Summary, notes: tuple[str, ...] = ()) -> Result:

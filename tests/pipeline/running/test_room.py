@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from groundbreak.pipeline import api, cli
+from groundbreak.pipeline import api, cli, execution
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput, Record
 from groundbreak.pipeline.running import room as rooms
@@ -67,7 +67,8 @@ def test_a_third_of_the_projection_is_split_and_leaves_the_same_bytes(
     memory = api.plan(config).memory()
     third = limit(memory["memory per detection task"] - 200_000)
     assert third < limit(memory["memory per task of a whole region"])
-    monkeypatch.setattr(api, "memory_limit", lambda _config, _client=None: third)
+    for module in (api, execution):
+        monkeypatch.setattr(module, "memory_limit", lambda _config, _client=None: third)
     SEEN.clear()
     monkeypatch.setattr(tasks, "run", spied)
     assert not api.run(config, client).outcome.failed

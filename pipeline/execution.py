@@ -1,0 +1,116 @@
+"""Carrying a prepared run out: all that is due on the cluster, again what others have overwritten, then publishing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from distributed import Client
+
+from groundbreak.pipeline.core.config import Config
+from groundbreak.pipeline.core.types import BadInput
+from groundbreak.pipeline.planning.plans import Plan
+from groundbreak.pipeline.publish import publish
+from groundbreak.pipeline.running import contest, prepared, runner
+from groundbreak.pipeline.running.lease import Lease
+from groundbreak.pipeline.running.ledger import Ledger
+from groundbreak.pipeline.running.room import Room
+from groundbreak.pipeline.running.runner import Listener, Outcome
+from groundbreak.pipeline.summary import Summary
+from groundbreak.pipeline.workers import connected, memory_limit
+
+LOG = logging.getLogger(__name__)
+
+ALONE = 256
+"""Regions up to which an area is published in this process where no cluster is there: starting one takes longer."""
+CONTESTS = 3
+"""How often what an earlier run's tasks have overwritten is done again, before a run gives up."""
+
+
+def carry_out(
+    config: Config,
+    lease: Lease,
+    ledger: Ledger,
+    grids: Sequence[prepared.PreparedGrid],
+    client: Client | None,
+    listener: Listener,
+) -> tuple[Outcome, Summary]:
+    """Build and detect what is due, and publish.
+
+    Parameters
+    ----------
+    config : Config
+    lease : Lease
+        Under which is written.
+    ledger : Ledger
+    grids : sequence of PreparedGrid
+    client : distributed.Client, optional
+        Left out, the cluster that the configuration names.
+    listener : Listener
+
+    Raises
+    ------
+    BadInput
+        Pixels contradict the metadata, the cluster has gone away, the output cannot be written, or tasks of an earlier
+        run go on writing into it.
+    """
+    planned, work = prepared.settled_plan(grids), runner.due(grids, ledger)
+    # Workers that are ours end with us; others may go on with what they have begun.
+    loose = client is not None or config.cluster.kind != "local"
+    with workers_for(config, client, planned, needed=bool(work.regions)) as workers:
+        outcome = _work_off(work, grids[0].plan, lease, ledger, workers, listener, loose=loose)
+        for _ in range(CONTESTS):
+            if not contest.overwritten(lease, ledger, grids[0].plan, clear=True):
+                break
+            before, work = outcome, runner.due(grids, ledger)
+            with workers_for(config, client or workers, planned, needed=True) as again:
+                outcome = _work_off(work, grids[0].plan, lease, ledger, again, listener, loose=loose)
+            outcome.done += before.done
+        else:
+            rule = "is written to by tasks of a run that has ended"
+            raise BadInput(lease.output.label, rule, "Stop the workers of earlier runs, and run it again")
+        with lease.output.named():
+            return outcome, publish(planned, lease.output, ledger, outcome.ignored, workers)
+
+
+@contextmanager
+def workers_for(
+    config: Config, client: Client | None, planned: Plan, *, needed: bool = False
+) -> Iterator[Client | None]:
+    """Yield a client whose workers are ready; None where nothing but a little publishing is to be done, and here."""
+    many = sum(len(g.regions) for g in planned.grids) > ALONE
+    if client is None and not many and not needed:
+        yield None
+        return
+    with connected(config, client) as ready:
+        yield ready
+
+
+def _work_off(
+    work: runner.Work,
+    plan: Plan,
+    lease: Lease,
+    ledger: Ledger,
+    workers: Client | None,
+    listener: Listener,
+    *,
+    loose: bool,
+) -> Outcome:
+    """Do all that is due, and fold the records into the ledger's table, however it ends."""
+    try:
+        if work.regions:
+            assert workers is not None
+            lease.use(loose=loose)
+            room = Room(plan, memory_limit(plan.config, workers))
+            room.demand()
+            runner.execute(work, workers, ledger, listener, room)
+            lease.loose = False
+    except BaseException:
+        try:
+            ledger.compact()
+        except BadInput as error:  # the first error is the cause; the records count without the table
+            LOG.warning("the records could not be folded into the table: %s", error)
+        raise
+    ledger.compact()
+    return work.outcome
