@@ -64,7 +64,9 @@ def test_one_of_racing_runs_gets_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", [places.lease(7), places.LOCK])
-@pytest.mark.parametrize("changes", [{}, {"host": socket.gethostname(), "pid": 2**22 + 1, "renewed": time.time()}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"host": socket.gethostname(), "pid": 2**22 + 1, "renewed": time.time()}], ids=["old", "dead"]
+)
 def test_of_many_runs_that_meet_a_stale_lease_one_gets_in(key: str, changes: dict[str, Any], tmp_path: Path) -> None:
     for number in range(4):
         output = Output(str(tmp_path / str(number)))
@@ -119,6 +121,7 @@ def test_an_output_of_an_earlier_lease_can_be_locked_again(tmp_path: Path) -> No
         (gone(released=True, loose=True), True),
         (gone(released=True, contested=True), True),
     ],
+    ids=["died", "released", "released, loose", "released, contested"],
 )
 def test_a_run_knows_whether_tasks_of_an_earlier_one_may_still_write(
     text: bytes, contested: bool, tmp_path: Path
