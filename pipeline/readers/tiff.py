@@ -2,7 +2,7 @@
 
 A header may have been written by anybody. So every count is held against a limit before anything of its size is fetched
 or allocated, no directory is read twice, and only the tags that are asked for are read at all. Libraries that read
-headers take a count at its word: two thousand million tile offsets ended the process (docs/decisions/0020).
+headers take a count at its word: two thousand million tile offsets ended the process (docs/decisions/0022).
 """
 
 from __future__ import annotations
