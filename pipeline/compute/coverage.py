@@ -86,9 +86,9 @@ def _weights(
     """Tell how many owned pixels a band's own pixels hold: (how many, which own pixels); None for all of them."""
     if owned.all() and owned.size == factor**2 * shape[0] * shape[1]:
         return [(factor**2, None)]
-    whole = np.zeros((shape[0] * factor, shape[1] * factor), np.int64)
+    whole = np.zeros((shape[0] * factor, shape[1] * factor), np.uint8)
     whole[lead[0] : lead[0] + owned.shape[0], lead[1] : lead[1] + owned.shape[1]] = owned
-    held = whole.reshape(shape[0], factor, shape[1], factor).sum(axis=(1, 3))
+    held = whole if factor == 1 else whole.reshape(shape[0], factor, shape[1], factor).sum(axis=(1, 3), dtype=np.int32)
     return [(int(n), held == n) for n in np.unique(held) if n]
 
 

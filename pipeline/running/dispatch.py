@@ -1,33 +1,22 @@
 """Sending tasks to the cluster, small, and opaque to its scheduler.
 
-The scheduler opens what it is sent, and would have to import all of groundbreak, numba and GDAL with it. So it gets
-bytes, whose unpickling on a worker is the call. What the tasks of a grid share is a task of its own that they depend
-on: it goes to each worker once, and is made again where the only worker that had it dies.
+What the tasks of a grid share is a task of its own that they depend on: it goes to each worker once, and is made again
+where the only worker that had it dies.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-from typing import Any
 
 from distributed import Client, Future
 
 from groundbreak.pipeline.core.types import Record
 from groundbreak.pipeline.running import tasks
+from groundbreak.pipeline.running.opaque import call_bytes
 from groundbreak.pipeline.running.orders import BuildTask, DetectTask, Task
 from groundbreak.pipeline.running.prepared import PreparedGrid
 from groundbreak.pipeline.running.shared import Parcel, pack
-
-
-class _Call:
-    """Unpickling it is doing a task; the shared part's bytes come beside it, as the first out-of-band buffer."""
-
-    def __init__(self, parcel: str, task: Task) -> None:
-        self.parcel, self.task = parcel, task
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _perform, (self.parcel, pickle.PickleBuffer(b""), self.task)
 
 
 def _perform(parcel: str, data: bytes, task: Task) -> list[Record]:
@@ -43,7 +32,7 @@ def calling(parcel: str, task: Task) -> bytes:
         Name of the shared part's parcel.
     task : Task
     """
-    return pickle.dumps(_Call(parcel, task), protocol=5, buffer_callback=lambda _: None)
+    return call_bytes(_perform, parcel, pickle.PickleBuffer(b""), task)
 
 
 class Dispatcher:

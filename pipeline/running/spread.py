@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -13,6 +15,7 @@ from distributed import Client, Future, KilledWorker
 
 from groundbreak.pipeline.core.mapper import Mapper, here
 from groundbreak.pipeline.core.types import BadInput
+from groundbreak.pipeline.running.opaque import call_bytes
 from groundbreak.pipeline.running.watch import lost, watched
 
 LOG = logging.getLogger(__name__)
@@ -47,7 +50,8 @@ class Spread:
             try:
                 while True:
                     for job in islice(queue, max(JOBS_PER_THREAD * cluster.threads - len(order), 0)):
-                        order.append(self.client.submit(function, job, pure=False))
+                        call = call_bytes(function, job)
+                        order.append(self.client.submit(pickle.loads, call, key=self._key(function), pure=False))
                         waiting[order[-1]] = None
                     if not order:
                         return
@@ -58,6 +62,10 @@ class Spread:
             finally:
                 with suppress(OSError, RuntimeError):  # a scheduler that is gone has cancelled them
                     self.client.cancel(list(order))
+
+    def _key(self, function: Callable[..., object]) -> tuple[str, str]:
+        """Return a key of its own: one prefix for each kind of job, since the scheduler keeps every prefix for ever."""
+        return getattr(function, "__name__", "job"), os.urandom(8).hex()
 
     def _result[Result](self, future: Future[Result]) -> Result:
         """Wait for a result; a job's own error is raised as it is."""

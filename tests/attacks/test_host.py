@@ -108,7 +108,7 @@ def test_a_catalogue_that_repeats_what_it_was_sent(status: int) -> None:
             SourceConfig(datetime=dates, allow_hosts=hosts, catalog=server.url, collection="c"),
         ):
             with pytest.raises(BadInput) as caught:
-                list(read_items(source, AREA, lambda name: name))
+                list(read_items(source, AREA, lambda name: name, 1.0))
             assert SECRET not in str(caught.value)
             assert len(str(caught.value)) < 5000
 

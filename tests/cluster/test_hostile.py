@@ -108,6 +108,7 @@ def test_an_address_without_workers_is_refused_after_a_stated_time(
 ) -> None:
     monkeypatch.setattr("groundbreak.pipeline.workers.demand_workers", lambda client, _: demand_workers(client, 1.5))
     address = empty.scheduler_address
+    caplog.set_level("WARNING", "groundbreak")
     settings = configure(world, BOX, SPAN, out=str(tmp_path / "out"), cluster={"kind": "address", "address": address})
     with pytest.raises(BadInput) as caught:
         api.run(settings)
@@ -134,6 +135,7 @@ def test_workers_that_die_midway_end_the_run(
 ) -> None:
     monkeypatch.setattr(watch, "PATIENCE_S", 1.0)
     monkeypatch.setattr(watch, "LOOK_S", 0.2)
+    caplog.set_level("WARNING", "groundbreak")
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,

@@ -21,7 +21,7 @@ BOX = lonlat_box(32638, 600_200, 4_399_500, 600_900, 4_399_800)
 DATES = days("2021-01-03", 42, 16)
 SITE = 600_520, 4_399_650, 160, 100
 """Centre x and y, half the width and half the height of the works, over the tiles' seam; metres."""
-OWN = {"headers.parquet", "plan.json", "run.json", "ledger/ledger.parquet"}
+OWN = {"headers.parquet", "plan.json", "run.json", "ledger/ledger.parquet", "ledger/leases/00000001.json"}
 """Objects that differ: they tell of hrefs and how they are read, of when the run was and how long it took."""
 
 

@@ -97,7 +97,7 @@ def test_verbose_tells_what_a_run_decides_and_quiet_only_the_result(
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1, done.stderr  # three dates are too few to judge a pixel
     assert "groundbreak.pipeline.api: <Plan: grids 1" in done.stderr
-    assert "groundbreak.cluster.connect: a local cluster of 1 workers" in done.stderr
+    assert "groundbreak.cluster.connectors.local: a local cluster of 1 workers" in done.stderr
     assert "submitting <RegionTask 38TPK/r000c000: 1 slabs" in done.stderr
     assert "groundbreak.pipeline.publish: 0 sites" in done.stderr
     assert cli.main(["run", str(file), "-q"]) == 1
