@@ -7,7 +7,8 @@ zone's lattice are warped onto it, unless they lie on it already.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import shapely
@@ -26,8 +27,16 @@ from groundbreak.pipeline.readers.cog import Cog
 from groundbreak.pipeline.readers.gdal import read_info
 from groundbreak.pipeline.readers.headers import Headers, header_key
 
+LOG = logging.getLogger(__name__)
+
 MAX_LATTICE_M = 40_960
 """Metres; blocks (strips, huge tiles) that would make regions wider than this do not decide the size of regions."""
+
+UNREAD_BLOCK = (512, 512)
+"""Rows and columns that a block is taken to have where no header of a grid can be read, though those of others can."""
+
+BlocksOf = Callable[[Sequence[Scene], str, str], tuple[Frame, tuple[int, int]]]
+"""(scenes, name of their grid, band) -> the frame of one scene, and the (rows, columns) of its blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +124,7 @@ def draft_grids(scenes: Sequence[Scene], rule: Rule, area: BaseGeometry, access:
     Raises
     ------
     BadInput
-        A band's blocks cannot be found out, or the source is in degrees and no resolution is given.
+        No header of any grid can be read, or the source is in degrees and no resolution is given.
     """
     own: list[Scene] = []
     loose: list[Scene] = []
@@ -123,7 +132,18 @@ def draft_grids(scenes: Sequence[Scene], rule: Rule, area: BaseGeometry, access:
         frame = finest(scene, rule.bands)
         keeps = rule.lattice == "source" and rule.resolution in (None, frame.resolution) and crs.is_metric(frame.epsg)
         (own if keeps else loose).append(scene)
-    drafts = [_draft(lattice, rule, access, known) for lattice in group(own, rule.bands)]
+    drafts: list[Draft] = []
+    unread: list[tuple[Lattice, BadInput]] = []
+    for lattice in group(own, rule.bands):
+        try:
+            drafts.append(_draft(lattice, rule, lambda scenes, name, band: _blocks(scenes, name, band, access, known)))
+        except BadInput as error:
+            unread.append((lattice, error))
+    if unread and not (drafts or loose):
+        raise unread[0][1]
+    for lattice, why in unread:
+        LOG.warning("%s; its regions are laid out as if its blocks were usual ones", why)
+        drafts.append(_draft(lattice, rule, lambda scenes, _, band: (frame_of(scenes[0], band), UNREAD_BLOCK)))
     for zone in zone_lattices(loose, rule.bands, rule.resolution, area, rule.zones):
         bands = dict.fromkeys(rule.bands, zone.frame.resolution)
         side = rule.region
@@ -147,11 +167,11 @@ def name_grids(drafts: Sequence[Draft], taken: Sequence[str]) -> list[str]:
     return names
 
 
-def _draft(lattice: Lattice, rule: Rule, access: Access, known: Headers) -> Draft:
+def _draft(lattice: Lattice, rule: Rule, blocks_of: BlocksOf) -> Draft:
     """Draft the grid of a lattice of the source's own."""
     layout = lay_bands(lattice, rule.bands)
     name = lattice.tile or _zone_name(lattice.frame)
-    blocks = [(band, *_blocks(lattice.scenes, name, band, access, known)) for band in rule.bands]
+    blocks = [(band, *blocks_of(lattice.scenes, name, band)) for band in rule.bands]
     side = region_side(layout, blocks, rule.region, MAX_LATTICE_M)
     return Draft(name, layout.anchor, lattice.frame, layout.bands, side, bool(lattice.tile), lattice.scenes)
 
@@ -160,11 +180,11 @@ def _blocks(
     scenes: Sequence[Scene], name: str, band: str, access: Access, known: Headers
 ) -> tuple[Frame, tuple[int, int]]:
     """Return the frame and the (rows, columns) of a block of a band: of the first scene whose header can be read."""
-    error = None
-    for scene in sorted(scenes, key=lambda s: (s.time, s.id))[:5]:
-        header = known.get(header_key(scene.assets[band], scene))
+    error, ordered = None, sorted(scenes, key=lambda s: (s.time, s.id))
+    for header in (known.get(header_key(scene.assets[band], scene)) for scene in ordered):
         if isinstance(header, Cog):
             return header.frame, header.blocks.shape
+    for scene in ordered[:5]:
         try:
             return frame_of(scene, band), read_info(scene.assets[band], access).block
         except ReadError as caught:

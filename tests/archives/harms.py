@@ -294,7 +294,8 @@ def _fits(world: World, kind: str) -> bool:
     jp2 = any(spec.driver != "GTiff" for spec in world.specs)
     if jp2:
         return kind in ("untyped", "far_time", "no_box", "no_time", "gone", "empty", "html", "no_band", "later", "cut")
-    plain = (world.numbers.scale, world.numbers.offset) == (1.0, 0.0)
+    # Of an asset that tells its type, they are told.
+    plain = (world.numbers.scale, world.numbers.offset, world.numbers.told) == (1.0, 0.0, "items")
     if kind in ("no_offset", "no_scale", "no_zero"):
         return world.numbers.told != "configuration" and (kind == "no_scale" or (kind == "no_zero") == plain)
     if kind == "no_blocks":

@@ -16,12 +16,14 @@ from distributed import Client
 
 from groundbreak.pipeline import api
 from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.planning import plan_file
 from tests.world import SIDES, Tile, configure, days, item, lonlat_box, write_items, write_source, write_tif
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000, 64)
 DATES = days("2024-01-03", 9, 5)
 BOX = lonlat_box(32638, 600_010, 4_399_500, 600_500, 4_399_900)
+LENIENT = {"attempts": 1, "fault_threshold": 1.0}
 ODD = 4
 """The date whose item or file is not like the others."""
 Item = dict[str, Any]
@@ -278,3 +280,28 @@ def test_rebuild_decides_anew(tmp_path: Path, client: Client) -> None:
     assert not result.outcome.failed
     demand_windows(cube(tmp_path, grid="32638_10m"), wide)
     assert not plan_file.load(config, api.output_of(config)).notices
+
+
+@pytest.mark.parametrize("broken", [b"", b"<html>Log in</html>" * 50])
+def test_a_tile_of_which_no_header_can_be_read_takes_no_other_with_it(
+    broken: bytes, tmp_path: Path, client: Client
+) -> None:
+    """Its one item is named; where no header of any tile can be read, the run is refused as before."""
+    east = Tile("38TQK", 32638, 600_320, 4_400_000, 64)
+    source = tmp_path / "source"
+    write_source(source, [TILE], DATES, ramp)
+    items = json.loads((source / "items.json").read_text())["features"]
+    write_source(source, [east], DATES[:1], ramp)
+    write_items(source, [*items, item(east, DATES[0])])
+    (source / "38TQK" / f"{DATES[0]}_0" / "red.tif").write_bytes(broken)
+    settings = configure(
+        tmp_path, lonlat_box(32638, 600_010, 4_399_500, 600_900, 4_399_900), "2024-01-01/2024-12-31", run=LENIENT
+    )
+    result = api.run(settings, client)
+    assert not result.outcome.failed
+    assert {(f.band, f.region.partition("/")[0]) for f in result.faults} == {("red", "38TQK")}
+    demand_truth(cube(tmp_path))
+    for number, date in enumerate(DATES):
+        (source / "38TPK" / f"{date}_0" / "red.tif").write_bytes(broken[: 10 + number])
+    with pytest.raises(BadInput, match="no header of the first scenes can be read"):
+        api.plan(configure(tmp_path, BOX, "2024-01-01/2024-12-31", out="other"))
