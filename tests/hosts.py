@@ -11,6 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+PAGE = b"<!DOCTYPE html><html>Earthdata Login</html>" * 600
+"""A page on which a host asks for a login, longer than the start of a file that a reader asks for."""
+
 Reply = tuple[int, Mapping[str, str], bytes]
 """(status, headers, body)."""
 

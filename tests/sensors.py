@@ -17,6 +17,7 @@ from rasterio.crs import CRS
 
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import BadInput
+from groundbreak.pipeline.readers.assets import ON_DISK
 from tests.world import lonlat_box
 
 Box = tuple[float, float, float, float]
@@ -175,6 +176,13 @@ def frame_of(store: xr.Dataset, epsg: int, side: float = 30.0) -> Frame:
     """Return the frame of a store."""
     x0, y0 = float(store.x[0]) - side / 2, float(store.y[0]) + side / 2
     return Frame(epsg, x0, y0, side, store.sizes["y"], store.sizes["x"])
+
+
+def demand_plan(said: str, grid: str, epsg: int, shots: Sequence[Shot]) -> None:
+    """Assert that `groundbreak plan` tells a grid of one region, whose five bands are all read by blocks."""
+    assert f"grid {grid}: EPSG:{epsg}, 1 regions of 512 px, {len(shots)} observations" in said
+    assert f"  {5 * len(shots)} assets: {ON_DISK}\n" in said
+    assert "general" not in said
 
 
 def demand_cube(out: Path, grid: str, epsg: int, shots: Sequence[Shot]) -> NDArray[np.bool_]:

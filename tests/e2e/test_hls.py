@@ -16,10 +16,23 @@ from distributed import Client
 from groundbreak.pipeline import api, cli
 from groundbreak.pipeline.access import providers
 from groundbreak.pipeline.core.frame import Frame
-from groundbreak.pipeline.readers.assets import FETCHED, ON_DISK
-from tests.hosts import Asked, Reply, host
+from groundbreak.pipeline.readers.assets import FETCHED
+from tests.hosts import PAGE, Asked, Reply, host
 from tests.sensor_items import FILES, filled, own, real, shape_of
-from tests.sensors import BANDS, Box, Ground, Shot, area_of, bare, days_of, demand_cube, demand_site, pixels_in, within
+from tests.sensors import (
+    BANDS,
+    Box,
+    Ground,
+    Shot,
+    area_of,
+    bare,
+    days_of,
+    demand_cube,
+    demand_plan,
+    demand_site,
+    pixels_in,
+    within,
+)
 from tests.shared import SHARED, needs_shared
 from tests.world import days, write_items
 
@@ -142,9 +155,7 @@ def test_one_product_of_one_tile(kind: str, client: Client, tmp_path: Path, caps
     file = bare(tmp_path, area, 'items = "items.json"', SPAN)
     assert cli.main(["plan", str(file)]) == 0
     said = capsys.readouterr().out
-    assert f"grid {tile}: EPSG:{epsg}, 1 regions of 512 px, {len(shots)} observations" in said
-    assert f"  {5 * len(shots)} assets: {ON_DISK}\n" in said
-    assert "general" not in said
+    demand_plan(said, tile, epsg, shots)
     result = api.run(file, client)
     demand_all(result, tmp_path / "out", {tile: shots}, area, ground if len(shots) > 8 else None)
 
@@ -178,9 +189,6 @@ def test_neighbouring_tiles_share_their_overlap(client: Client, tmp_path: Path) 
     write_items(tmp_path, items_of("lp L30", every, "./"))
     result = api.run(bare(tmp_path, area, 'items = "items.json"', SPAN), client)
     demand_all(result, tmp_path / "out", shots, area, ground)
-
-
-PAGE = b"<!DOCTYPE html><html>Earthdata Login</html>" * 600
 
 
 def behind_login(elsewhere: str) -> Callable[[Asked], Path | Reply]:

@@ -22,7 +22,7 @@ from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.readers import gdal
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.commands import write_config
-from tests.hosts import Asked, Reply, host
+from tests.hosts import PAGE, Asked, Reply, host
 from tests.stores import zarr_bytes
 from tests.world import Tile, configure, days, lonlat_box, write_items, write_source
 
@@ -94,9 +94,6 @@ def test_files_that_their_queries_name(source: Path, expected: dict[str, str], t
     for path in (p for p in (tmp_path / "out").rglob("*") if p.is_file()):
         written = str(pq.read_table(path).to_pylist()).encode() if path.suffix == ".parquet" else path.read_bytes()
         assert b"SECRET" not in written, path
-
-
-PAGE = b"<!DOCTYPE html><html>Earthdata Login</html>" * 600
 
 
 def guarded(source: Path) -> Callable[[Asked], Path | Reply]:

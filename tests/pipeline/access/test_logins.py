@@ -22,11 +22,10 @@ from groundbreak.pipeline.readers import gdal
 from groundbreak.pipeline.readers.assets import Window, fetch
 from groundbreak.pipeline.readers.cog import Cog
 from groundbreak.pipeline.readers.formats import read_layout_now
-from tests.hosts import Asked, Host, Reply, host
+from tests.hosts import PAGE, Asked, Host, Reply, host
 from tests.world import Tile, write_tif
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000, 64)
-PAGE = b"<!DOCTYPE html><html>Earthdata Login</html>" * 600
 HTML = {"Content-Type": "text/html"}
 
 
