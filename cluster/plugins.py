@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, Worker
+from distributed import Client, Status, Worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 LOG = logging.getLogger(__name__)
@@ -61,9 +61,10 @@ class Prepare(WorkerPlugin):
         """Have the scheduler give a leaving worker's tasks to others, and hold nothing against these tasks.
 
         Machines that may be taken away send SIGTERM first. To the scheduler a worker that then ends within a task has
-        died of it, and the third one takes the task down as a failed region.
+        died of it, and the third one takes the task down as a failed region. A worker that stays gets the plugin of the
+        next run in place of this one.
         """
-        if not worker.state.tasks:
+        if worker.status != Status.closing or not worker.state.tasks:
             return
         with suppress(Exception):  # a scheduler that is gone needs no farewell
             leave = worker.scheduler.retire_workers(

@@ -85,6 +85,18 @@ def test_certificates_are_looked_for_beside_the_configuration(tmp_path: Path) ->
     assert workers._asked(config)["tls_cert"] == str(tmp_path / "tls/cert.pem")
 
 
+def test_a_worker_that_holds_results_of_others_stays_when_the_next_run_comes(client: Client) -> None:
+    """A new plugin takes the old one's place, which says no goodbye then."""
+    held = client.submit(bytes, b"of somebody else", pure=False, workers=list(client.nthreads())[:1])
+    assert held.result(timeout=services.PATIENCE_S) == b"of somebody else"
+    before = set(client.nthreads())
+    for _ in range(2):
+        client.register_plugin(Prepare(str, str, str))
+    assert set(client.nthreads()) == before
+    assert not [event for _, event in client.get_events("all") if event.get("action") == "remove-worker"]
+    assert held.result(timeout=services.PATIENCE_S) == b"of somebody else"
+
+
 def test_a_worker_that_is_told_to_go_is_not_held_against_its_task(client: Client) -> None:
     """As Slurm and spot machines tell it: SIGTERM to all of its processes. The task is done by another worker."""
     demand_workers(client)
