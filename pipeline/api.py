@@ -24,11 +24,12 @@ from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.publish import publish
 from groundbreak.pipeline.readers import headers
 from groundbreak.pipeline.running import contest, place, prepared
+from groundbreak.pipeline.running.due import Outcome
 from groundbreak.pipeline.running.lease import Lease, locked
 from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.progress import silent
 from groundbreak.pipeline.running.room import Room
-from groundbreak.pipeline.running.runner import Listener, Outcome
+from groundbreak.pipeline.running.runner import Listener
 from groundbreak.pipeline.summary import Summary
 from groundbreak.pipeline.verdict import Verdict
 from groundbreak.pipeline.workers import memory_limit
@@ -150,7 +151,7 @@ def run(
         said = [place.other_source(config, output)]
         ledger = Ledger(output)
         first = plan_file.load_first(config, output)
-        faults = [fault for record in ledger.records.values() for fault in record.faults]
+        faults = [fault for record in ledger.records.troubled() for fault in record.faults]
         kept = headers.without_replaced(headers.load(output), faults)
         planned = planner.plan(config, kept, first, anew=rebuild)
         LOG.info("%r", planned)
@@ -159,7 +160,7 @@ def run(
         place.check_stores(output, [g.grid.name for g in planned.grids], [g.grid.frame.epsg for g in planned.grids])
         with output.named():
             if retry:
-                for task in [t for t, r in ledger.records.items() if r.faults or r.state not in ("done", "dropped")]:
+                for task in ledger.records.unsettled():
                     ledger.forget(task)
             ready = prepared.prepare(planned, output, ledger, rebuild=rebuild)
             plan_file.save(planned, output)

@@ -13,10 +13,11 @@ from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.publish import publish
 from groundbreak.pipeline.running import contest, prepared, runner
+from groundbreak.pipeline.running.due import Outcome, Work, due
 from groundbreak.pipeline.running.lease import Lease
 from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.room import Room
-from groundbreak.pipeline.running.runner import Listener, Outcome
+from groundbreak.pipeline.running.runner import Listener
 from groundbreak.pipeline.summary import Summary
 from groundbreak.pipeline.workers import connected, memory_limit
 
@@ -55,15 +56,15 @@ def carry_out(
         Pixels contradict the metadata, the cluster has gone away, the output cannot be written, or tasks of an earlier
         run go on writing into it.
     """
-    planned, work = prepared.settled_plan(grids), runner.due(grids, ledger)
+    planned, work = prepared.settled_plan(grids), due(grids, ledger)
     # Workers that are ours end with us; others may go on with what they have begun.
     loose = client is not None or config.cluster.kind != "local"
-    with workers_for(config, client, planned, needed=bool(work.regions)) as workers:
+    with workers_for(config, client, planned, needed=bool(work.tasks)) as workers:
         outcome = _work_off(work, grids[0].plan, lease, ledger, workers, listener, loose=loose)
         for _ in range(CONTESTS):
             if not contest.overwritten(lease, ledger, grids[0].plan, clear=True):
                 break
-            before, work = outcome, runner.due(grids, ledger)
+            before, work = outcome, due(grids, ledger)
             with workers_for(config, client or workers, planned, needed=True) as again:
                 outcome = _work_off(work, grids[0].plan, lease, ledger, again, listener, loose=loose)
             outcome.done += before.done
@@ -88,7 +89,7 @@ def workers_for(
 
 
 def _work_off(
-    work: runner.Work,
+    work: Work,
     plan: Plan,
     lease: Lease,
     ledger: Ledger,
@@ -99,7 +100,7 @@ def _work_off(
 ) -> Outcome:
     """Do all that is due, and fold the records into the ledger's table, however it ends."""
     try:
-        if work.regions:
+        if work.tasks:
             assert workers is not None
             lease.use(loose=loose)
             room = Room(plan, memory_limit(plan.config, workers))

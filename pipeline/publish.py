@@ -25,7 +25,7 @@ from groundbreak.pipeline.report import page
 from groundbreak.pipeline.report.series import sites_series
 from groundbreak.pipeline.running import place, publication
 from groundbreak.pipeline.running.ledger import Ledger
-from groundbreak.pipeline.running.records import FAULT_COLUMNS
+from groundbreak.pipeline.running.record_table import FAULT_COLUMNS
 from groundbreak.pipeline.running.spread import mapper
 from groundbreak.pipeline.summary import Summary, summarise
 

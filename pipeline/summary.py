@@ -14,8 +14,8 @@ import numpy as np
 from groundbreak.pipeline.compute.offsets import Step, region_steps
 from groundbreak.pipeline.core import geo, places
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Fault, Record, Region
-from groundbreak.pipeline.planning.plans import GridPlan, Plan
+from groundbreak.pipeline.core.types import Fault
+from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.running.ledger import Ledger, now
 from groundbreak.pipeline.running.place import detection_figures
@@ -149,34 +149,29 @@ class Summary:
 
 
 def summarise(plan: Plan, ledger: Ledger, sites: Sequence[Site]) -> Summary:
-    """Take from the ledger what a finished run came to."""
-    regions = [(g, r) for g in plan.grids for r in g.regions]
+    """Take from the ledger what a finished run came to, region by region."""
     statuses: Counter[str] = Counter()
-    failed = {}
-    for _, region in regions:
-        record = ledger.records.get(places.detect_task(region.key))
-        if record is None or record.state != "done":
-            failed[region.key] = (record and record.error) or "it has not been detected on"
-        if record is not None:
-            statuses.update(record.counts)
-    builds = {region.key: (g, _builds(plan, g, region, ledger)) for g, region in regions}
-    steps = {
-        key: region_steps(np.array([o.time for o in g.observations], "datetime64[ms]"), records)
-        for key, (g, records) in builds.items()
-        if records is not None
-    }
-    kept = frozenset(key for key, (_, records) in builds.items() if all(r.state != "dropped" for r in records or []))
-    return Summary(plan, sites, _faults(ledger, set(builds)), failed, dict(statuses), kept, steps)
+    failed, steps, kept = {}, {}, set()
+    for planned in plan.grids:
+        times = np.array([o.time for o in planned.observations], "datetime64[ms]")
+        for region in planned.regions:
+            record = ledger.records.get(places.detect_task(region.key))
+            if record is None or record.state != "done":
+                failed[region.key] = (record and record.error) or "it has not been detected on"
+            if record is not None:
+                statuses.update(record.counts)
+            builds = [ledger.records.get(name) for name in planned.build_tasks(region, plan.depth)]
+            there = [build for build in builds if build is not None]
+            if len(there) == len(builds):
+                steps[region.key] = region_steps(times, there)
+            if len(there) < len(builds) or all(build.state != "dropped" for build in there):
+                kept.add(region.key)
+    return Summary(plan, sites, _faults(plan, ledger), failed, dict(statuses), frozenset(kept), steps)
 
 
-def _builds(plan: Plan, planned: GridPlan, region: Region, ledger: Ledger) -> list[Record] | None:
-    """Return the records of a region's builds, in order; None where one is absent."""
-    found = [ledger.records.get(name) for name in planned.build_tasks(region, plan.depth)]
-    records = [record for record in found if record is not None]
-    return records if len(records) == len(found) else None
-
-
-def _faults(ledger: Ledger, regions: set[str]) -> list[Fault]:
-    """Return the faults of the builds of some regions, in order."""
-    records = ledger.records
-    return ledger.faults({t for t in records if places.kind_of(t) == places.BUILD and places.region_of(t) in regions})
+def _faults(plan: Plan, ledger: Ledger) -> list[Fault]:
+    """Return the faults of a plan's builds, in order."""
+    regions = {region.key for planned in plan.grids for region in planned.regions}
+    records = (r for r in ledger.records.troubled() if places.kind_of(r.task) == places.BUILD)
+    mine = {r.task: r.faults for r in records if places.region_of(r.task) in regions}
+    return [fault for task in sorted(mine) for fault in mine[task]]

@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import io
 import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import batched
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import imagecodecs
 import obstore
@@ -27,11 +29,15 @@ from zarr.storage import ObjectStore as ZarrObjectStore
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.core.mistakes import BadInput
+from groundbreak.pipeline.core.reading import ObjectFile
 
 LOG = logging.getLogger(__name__)
 
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, OSError)
 """What reading a document raises that is cut off, empty, of another kind, or no document at all."""
+
+DELETED = 1000
+"""Objects that are deleted together."""
 
 LOOK_S = 5.0
 """Seconds for which a process believes what it saw of the leases of an output."""
@@ -150,6 +156,13 @@ class Output:
                 return bytes(obstore.get(self._store, key).bytes())
         return None
 
+    def open(self, key: str) -> BinaryIO:
+        """Open the object at a key, of which parts are to be read."""
+        with self.named("read"):
+            if self.local is not None:
+                return (self.local / key).open("rb")
+            return io.BufferedReader(ObjectFile(obstore.open_reader(self._store, key)))
+
     def age(self, key: str) -> float | None:
         """Return the seconds since the object at a key was written, or None where there is none."""
         with self.named("read"), contextlib.suppress(FileNotFoundError):
@@ -183,6 +196,14 @@ class Output:
         self.demand_lease()
         with self.named(), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store, key)
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Delete the objects at some keys, many at a time, and on a disk the folders that this leaves empty."""
+        self.demand_lease()
+        store = self._store if self.local is None else LocalStore(self.local, automatic_cleanup=True)
+        for some in batched(keys, DELETED):
+            with self.named(), contextlib.suppress(FileNotFoundError):
+                obstore.delete(store, list(some))
 
     def clear(self, prefix: str) -> None:
         """Delete all that lies below a folder, and on a disk the folder too."""

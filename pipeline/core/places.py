@@ -14,6 +14,8 @@ RUN = "run.json"
 
 LEDGER = "ledger/ledger.parquet"
 RECORDS = "ledger/records"
+PARTS = "ledger/parts"
+"""Where a run that goes on keeps the records of regions that are done, some thousand in a file."""
 LOCK = "ledger/lock.json"
 """The lock of version 0.1.0, which knew no leases; it is still respected."""
 LEASES = "ledger/leases"
@@ -50,6 +52,11 @@ def record(task: str) -> str:
     return f"{RECORDS}/{task}.json"
 
 
+def part(lease: int, moment: int) -> str:
+    """Return the key of a file of records: those of later leases, and of later moments, come later in order."""
+    return f"{PARTS}/{lease:08d}-{moment:020d}.parquet"
+
+
 def lease(number: int) -> str:
     """Return the key of the lease with a number."""
     return f"{LEASES}/{number:08d}.json"
@@ -65,11 +72,6 @@ def detect_task(region: str) -> str:
     return f"{DETECT}/{region}"
 
 
-def task_prefix(kind: str, grid: str) -> str:
-    """Return how the names of a grid's tasks of a kind begin."""
-    return f"{kind}/{grid}/"
-
-
 def kind_of(task: str) -> str:
     """Return the kind of a task: `BUILD` or `DETECT`."""
     return task.partition("/")[0]
@@ -79,6 +81,11 @@ def region_of(task: str) -> str:
     """Return the key of the region that a task belongs to: "38TPK/r000c001"."""
     kind, _, rest = task.partition("/")
     return rest.rpartition("/")[0] if kind == BUILD else rest
+
+
+def grid_of(task: str) -> str:
+    """Return the name of the grid that a task belongs to."""
+    return task.split("/", 2)[1]
 
 
 def slab_of(build: str) -> int:

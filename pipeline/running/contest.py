@@ -43,12 +43,13 @@ def overwritten(lease: Lease, ledger: Ledger, plan: Plan, *, clear: bool) -> lis
         return []
     lease.use(loose=lease.loose)
     output, found = lease.output, []
+    tasks = ledger.records.by_grid()
     for grid in (planned.grid for planned in plan.grids):
         cube, layers = places.cube(grid.name), places.layers(grid.name)
         arrays = [f"{cube}/{band_path(grid, band)}" for band in grid.bands]
         arrays += [f"{layers}/{name}" for name in LAYERS]
         tags = {key: tag for array in arrays for key, tag in output.tags(f"{array}/c")}
-        records = [r for r in ledger.records.values() if places.region_of(r.task).startswith(f"{grid.name}/")]
+        records = [ledger.records[task] for task in tasks.get(grid.name, ())]
         found += [r.task for r in records if r.state == "done" and _differs(output, r, tags)]
         if clear:
             _delete(output, tags.keys() - {key for r in records for key in r.checksums})

@@ -1,8 +1,8 @@
 """What is finished: completion records, written by workers after their data.
 
-A worker puts one small JSON object a task; the client compacts them into one Parquet file and clears them. A record
-counts only with the identity that the plan asks for, so a stale one is never trusted. The same on disk and on an
-object store.
+A worker puts one small JSON object a task. While a run goes on, the client folds those of regions that are done into
+Parquet files, some thousand at a time, and at its end all of them into one table. A record counts only with the
+identity that the plan asks for, so a stale one is never trusted. The same on disk and on an object store.
 """
 
 from __future__ import annotations
@@ -11,21 +11,25 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.output import DAMAGE, Output
-from groundbreak.pipeline.core.types import Fault, Record
-from groundbreak.pipeline.running.records import Records, to_record
+from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.running.record_table import RecordFile, encode, to_record, to_table
+from groundbreak.pipeline.running.records import Records
 
 LOG = logging.getLogger(__name__)
 
 REMEDY = "Put a copy of it back; or delete it, and the next run builds again what it listed"
 """What to do about a damaged table."""
 REQUESTS = 32
-"""Records that are read, or deleted, at once."""
+"""Records that are read at once."""
+FOLDED = 2000
+"""Records of regions that are done, from which on they are folded into a file."""
 
 
 class Ledger:
@@ -39,6 +43,7 @@ class Ledger:
     def __init__(self, output: Output) -> None:
         self.output = output
         self.records = _load(output)
+        self._ended: list[str] = []
 
     def finished(self, task: str, identity: str) -> bool:
         """Tell whether a task is done, with the very output that the plan asks for."""
@@ -86,25 +91,38 @@ class Ledger:
         """Take note of a record that its worker has written."""
         self.records[record.task] = record
 
+    def ended(self, tasks: Iterable[str]) -> None:
+        """Take note that nothing of this run will change the records of some tasks any more: they may be folded."""
+        self._ended += tasks
+        if len(self._ended) >= FOLDED:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Fold the records of tasks that have ended into a file, so that neither memory nor the storage holds each."""
+        records, self._ended = self.records.new(self._ended), []
+        key = places.part(self.output.lease, time.time_ns())
+        self.output.put(key, encode([to_table(records)]))
+        self.records.extend(_file(self.output, key))
+        self.output.delete_all(places.record(record.task) for record in records)
+
     def forget(self, task: str) -> None:
         """Make a task be done again."""
         if self.records.state(task)[0] not in ("", "started"):
             self.begin(task, "")
 
-    def faults(self, tasks: set[str]) -> list[Fault]:
-        """Return the faults of the tasks named, in the order of their names."""
-        return [f for name in sorted(tasks & self.records.keys()) for f in self.records[name].faults]
-
     def compact(self) -> None:
-        """Fold the records into the table; a crash in between loses nothing, since records win over the table."""
+        """Fold all records into the table; a crash in between loses nothing, since records and parts win over it."""
         self.output.demand_lease(fresh=True)  # the records of a later run are not ours to clear
-        keys = list(self.output.list(places.RECORDS))
-        if not keys and self.output.age(places.LEDGER) is not None:
+        keys, parts = list(self.output.list(places.RECORDS)), sorted(self.output.list(places.PARTS))
+        if not keys and not parts and self.output.age(places.LEDGER) is not None:
             return
-        self.records = _load(self.output, keys)
-        self.output.put(places.LEDGER, self.records.to_parquet())
-        with ThreadPoolExecutor(REQUESTS) as pool:
-            list(pool.map(self.output.delete, keys))
+        self._ended = []
+        self.output.put(places.LEDGER, encode(_load(self.output, keys).tables()))
+        # The oldest part first: what a crash leaves is the newest that is known of its tasks.
+        for key in parts:
+            self.output.delete(key)
+        self.output.delete_all(keys)
+        self.records = _load(self.output, [])
 
 
 def write_record(output: Output, record: Record) -> Record:
@@ -134,9 +152,11 @@ def now() -> str:
 
 
 def _load(output: Output, keys: Sequence[str] | None = None) -> Records:
-    """Load the table and the records that are newer, of which ``keys`` may be listed already."""
-    with output.understood(places.LEDGER, REMEDY):
-        records = Records(output.get(places.LEDGER))
+    """Load the table, the parts and the records that are newer, of which ``keys`` may be listed already."""
+    records = Records()
+    files = sorted(output.list(places.PARTS))
+    for key in [places.LEDGER, *files] if output.age(places.LEDGER) is not None else files:
+        records.extend(_file(output, key))
     keys = list(output.list(places.RECORDS)) if keys is None else keys
     with ThreadPoolExecutor(REQUESTS) as pool:
         for key, data in zip(keys, pool.map(output.get, keys), strict=True):
@@ -153,3 +173,7 @@ def _load(output: Output, keys: Sequence[str] | None = None) -> Records:
                 continue
             records[record.task] = record
     return records
+
+
+def _file(output: Output, key: str) -> RecordFile:
+    return RecordFile(partial(output.open, key), partial(output.understood, key, REMEDY))

@@ -115,8 +115,9 @@ def prepare(plan: Plan, output: Output, ledger: Ledger, *, rebuild: bool) -> lis
     """
     grids = [_reconciled(plan, planned, output, ledger, rebuild) for planned in plan.grids]
     _check_disk(plan, output, ledger)
+    tasks = ledger.records.by_grid()
     for grid in grids:
-        _lay_out(grid, ledger)
+        _lay_out(grid, ledger, tasks.get(grid.name, ()))
     return grids
 
 
@@ -128,7 +129,7 @@ def reopen(plan: Plan, output: Output, ledger: Ledger) -> list[PreparedGrid]:
     BadInput
         A slab is not finished.
     """
-    grids = []
+    grids, tasks = [], ledger.records.by_grid()
     for planned in plan.grids:
         key = places.cube(planned.grid.name)
         stored = layout.read_meta(output.zarr(key))
@@ -146,7 +147,7 @@ def reopen(plan: Plan, output: Output, ledger: Ledger) -> list[PreparedGrid]:
                 rule = f"{dropped} slabs were built and not kept ([cube] keep = false)"
             what = f"[output] path = {output.path!r}"
             raise BadInput(what, rule, "`groundbreak run` builds what is missing, and detects")
-        _lay_out_layers(grid, ledger)
+        _lay_out_layers(grid, ledger, tasks.get(grid.name, ()))
         grids.append(grid)
     return grids
 
@@ -197,24 +198,32 @@ def _finished(plan: Plan, planned: GridPlan, stored: list[dict[str, Any]], ledge
 def _check_disk(plan: Plan, output: Output, ledger: Ledger) -> None:
     """Raise BadInput where the output's disk has too little room for what is left to write."""
     free = output.free_bytes()
-    need = plan.disk_bytes() - sum(r.bytes_written for r in ledger.records.values())
+    need = plan.disk_bytes() - ledger.records.bytes_written
     if free is not None and need > free:
         rule = f"needs about {need / 1e9:.1f} GB more, and {free / 1e9:.1f} GB are free"
         raise BadInput(f"[output] path = {output.path!r}", rule, "Free some space or choose another disk")
 
 
-def _lay_out(grid: PreparedGrid, ledger: Ledger) -> None:
-    """Write the documents of a grid's two stores, where they are not as they should be."""
+def _lay_out(grid: PreparedGrid, ledger: Ledger, tasks: Sequence[str]) -> None:
+    """Write the documents of a grid's two stores, where they are not as they should be.
+
+    Parameters
+    ----------
+    grid : PreparedGrid
+    ledger : Ledger
+    tasks : sequence of str
+        Tasks of the grid that have a record.
+    """
     plan, lattice = grid.plan, grid.planned.grid
     cube = grid.output.zarr(places.cube(grid.name))
     # Forget the records of dropped slabs first, or a later, longer list would take the slabs for built.
     # Of a store that is gone (or was never finished being laid out) no record proves anything.
     stay = len(grid.slabs()) if "cube" in grid.stored else 0
-    _forget(ledger, (t for t in _records(ledger, places.BUILD, grid.name) if places.slab_of(t) >= stay))
+    _forget(ledger, (t for t in tasks if places.kind_of(t) == places.BUILD and places.slab_of(t) >= stay))
     listed = {"observations": _entries(grid), "observation_list": grid.settled.digest}
     named = {"cube": grid.planned.cube, "grid": grid.name, **_extent(lattice)}
     layout.lay_out_cube(cube, lattice, plan.mask, plan.depth, grid.settled.observations, {**named, **listed})
-    _lay_out_layers(grid, ledger)
+    _lay_out_layers(grid, ledger, tasks)
 
 
 def _extent(lattice: Grid) -> dict[str, Any]:
@@ -222,7 +231,7 @@ def _extent(lattice: Grid) -> dict[str, Any]:
     return {"extent": [lattice.frame.height, lattice.frame.width]} if lattice.claims else {}
 
 
-def _lay_out_layers(grid: PreparedGrid, ledger: Ledger) -> None:
+def _lay_out_layers(grid: PreparedGrid, ledger: Ledger, tasks: Sequence[str]) -> None:
     """Write the documents of a grid's layers, where they are not as they should be."""
     lattice, layers = grid.planned.grid, grid.output.zarr(places.layers(grid.name))
     chunk = largest_divisor(lattice.region, layout.LAYER_CHUNK)
@@ -232,7 +241,7 @@ def _lay_out_layers(grid: PreparedGrid, ledger: Ledger) -> None:
         layout.mend_layers(layers, lattice.frame, chunk)
         return
     if anew:
-        _forget(ledger, _records(ledger, places.DETECT, grid.name))
+        _forget(ledger, (t for t in tasks if places.kind_of(t) == places.DETECT))
     attrs = {"cube": grid.planned.cube, "grid": grid.name, **extent}
     layout.lay_out_layers(layers, lattice.frame, chunk, attrs, anew=anew)
 
@@ -245,11 +254,6 @@ def _check_bands(plan: Plan, planned: GridPlan) -> None:
         rule = f"need {', '.join(missing)}, which the cube of {planned.grid.name} does not hold"
         remedy = "Choose indices of its bands, or build another output with `groundbreak run`"
         raise BadInput(f"[detect] indices = {list(indices)}", rule, remedy)
-
-
-def _records(ledger: Ledger, kind: str, grid: str) -> list[str]:
-    """Name the tasks of a kind and a grid that have a record."""
-    return [task for task in ledger.records if task.startswith(places.task_prefix(kind, grid))]
 
 
 def _forget(ledger: Ledger, names: Iterable[str]) -> None:

@@ -1,167 +1,127 @@
-"""The records of an output as they are looked up: the table of an earlier run, and what is newer than it.
+"""The records of an output as they are looked up: those that are folded into tables, and newer ones.
 
-A country has a million of them. A row of the table becomes a record when it is asked for; what most questions are
-about, whether a task is done, of which identity, and whether anything went wrong, is answered from a few columns.
+A country has a million of them. A row of a table becomes a record when it is asked for; what most questions are about,
+whether a task is done, of which identity, and whether anything went wrong, is answered from a few columns.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import io
-from collections.abc import Iterator, MutableMapping, Sequence
-from functools import cached_property
-from typing import Any
+from collections.abc import Iterable, Iterator, MutableMapping
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from groundbreak.pipeline.core.types import Fault, Record
+from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.running.record_table import RecordFile, to_record, to_table
 
-_TEXT, _INT = pa.string(), pa.int64()
-FAULT_COLUMNS = pa.struct([(f.name, _INT if f.name == "attempts" else _TEXT) for f in dataclasses.fields(Fault)])
-RECORD_COLUMNS = pa.schema(
-    [
-        ("task", _TEXT),
-        ("state", _TEXT),
-        ("identity", _TEXT),
-        ("attempts", _INT),
-        ("started", _TEXT),
-        ("seconds", pa.map_(_TEXT, pa.float64())),
-        ("bytes_written", _INT),
-        ("pixels", _INT),
-        ("checksums", pa.map_(_TEXT, _TEXT)),
-        ("faults", pa.list_(FAULT_COLUMNS)),
-        ("error", _TEXT),
-        ("counts", pa.map_(_TEXT, _INT)),
-        ("dark", pa.list_(pa.int32())),
-        ("offsets", pa.list_(pa.int32())),
-        ("beyond", pa.list_(pa.int32())),
-        ("bright", pa.list_(pa.int32())),
-        ("lease", _INT),
-        ("stamp", _TEXT),
-    ]
-)
+OPEN = 8
+"""Groups of rows that are kept, so that records which are read in order are read once."""
 
-
-LIGHT = ("task", "state", "identity", "faults", "error")
-"""The columns that are read at once."""
+_ROWS = 1 << 40
+"""More rows than a file has: the place of a record is the number of its file, times this, and its row."""
 
 
 class Records(MutableMapping[str, Record]):
-    """Task -> its record.
+    """Task -> its record."""
 
-    Parameters
-    ----------
-    table : bytes, optional
-        A Parquet file that `to_parquet` has made; an earlier version may have made it with fewer columns.
-
-    Raises
-    ------
-    Exception
-        The file is damaged: an error of `groundbreak.pipeline.core.output.DAMAGE`.
-    """
-
-    def __init__(self, table: bytes | None = None) -> None:
-        self._data = table
-        asked = self._read(LIGHT)
-        self._state, self._identity = asked["state"], asked["identity"]
-        faults = pc.fill_null(pc.list_value_length(asked["faults"]), 0)
-        self._clean = pc.and_(pc.equal(faults, 0), pc.equal(pc.fill_null(asked["error"], ""), ""))
-        self._rows: dict[str, int] = {name: row for row, name in enumerate(asked["task"].to_pylist())}
-        if None in self._rows:
-            raise ValueError("a row names no task")
+    def __init__(self) -> None:
+        self._files: list[RecordFile] = []
+        self._places: dict[str, int] = {}
         self._new: dict[str, Record] = {}
+        self._groups: dict[tuple[int, int], pa.Table] = {}
 
-    def _read(self, names: Sequence[str]) -> dict[str, pa.Array]:
-        """Read some columns of the file; those that an earlier version did not have hold nothing."""
-        if self._data is None:
-            return {name: pa.array([], RECORD_COLUMNS.field(name).type) for name in names}
-        file = pq.ParquetFile(io.BytesIO(self._data))
-        there = file.schema_arrow.names
-        if lacking := {"task", "state", "identity"} - set(there):
-            raise ValueError(f"it has no column {', '.join(sorted(lacking))}")
-        table = file.read([name for name in names if name in there]).combine_chunks()
-        found = {}
-        for name in names:
-            kind = RECORD_COLUMNS.field(name).type
-            column = table[name].cast(kind) if name in there else pa.chunked_array([pa.nulls(len(table), kind)])
-            found[name] = column.chunk(0) if column.num_chunks else pa.array([], kind)
-        return found
+    def extend(self, file: RecordFile) -> None:
+        """Take the records of a file in, in place of those of the same tasks that were there before."""
+        first = len(self._files) * _ROWS
+        for row, task in enumerate(file.tasks):
+            self._leave(task)
+            self._places[task] = first + row
+        file.tasks.clear()  # they are here
+        self._files.append(file)
 
-    @cached_property
-    def _table(self) -> pa.Table:
-        """All columns; many questions need no more than a few."""
-        return pa.table(self._read(RECORD_COLUMNS.names), RECORD_COLUMNS)
+    def _leave(self, task: str) -> None:
+        """Let what is known of a task count no longer."""
+        self._new.pop(task, None)
+        if (place := self._places.pop(task, None)) is not None:
+            self._files[place // _ROWS].current[place % _ROWS] = False
 
     def state(self, task: str) -> tuple[str, str]:
         """Return (state, identity) of a task's record; ("", "") where there is none."""
         if (record := self._new.get(task)) is not None:
             return record.state, record.identity
-        row = self._rows.get(task)
-        return ("", "") if row is None else (self._state[row].as_py(), self._identity[row].as_py())
+        place = self._places.get(task)
+        return ("", "") if place is None else self._files[place // _ROWS].state(place % _ROWS)
 
     def is_clean(self, task: str) -> bool:
         """Tell whether a task's record tells neither of faults nor of an error."""
         if (record := self._new.get(task)) is not None:
             return not record.faults and not record.error
-        return bool(self._clean[self._rows[task]].as_py())
+        place = self._places[task]
+        return bool(self._files[place // _ROWS].clean[place % _ROWS])
+
+    def troubled(self) -> list[Record]:
+        """Return the records that tell of faults or of an error."""
+        return [self[task] for task in self if not self.is_clean(task)]
+
+    def unsettled(self) -> list[str]:
+        """Name the tasks that have met faults, or that are not done."""
+        faulty = {record.task for record in self.troubled() if record.faults}
+        return [task for task in self if task in faulty or self.state(task)[0] not in ("done", "dropped")]
+
+    def by_grid(self) -> dict[str, list[str]]:
+        """Name the tasks of each grid: grid -> tasks."""
+        found: dict[str, list[str]] = {}
+        for task in self:
+            found.setdefault(places.grid_of(task), []).append(task)
+        return found
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes that all tasks have written."""
+        folded = sum(int(file.bytes[file.current].sum()) for file in self._files)
+        return folded + sum(record.bytes_written for record in self._new.values())
 
     def __getitem__(self, task: str) -> Record:
         if (record := self._new.get(task)) is not None:
             return record
-        return to_record(self._table.slice(self._rows[task], 1).to_pylist()[0])
+        number, row = divmod(self._places[task], _ROWS)
+        file = self._files[number]
+        group = file.group_of(row)
+        return to_record(self._group(number, group).slice(row - int(file.starts[group]), 1).to_pylist()[0])
+
+    def _group(self, file: int, group: int) -> pa.Table:
+        if (file, group) not in self._groups:
+            while len(self._groups) >= OPEN:
+                del self._groups[next(iter(self._groups))]
+            self._groups[file, group] = self._files[file].group(group)
+        return self._groups[file, group]
 
     def __setitem__(self, task: str, record: Record) -> None:
+        self._leave(task)
         self._new[task] = record
 
     def __delitem__(self, task: str) -> None:
         if task not in self:
             raise KeyError(task)
-        self._new.pop(task, None)
-        self._rows.pop(task, None)
+        self._leave(task)
 
     def __contains__(self, task: object) -> bool:
-        return task in self._new or task in self._rows
+        return task in self._new or task in self._places
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._rows
-        yield from (task for task in self._new if task not in self._rows)
+        yield from self._places
+        yield from self._new
 
     def __len__(self) -> int:
-        return len(self._rows) + sum(task not in self._rows for task in self._new)
+        return len(self._places) + len(self._new)
 
-    def to_parquet(self) -> bytes:
-        """Return a Parquet file of all records, in the order of their tasks; rows that are there already stay coded."""
-        kept = pa.array([row for task, row in self._rows.items() if task not in self._new], _INT)
-        table = pa.concat_tables([self._table.take(kept), _table(list(self._new.values()))])
-        table = table.take(pc.sort_indices(table["task"]))
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        return buffer.getvalue()
+    def new(self, tasks: Iterable[str]) -> list[Record]:
+        """Return those records of some tasks that are in no table yet."""
+        return [self._new[task] for task in tasks if task in self._new]
 
-
-def _table(records: list[Record]) -> pa.Table:
-    rows = [dataclasses.asdict(record) for record in records]
-    for row in rows:
-        for key in ("seconds", "checksums", "counts"):
-            row[key] = sorted(row[key].items())
-    return pa.Table.from_pylist(rows, RECORD_COLUMNS)
-
-
-def to_record(row: dict[str, Any]) -> Record:
-    """Return the record that a row of the table, or the JSON of a worker, stands for.
-
-    Raises
-    ------
-    Exception
-        It stands for none: an error of `groundbreak.pipeline.core.output.DAMAGE`.
-    """
-    maps = {key: dict(row[key]) for key in ("seconds", "checksums", "counts")}
-    lists = {key: tuple(row.get(key) or ()) for key in ("dark", "offsets", "beyond", "bright")}
-    stamps = {"lease": row.get("lease") or 0, "stamp": row.get("stamp") or ""}
-    record = Record(**{**row, **maps, **lists, **stamps, "faults": tuple(Fault(**f) for f in row["faults"])})
-    texts, numbers = (record.task, record.state, record.identity, record.error), (record.bytes_written, record.pixels)
-    if not all(isinstance(t, str) for t in texts) or not all(isinstance(n, int) for n in numbers):
-        raise TypeError("it is no completion record")
-    return record
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield all records as tables, some thousand rows at a time: those of files in order, and then the new ones."""
+        for file in self._files:
+            yield from file.current_groups()
+        if self._new:
+            yield to_table(self._new.values())

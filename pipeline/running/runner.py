@@ -7,21 +7,18 @@ is done; a region that is due as a whole, and whose series fits, is one task. No
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from distributed import Client, Future, as_completed
 
-from groundbreak.pipeline.compute.offsets import disbelief, region_steps
 from groundbreak.pipeline.core import places
-from groundbreak.pipeline.core.types import Record, Region
+from groundbreak.pipeline.core.types import Record
 from groundbreak.pipeline.planning.budget import TASKS_PER_THREAD
-from groundbreak.pipeline.running import contradictions
 from groundbreak.pipeline.running.dispatch import Dispatcher
+from groundbreak.pipeline.running.due import Outcome, RegionWork, Work
 from groundbreak.pipeline.running.ledger import Ledger
-from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task
-from groundbreak.pipeline.running.prepared import PreparedGrid
+from groundbreak.pipeline.running.orders import DetectTask, RegionTask, Task
 from groundbreak.pipeline.running.quarantine import Suspects
 from groundbreak.pipeline.running.room import Room
 from groundbreak.pipeline.running.shared import LONGEST_REASON
@@ -31,22 +28,6 @@ LOG = logging.getLogger(__name__)
 
 IDLE = 0.15
 """Share of the threads' time that tasks of whole regions may leave idle at the end, for what they save in reading."""
-
-
-@dataclass
-class Outcome:
-    """What a run did."""
-
-    done: int = 0
-    """Tasks that it has finished, the failed ones included."""
-    skipped: int = 0
-    """Tasks that an earlier run had finished."""
-    failed: dict[str, str] = field(default_factory=dict)
-    """Region -> why it failed."""
-    ignored: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Grid -> items found inside finished slabs, not applied."""
-    tasks: set[str] = field(default_factory=set, repr=False)
-    """Every task of the plan."""
 
 
 @dataclass(frozen=True)
@@ -59,94 +40,6 @@ class Listener:
     """Called with each record that is left."""
 
 
-@dataclass
-class RegionWork:
-    """A region of which something is left to do."""
-
-    grid: PreparedGrid
-    region: Region
-    builds: list[BuildTask]
-    """The builds that are due; its detection follows the last."""
-    waiting: set[str] = field(default_factory=set)
-    """Builds that are not done yet."""
-
-    def __repr__(self) -> str:
-        return f"<RegionWork {self.region.key}: {len(self.builds)} builds due, {len(self.waiting)} of them not done>"
-
-    @property
-    def whole(self) -> bool:
-        """Whether all of the region is due, and may stay in memory."""
-        return len(self.builds) == len(self.grid.slabs()) and self.grid.fits(self.region)
-
-    def detection(self, ledger: Ledger) -> DetectTask:
-        """Make the region's detection, knowing what went wrong in its builds.
-
-        Raises
-        ------
-        BadInput
-            Pixels contradict the scales and offsets that they are read with.
-        """
-        records = [ledger.records[name] for name in self.grid.build_tasks(self.region)]
-        wrong = next((step for step in region_steps(self.grid.share.times, records) if step.contradicts), None)
-        accept = self.grid.share.accept_step
-        if wrong and not accept:
-            raise contradictions.contradicting(self.region, wrong)
-        if (doubt := disbelief(records)) and not accept:
-            raise contradictions.unbelievable(self.region, doubt, self._named(doubt.first))
-        return self.grid.share.detect(self.region, records)
-
-    def _named(self, position: int) -> str:
-        """Return the item of an observation, and scale and offset that it is read with."""
-        scenes = self.grid.settled.observations[position].scenes
-        if not scenes:
-            return self.grid.settled.observations[position].id
-        bands = [a for a in scenes[0].assets.values() if a.band != self.grid.plan.mask.band]
-        return f"{scenes[0].id} of {scenes[0].provider} (scale {bands[0].scale:g}, offset {bands[0].offset:g})"
-
-
-@dataclass
-class Work:
-    """What is left to do, by region, and what is known of the run so far."""
-
-    regions: dict[str, RegionWork]
-    outcome: Outcome
-
-
-def due(grids: Sequence[PreparedGrid], ledger: Ledger) -> Work:
-    """Find all that the ledger does not hold; cubes that have served and are not to be kept are dropped."""
-    outcome = Outcome(ignored={g.name: g.settled.ignored for g in grids if g.settled.ignored})
-    regions = {}
-    for grid in grids:
-        for region in grid.planned.regions:
-            builds = grid.builds(region)
-            names = [b.name for b in builds]
-            outcome.tasks |= {*names, places.detect_task(region.key)}
-            work = RegionWork(grid, region, [b for b in builds if not ledger.finished(b.name, b.identity)])
-            if all(ledger.settled(b.name, b.identity) for b in builds) and _done_before(work, names, ledger, outcome):
-                outcome.skipped += len(builds) + 1
-                continue
-            outcome.skipped += len(builds) - len(work.builds)
-            work.waiting = {b.name for b in work.builds}
-            regions[region.key] = work
-    LOG.info("%d regions are due; %d tasks were done before", len(regions), outcome.skipped)
-    return Work(regions, outcome)
-
-
-def _done_before(work: RegionWork, builds: Sequence[str], ledger: Ledger, outcome: Outcome) -> bool:
-    """Tell whether a region whose builds are done has been detected on too, or is left alone; see to its cube."""
-    name, share = places.detect_task(work.region.key), work.grid.share
-    if not (ledger.undisturbed(builds) and ledger.finished(name, share.undisturbed)):
-        detect = work.detection(ledger)
-        if ledger.quarantined(name, detect.identity):
-            outcome.failed[work.region.key] = ledger.records[name].error
-            return True
-        if not ledger.finished(name, detect.identity):
-            return False
-    if not work.grid.plan.config.cube.keep:
-        ledger.drop(builds)
-    return True
-
-
 def execute(work: Work, client: Client, ledger: Ledger, listener: Listener, room: Room) -> Outcome:
     """Build and detect all that is due, within the workers' memory, and return what was done.
 
@@ -156,11 +49,11 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener, room
         Dark pixels contradict the provider table, or the cluster has gone away; what runs is cancelled.
     """
     outcome = work.outcome
-    listener.started(sum(len(r.builds) + 1 for r in work.regions.values()), outcome.skipped, client.dashboard_link)
+    listener.started(work.tasks, outcome.skipped, client.dashboard_link)
     flow = _Flow(work, Dispatcher(client), ledger, listener, room)
     try:
         with watched(client, flow.running) as cluster:
-            queue = _queue(list(work.regions.values()), ledger, cluster.threads, room)
+            queue = flow.queue(cluster.threads)
             flow.fill(queue, cluster.threads)
             while flow.running:
                 future = next(flow.stream)
@@ -186,12 +79,32 @@ class _Flow:
     room: Room
     suspects: Suspects = field(default_factory=Suspects)
     running: dict[Future[list[Record]], Task] = field(default_factory=dict)
+    open: dict[str, RegionWork] = field(default_factory=dict)
+    """The regions of which some task was submitted, and that have not ended."""
     stream: as_completed = field(default_factory=as_completed)
-    left: Counter[str] = field(init=False)
-    """Grid -> regions of which something is left to do."""
 
-    def __post_init__(self) -> None:
-        self.left = Counter(r.grid.name for r in self.work.regions.values())
+    def queue(self, threads: int) -> Iterator[Task]:
+        """Yield what can be submitted, region by region.
+
+        Whole regions are one task each, where that keeps the threads busy.
+        """
+        whole = sum(self._is_whole(region) for region in self.work.regions())
+        in_memory = whole > 0 and -(-whole // threads) * threads * (1 - IDLE) <= whole
+        if whole:
+            LOG.info(
+                "%d regions are due as a whole: %s", whole, "one task each" if in_memory else "too few to be one task"
+            )
+        for work in self.work.regions():
+            self.open[work.region.key] = work
+            if not work.builds:
+                yield work.detection(self.ledger)
+            elif in_memory and self._is_whole(work):
+                yield RegionTask(work.region, tuple(work.builds))
+            else:
+                yield from work.builds
+
+    def _is_whole(self, work: RegionWork) -> bool:
+        return work.whole and self.room.holds(work.region)
 
     def fill(self, queue: Iterator[Task], threads: int) -> None:
         """Submit as many tasks as keep some threads busy."""
@@ -204,14 +117,14 @@ class _Flow:
         for part in task.builds if isinstance(task, RegionTask) else (task,):
             self.ledger.begin(part.name, part.identity)
         LOG.debug("submitting %r", task)
-        future = self.dispatcher.submit(self.work.regions[task.region.key].grid, self.room.fitted(task))
+        future = self.dispatcher.submit(self.open[task.region.key].grid, self.room.fitted(task))
         self.running[future] = task
         self.stream.add(future)
 
     def take(self, future: Future[list[Record]]) -> None:
         """Take a finished task's records, and submit what must follow it."""
         task, outcome = self.running.pop(future), self.work.outcome
-        region = self.work.regions[task.region.key]
+        region = self.open[task.region.key]
         records = self.suspects.result(future, task, region.grid.share)
         future.release()
         for record in records:
@@ -221,27 +134,15 @@ class _Flow:
         if (following := _following(region, task, records, self.ledger, outcome)) is not None:
             self.submit(following)
         elif records and records[-1].task == places.detect_task(region.region.key):
-            self.left[region.grid.name] -= 1
-            if not self.left[region.grid.name]:
-                self.dispatcher.release(region.grid)
+            self._end(region)
 
-
-def _queue(regions: Sequence[RegionWork], ledger: Ledger, threads: int, room: Room) -> Iterator[Task]:
-    """Yield what can be submitted, region by region.
-
-    Whole regions are one task each, where that keeps the threads busy.
-    """
-    whole = sum(r.whole and room.holds(r.region) for r in regions)
-    in_memory = whole > 0 and -(-whole // threads) * threads * (1 - IDLE) <= whole
-    if whole:
-        LOG.info("%d regions are due as a whole: %s", whole, "one task each" if in_memory else "too few to be one task")
-    for work in regions:
-        if not work.builds:
-            yield work.detection(ledger)
-        elif in_memory and work.whole and room.holds(work.region):
-            yield RegionTask(work.region, tuple(work.builds))
-        else:
-            yield from work.builds
+    def _end(self, work: RegionWork) -> None:
+        """Let go of a region of which nothing is left to do."""
+        del self.open[work.region.key]
+        self.ledger.ended([*work.grid.build_tasks(work.region), places.detect_task(work.region.key)])
+        self.work.left[work.grid.name] -= 1
+        if not self.work.left[work.grid.name]:
+            self.dispatcher.release(work.grid)
 
 
 def _following(

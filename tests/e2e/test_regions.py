@@ -62,17 +62,17 @@ def test_regions_in_memory_leave_the_same_bytes(
     folder: Path, kept: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Task] = []
-    whole = runner._queue
+    whole = runner._Flow.queue
 
     def queue(*given: Any) -> Iterator[Task]:
         for task in whole(*given):
             seen.append(task)
             yield task
 
-    monkeypatch.setattr(runner, "_queue", queue)
+    monkeypatch.setattr(runner._Flow, "queue", queue)
     result = api.run(config(folder, "memory"), client)
     assert [type(task) for task in seen] == [RegionTask] * 2
-    assert result.outcome.done == len(result.outcome.tasks)
+    assert result.outcome.done == result.outcome.planned
     assert zarr_bytes(folder / "memory") == zarr_bytes(kept)
     assert (folder / "memory/sites.parquet").read_bytes() == (kept / "sites.parquet").read_bytes()
     assert upkeep.verify(config(folder, "memory"), Output(str(folder / "memory"))) == {}
@@ -93,7 +93,7 @@ def test_a_cube_that_is_not_kept(
     assert upkeep.status(mine, Output(str(out)))["tasks"] == {"build": {"dropped": 10}, "detect": {"done": 2}}
     assert "kept for 0 of 2 regions" in (out / "report.html").read_text()
     again = api.run(mine, client)
-    assert (again.outcome.done, again.outcome.skipped) == (0, len(again.outcome.tasks))
+    assert (again.outcome.done, again.outcome.skipped) == (0, again.outcome.planned)
     with pytest.raises(BadInput, match="not kept"):
         api.redetect(mine, client)
 
@@ -111,7 +111,7 @@ def test_a_plan_asks_for_less_disk_where_cubes_are_not_kept(folder: Path) -> Non
 def test_later_observations_build_a_dropped_cube_anew(folder: Path, kept: Path, client: Client) -> None:
     api.run(config(folder, "grown", 40, cube={"keep": False}), client)
     result = api.run(config(folder, "grown", cube={"keep": False}), client)
-    assert result.outcome.done == len(result.outcome.tasks)
+    assert result.outcome.done == result.outcome.planned
     assert layers(folder / "grown") == layers(kept)
     assert shards(folder / "grown") == []
 
