@@ -18,6 +18,9 @@ from groundbreak.pipeline.running.prepared import PreparedGrid
 
 LOG = logging.getLogger(__name__)
 
+PART, WHOLE, DONE = range(3)
+"""What is left to do of a region: a part of it; all of it, and it fits in memory; nothing."""
+
 
 @dataclass
 class Outcome:
@@ -91,14 +94,20 @@ class Work:
     """Tasks to do."""
     left: Counter[str] = field(default_factory=Counter)
     """Grid -> regions of which something is left to do."""
-    _done: list[bytearray] = field(default_factory=list, repr=False)
-    """For each grid, whether each of its regions is done."""
+    _left: list[bytearray] = field(default_factory=list, repr=False)
+    """For each grid, what is left to do of each of its regions: PART, WHOLE or DONE."""
 
     def regions(self) -> Iterator[RegionWork]:
         """Yield the regions of which something is left to do."""
-        for grid, done in zip(self.grids, self._done, strict=True):
-            for region in compress(grid.planned.regions, (not each for each in done)):
-                yield self._region(grid, region)
+        for grid, left in zip(self.grids, self._left, strict=True):
+            for region, how in zip(grid.planned.regions, left, strict=True):
+                if how != DONE:
+                    yield self._region(grid, region)
+
+    def whole(self) -> Iterator[Region]:
+        """Yield the regions of which all is left to do, and whose series fits in memory."""
+        for grid, left in zip(self.grids, self._left, strict=True):
+            yield from compress(grid.planned.regions, (how == WHOLE for how in left))
 
     def _region(self, grid: PreparedGrid, region: Region) -> RegionWork:
         builds = [b for b in grid.builds(region) if not self.ledger.finished(b.name, b.identity)]
@@ -107,18 +116,20 @@ class Work:
     def survey(self) -> None:
         """Look at every region, and count what is left; cubes that have served and are not to be kept are dropped."""
         for grid in self.grids:
-            done = bytearray(len(grid.planned.regions))
-            for number, region in enumerate(grid.planned.regions):
-                work, slabs = self._region(grid, region), len(grid.slabs())
-                self.outcome.planned += slabs + 1
-                done[number] = self._settled(work) and _done_before(work, self.ledger, self.outcome)
-                if done[number]:
-                    self.outcome.skipped += slabs + 1
-                    continue
-                self.outcome.skipped += slabs - len(work.builds)
-                self.tasks += len(work.builds) + 1
-                self.left[grid.name] += 1
-            self._done.append(done)
+            works = (self._region(grid, region) for region in grid.planned.regions)
+            self._left.append(bytearray(self._count(work) for work in works))
+
+    def _count(self, work: RegionWork) -> int:
+        """Take a region into the figures, and return what is left to do of it."""
+        slabs = len(work.grid.slabs())
+        self.outcome.planned += slabs + 1
+        if self._settled(work) and _done_before(work, self.ledger, self.outcome):
+            self.outcome.skipped += slabs + 1
+            return DONE
+        self.outcome.skipped += slabs - len(work.builds)
+        self.tasks += len(work.builds) + 1
+        self.left[work.grid.name] += 1
+        return WHOLE if work.whole else PART
 
     def _settled(self, work: RegionWork) -> bool:
         """Tell whether nothing is left to do for a region's builds."""

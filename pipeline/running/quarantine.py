@@ -18,6 +18,7 @@ from distributed.scheduler import KilledWorker
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.core.output import LeaseLost, Output, StorageError
 from groundbreak.pipeline.core.types import Grid, Record
+from groundbreak.pipeline.running.dispatch import records_of
 from groundbreak.pipeline.running.ledger import now, write_record
 from groundbreak.pipeline.running.orders import BuildTask, RegionTask, Task
 from groundbreak.pipeline.running.shared import GridShare
@@ -34,7 +35,7 @@ class Suspects:
     def __init__(self) -> None:
         self._waiting: deque[Task] = deque()
 
-    def result(self, future: Future[list[Record]], task: Task, share: GridShare) -> list[Record]:
+    def result(self, future: Future[bytes], task: Task, share: GridShare) -> list[Record]:
         """Return the records of a task that has ended; none where its workers died of it and it is tried again.
 
         Raises
@@ -42,9 +43,9 @@ class Suspects:
         StorageError, LeaseLost
             The task met that; it is no fault of its own.
         """
+        if future.status != "error":
+            return records_of(future)
         error = future.exception()
-        if error is None:
-            return future.result()
         if not isinstance(error, KilledWorker) or task.attempts > 1:
             return _left_behind(share.output, task, error)
         LOG.warning("workers died while %s was on them; it is tried again by itself", task.name)

@@ -78,7 +78,7 @@ class _Flow:
     listener: Listener
     room: Room
     suspects: Suspects = field(default_factory=Suspects)
-    running: dict[Future[list[Record]], Task] = field(default_factory=dict)
+    running: dict[Future[bytes], Task] = field(default_factory=dict)
     open: dict[str, RegionWork] = field(default_factory=dict)
     """The regions of which some task was submitted, and that have not ended."""
     stream: as_completed = field(default_factory=as_completed)
@@ -88,7 +88,7 @@ class _Flow:
 
         Whole regions are one task each, where that keeps the threads busy.
         """
-        whole = sum(self._is_whole(region) for region in self.work.regions())
+        whole = sum(self.room.holds(region) for region in self.work.whole())
         in_memory = whole > 0 and -(-whole // threads) * threads * (1 - IDLE) <= whole
         if whole:
             LOG.info(
@@ -98,13 +98,10 @@ class _Flow:
             self.open[work.region.key] = work
             if not work.builds:
                 yield work.detection(self.ledger)
-            elif in_memory and self._is_whole(work):
+            elif in_memory and work.whole and self.room.holds(work.region):
                 yield RegionTask(work.region, tuple(work.builds))
             else:
                 yield from work.builds
-
-    def _is_whole(self, work: RegionWork) -> bool:
-        return work.whole and self.room.holds(work.region)
 
     def fill(self, queue: Iterator[Task], threads: int) -> None:
         """Submit as many tasks as keep some threads busy."""
@@ -121,7 +118,7 @@ class _Flow:
         self.running[future] = task
         self.stream.add(future)
 
-    def take(self, future: Future[list[Record]]) -> None:
+    def take(self, future: Future[bytes]) -> None:
         """Take a finished task's records, and submit what must follow it."""
         task, outcome = self.running.pop(future), self.work.outcome
         region = self.open[task.region.key]

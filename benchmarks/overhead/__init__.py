@@ -1,0 +1,1 @@
+"""What a region costs the client, beside its work: ours against a bare loop over futures in the same window."""
