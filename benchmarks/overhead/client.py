@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import pickle
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,9 @@ import psutil
 from distributed import Client, as_completed
 
 from benchmarks.overhead import world
-from groundbreak.pipeline.execution import due
 from groundbreak.pipeline.planning.budget import TASKS_PER_THREAD
 from groundbreak.pipeline.running import runner
+from groundbreak.pipeline.running.due import due
 from groundbreak.pipeline.running.lease import locked
 from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.progress import silent
@@ -26,7 +27,7 @@ from groundbreak.pipeline.running.room import Room
 CALL = pickle.dumps(0)
 
 
-def bare(client: Client, folder: Path, regions: int, dates: int) -> None:
+def bare(client: Client, _folder: Path, regions: int, _dates: int) -> None:
     """Go through as many futures that do nothing."""
     window, sent, stream = TASKS_PER_THREAD * sum(client.nthreads().values()), 0, as_completed()
     for _ in range(min(window, regions)):
@@ -54,10 +55,10 @@ def ours(client: Client, folder: Path, regions: int, dates: int) -> None:
 
 def resume(_client: Client, folder: Path, regions: int, dates: int) -> None:
     """Look for what is left to do where everything is done."""
-    plan, grids = world.make(folder, regions, dates)
+    _, grids = world.make(folder, regions, dates)
     begun = time.perf_counter()
     work = due(grids, Ledger(grids[0].output))
-    print(json.dumps({"scan_s": time.perf_counter() - begun}), flush=True)
+    sys.stderr.write(f"{time.perf_counter() - begun:.2f} s\n")
     assert work.tasks == 0
 
 

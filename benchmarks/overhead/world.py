@@ -22,6 +22,7 @@ SIDE = 64
 TILE = 10_000
 """Regions of a grid, at most: a tile of Sentinel-2 has 121, and a country some thousand of them."""
 MASK = Mask(band="scl", clear=(4, 5))
+BANDS = {"blue": 10.0, "red": 10.0, "nir": 10.0, "swir16": 20.0, "scl": 20.0}
 
 
 def make(folder: Path, regions: int, dates: int) -> tuple[Plan, list[PreparedGrid]]:
@@ -45,7 +46,7 @@ def make(folder: Path, regions: int, dates: int) -> tuple[Plan, list[PreparedGri
 def _grid(number: int, count: int, observations: tuple[Observation, ...]) -> GridPlan:
     across = math.ceil(math.sqrt(count))
     frame = Frame(32638, 300_000.0 + 1000 * number, 4_500_000.0, 10.0, SIDE * across, SIDE * across)
-    grid = Grid(f"t{number:03d}", frame, frame, {"blue": 10.0, "red": 10.0, "nir": 10.0, "swir16": 20.0, "scl": 20.0}, SIDE)
+    grid = Grid(f"t{number:03d}", frame, frame, BANDS, SIDE)
     places = (divmod(n, across) for n in range(count))
     regions = tuple(_region(grid, row, col) for row, col in places)
     return GridPlan(grid, observations, regions, (), "cube", {})

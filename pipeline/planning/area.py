@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import BadInput
+
+NEAR_DEGREES = 0.1
+"""How far around a frame an area is kept: more than what edges bend between two corners."""
 
 
 def load_area(config: Config) -> BaseGeometry:
@@ -61,9 +65,35 @@ def load_area(config: Config) -> BaseGeometry:
 
 def project(area: BaseGeometry, epsg: int) -> BaseGeometry:
     """Transform a lon/lat geometry to a projected CRS; long edges are bent as the projection bends them."""
-    dense = shapely.segmentize(area, 0.01)
+    return _projected(_dense(area), epsg)
+
+
+@lru_cache(maxsize=4)
+def _dense(area: BaseGeometry) -> BaseGeometry:
+    return shapely.segmentize(area, 0.01)
+
+
+def _projected(dense: BaseGeometry, epsg: int) -> BaseGeometry:
     # Halves that meet at the antimeridian become one; with the default method their seam would stay as a line.
     return shapely.make_valid(geo.from_lonlat(dense, epsg), method="structure", keep_collapsed=False)
+
+
+def around(area: BaseGeometry, frame: Frame) -> BaseGeometry:
+    """Return what of a lon/lat area lies on a frame or near it, in the frame's CRS.
+
+    Within the frame it is the same as the area projected; a country's outline need not be projected for every grid.
+    """
+    dense = _dense(area)
+    west, south, east, north = geo.transformer(frame.epsg, 4326).transform_bounds(*frame.bounds)
+    if west < east:  # it does not cross the antimeridian
+        near = (west - NEAR_DEGREES, south - NEAR_DEGREES, east + NEAR_DEGREES, north + NEAR_DEGREES)
+        dense = shapely.clip_by_rect(dense, *near)
+    return _projected(dense, frame.epsg)
+
+
+def covers(area: BaseGeometry, frame: Frame) -> bool:
+    """Tell whether an area, in the CRS of a frame, holds all of the frame."""
+    return bool(area.contains(shapely.box(*frame.bounds)))
 
 
 def inside(area: BaseGeometry, frame: Frame) -> NDArray[np.bool_]:
@@ -80,10 +110,9 @@ def inside(area: BaseGeometry, frame: Frame) -> NDArray[np.bool_]:
     (height, width) bool
     """
     shape = (frame.height, frame.width)
-    box = shapely.box(*frame.bounds)
-    if area.contains(box):
+    if covers(area, frame):
         return np.ones(shape, bool)
-    clipped = area.intersection(box)
+    clipped = area.intersection(shapely.box(*frame.bounds))
     if clipped.is_empty:
         return np.zeros(shape, bool)
     return np.asarray(rasterio.features.geometry_mask([clipped], shape, Affine(*frame.transform), invert=True))

@@ -16,21 +16,15 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from groundbreak.pipeline.core import crs, geo
+from groundbreak.pipeline.core import crs
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.planning import area as areas
+from groundbreak.pipeline.planning import claims
 from groundbreak.pipeline.stores.shards import chunk_step
 
-PLAN_APART = 1e9
-"""What a claim of a later plan weighs less than one of an earlier plan; more than any depth in metres."""
-BESIDE_TIES_M = 0.0031415
-"""Metres that are added to a depth before it is rounded. Half a pixel of 9.87 m ends on half a centimetre, where the
-last bit of a coordinate would decide; no pixel size of few decimals ends here."""
 MARGIN_DEGREES = 0.01
 """By which boxes are widened before they are compared: more than what straight edges in degrees cut off."""
-SPARSE = 4e8
-"""What a claim weighs less where the grid has few observations: more than any depth, less than a plan."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +52,24 @@ class Ownership:
         -------
         (height, width) bool
         """
-        if not _reaches(self.grid, frame):
+        if not claims.reaches(self.grid, frame):
             return np.zeros((frame.height, frame.width), bool)
-        mine = areas.inside(self.area, frame)
-        near = [g for g in self.others if g.name != self.grid.name and _reaches(g, frame)]
-        if not near and _holds(self.grid, frame):
-            return mine  # most regions: no claims need be compared
-        claim = _claim(self.grid, frame)
-        mine &= np.isfinite(claim)
+        mine, near = areas.inside(self.area, frame), self._near(frame)
+        if near or not claims.holds(self.grid, frame):
+            mine &= claims.claimed(self.grid, frame)
         for other in near:
             if not mine.any():
                 break
-            theirs = _claim(other, frame)
-            mine &= (claim > theirs) | ((claim == theirs) & (self.grid.name < other.name))
+            mine &= claims.beats(self.grid, other, frame)
         return mine
+
+    def is_whole(self, frame: Frame) -> bool:
+        """Tell quickly whether a frame lies deep in the grid's ground and in the area; if so, it owns every pixel."""
+        return claims.holds(self.grid, frame) and not self._near(frame) and areas.covers(self.area, frame)
+
+    def _near(self, frame: Frame) -> list[Grid]:
+        """Return the other grids that may own some of a frame."""
+        return [g for g in self.others if g.name != self.grid.name and claims.reaches(g, frame)]
 
 
 def rivals(grids: Sequence[Grid]) -> dict[str, tuple[Grid, ...]]:
@@ -99,15 +97,20 @@ def build_regions(grid: Grid, others: Sequence[Grid], area: BaseGeometry) -> lis
     area : Polygon or MultiPolygon
         The area of interest, lon/lat.
     """
-    ownership = Ownership(grid, tuple(others), areas.project(area, grid.frame.epsg))
+    ownership = Ownership(grid, tuple(others), areas.around(area, grid.frame))
+    shapely.prepare(ownership.area)
     step = chunk_step(grid)
     regions = []
     for row, col, frame in _squares(grid):
+        if ownership.is_whole(frame):
+            regions.append(Region(grid.name, row, col, frame, frame.height * frame.width, frame))
+            continue
         mine = ownership.of(frame)
         if mine.any():
             y, rows = _whole_steps(np.flatnonzero(mine.any(axis=1)), step, frame.height)
             x, cols = _whole_steps(np.flatnonzero(mine.any(axis=0)), step, frame.width)
-            regions.append(Region(grid.name, row, col, frame, int(mine.sum()), frame.window(y, x, rows, cols)))
+            owned, window = int(np.count_nonzero(mine)), frame.window(y, x, rows, cols)
+            regions.append(Region(grid.name, row, col, frame, owned, window))
     return regions
 
 
@@ -150,57 +153,3 @@ def _whole_steps(found: NDArray[np.intp], step: int, end: int) -> tuple[int, int
     """Return (first, how many) of the whole steps around some positions, increasing, cut at ``end``."""
     first = int(found[0]) // step * step
     return first, min(-(-(int(found[-1]) + 1) // step) * step, end) - first
-
-
-def _reaches(grid: Grid, frame: Frame) -> bool:
-    """Tell whether some claim of a grid meets the box of a frame, which may be of another CRS."""
-    bounds = frame.bounds
-    if grid.source.epsg != frame.epsg:
-        bounds = geo.transformer(frame.epsg, grid.source.epsg).transform_bounds(*bounds)
-    box = shapely.box(*bounds)
-    return any(shapely.box(*ground.bounds).intersects(box) for _, ground in grid.claimed)
-
-
-def _holds(grid: Grid, frame: Frame) -> bool:
-    """Tell whether some claim of a grid holds all of a frame on the grid's lattice."""
-    left, bottom, right, top = frame.bounds
-    bounds = (ground.bounds for _, ground in grid.claimed if ground.epsg == frame.epsg)
-    return any(b[0] <= left and b[1] <= bottom and right <= b[2] and top <= b[3] for b in bounds)
-
-
-def _claim(grid: Grid, frame: Frame) -> NDArray[np.float64]:
-    """Return how strongly a grid claims each pixel of a frame; -inf where it claims nothing.
-
-    Returns
-    -------
-    (height, width) float64: the depth of the pixel's centre in the grid, metres, lessened where the claim is weaker.
-    """
-    x, y = frame.centres()
-    if grid.source.epsg == frame.epsg:
-        xs, ys = x[None, :], y[:, None]
-    else:
-        xs, ys = geo.transformer(frame.epsg, grid.source.epsg).transform(*np.meshgrid(x, y))
-    (plan, ground), *later = grid.claimed
-    claim = _depth(ground, xs, ys)
-    claim[claim <= 0] = -np.inf
-    claim -= plan * PLAN_APART
-    for plan, ground in later:
-        depth = _depth(ground, xs, ys)
-        claim = np.where(np.isfinite(claim) | (depth <= 0), claim, depth - plan * PLAN_APART)
-    if grid.sparse:
-        few = areas.project(shapely.from_wkb(bytes.fromhex(grid.sparse)), frame.epsg)
-        claim[areas.inside(few, frame)] -= SPARSE
-    return claim
-
-
-def _depth(frame: Frame, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the distance to the nearest edge of a frame, metres, negative outside.
-
-    Distances are whole centimetres, so that ties are ties: grids of one lattice, which reckon from corners of their
-    own, find the same distance of a pixel.
-    """
-    left, bottom, right, top = frame.bounds
-    # Rounded before the lesser is taken: of a frame in this CRS these are a row and a column.
-    across = np.round(np.minimum(x - left, right - x) + BESIDE_TIES_M, 2)
-    along = np.round(np.minimum(y - bottom, top - y) + BESIDE_TIES_M, 2)
-    return np.asarray(np.minimum(across, along))

@@ -71,7 +71,7 @@ class PreparedGrid:
             planned.cube,
             digest([planned.cube, self.settled.digest, plan.detection]),
             chosen.indices,
-            Ownership(planned.grid, planned.others, areas.project(plan.area, planned.grid.frame.epsg)),
+            Ownership(planned.grid, planned.others, areas.around(plan.area, planned.grid.frame)),
             DetectionSettings(chosen.detector, chosen.history_end, dict(chosen.params)),
             plan.config.run.fault_threshold,
             plan.config.source.accept_offset_step,

@@ -1,0 +1,66 @@
+"""Who owns a pixel, found by rows and columns, against the claims worked out pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundbreak.pipeline.core import geo
+from groundbreak.pipeline.core.frame import Frame
+from groundbreak.pipeline.core.types import Grid
+from groundbreak.pipeline.planning import area as areas
+from groundbreak.pipeline.planning import claims
+from groundbreak.pipeline.planning.regions import build_regions
+
+SIDES = st.integers(1, 40)
+SHIFTS = st.integers(-30, 30)
+
+
+def grid(name: str, x: int, y: int, height: int, width: int, resolution: float = 10.0) -> Grid:
+    frame = Frame(32638, 600_000 + x * resolution, 4_400_000 + y * resolution, resolution, height, width)
+    return Grid(name, frame, frame, {"red": resolution}, 16)
+
+
+@settings(max_examples=300, deadline=None)
+@given(SHIFTS, SHIFTS, SIDES, SIDES, SHIFTS, SHIFTS, SIDES, SIDES, st.sampled_from([10.0, 9.87, 30.0, 0.5]))
+def test_rows_and_columns_decide_as_claims_do(
+    x: int, y: int, h: int, w: int, x2: int, y2: int, h2: int, w2: int, side: float
+) -> None:
+    one, other = grid("a", 0, 0, h, w, side), grid("b", x2, y2, h2, w2, side)
+    frame = Frame(32638, 600_000 + x * side, 4_400_000 + y * side, side, 24, 31)
+    for mine, theirs in ((one, other), (other, one)):
+        claim, rival = claims.claim(mine, frame), claims.claim(theirs, frame)
+        expected = np.isfinite(claim) & ((claim > rival) | ((claim == rival) & (mine.name < theirs.name)))
+        found = claims.claimed(mine, frame) & claims.beats(mine, theirs, frame)
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("epsg", [32638, 32601, 32760, 32733])
+def test_an_area_around_a_frame_is_the_area_within_it(epsg: int) -> None:
+    """Zones 1 and 60 have frames that reach over the antimeridian."""
+    rng = np.random.default_rng(epsg)
+    for _ in range(20):
+        x, y = rng.integers(200, 750) * 1000.0, rng.integers(1000, 9000) * 1000.0
+        frame = Frame(epsg, x, y, 100.0, 90, 110)
+        centre = shapely.Point(geo.transformer(epsg, 4326).transform(x + 5000, y - 5000))
+        outline = centre.buffer(rng.uniform(0.02, 3.0), quad_segs=int(rng.integers(1, 6)))
+        area = shapely.affinity.translate(outline, *rng.uniform(-0.5, 0.5, 2))
+        west, _, east, _ = area.bounds
+        if west < -180 or east > 180:
+            area = geo.fix_antimeridian(area)
+        whole, near = (areas.inside(a, frame) for a in (areas.project(area, epsg), areas.around(area, frame)))
+        np.testing.assert_array_equal(near, whole)
+
+
+def test_regions_deep_in_a_grid_own_all_of_their_pixels() -> None:
+    mine, theirs = grid("a", 0, 0, 80, 80), grid("b", 60, 0, 80, 80)
+    area = geo.to_lonlat(shapely.box(*mine.frame.bounds).buffer(1000), 32638)
+    for one, other in ((mine, theirs), (theirs, mine)):
+        regions = build_regions(one, (other,), area)
+        owned = sum(region.owned for region in regions)
+        claim, rival = claims.claim(one, one.frame), claims.claim(other, one.frame)
+        assert owned == ((claim > rival) | ((claim == rival) & (one.name < other.name))).sum()
+        assert {r.owned for r in regions if r.window == r.frame} >= {16 * 16}
