@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
+
+from groundbreak.pipeline.access import meters
 
 ASSET_S = 110.0
 """Seconds that an asset may cost without any of its requests being served."""
@@ -47,9 +51,21 @@ def left() -> float:
     return _CLOCK.ends - monotonic()
 
 
-def add_waiting(seconds: float) -> None:
-    """Say that this thread has waited for a host: its time is longer by so much."""
-    _CLOCK.ends += seconds
+@contextmanager
+def waiting(at_most: float = float("inf")) -> Iterator[None]:
+    """Let time pass inside that counts neither as this asset's nor as its task's: a host is waited for.
+
+    Parameters
+    ----------
+    at_most : float
+        Seconds of it that do not count.
+    """
+    began = monotonic()
+    try:
+        with meters.current().waiting():
+            yield
+    finally:
+        _CLOCK.ends += min(monotonic() - began, at_most)
 
 
 def jitter() -> float:

@@ -53,7 +53,6 @@ class Gate:
         self._refused: dict[str, tuple[float, float, int]] = {}
         self._gap, self._slot, self._widened = 0.0, 0.0, 0.0
         self._verdict = (0.0, False)
-        self._shut = 0.0
 
     def ask[T](
         self,
@@ -119,8 +118,7 @@ class Gate:
         """Wait until a request may be made; return whether it is the one that shows whether the host is back."""
         if self._closed is None and not self._gap:
             return False
-        began = monotonic()
-        try:
+        with clocks.waiting():
             while self._wait(patience):
                 # What the host served before tells more than a file that may itself be the trouble.
                 other = self._other(name)
@@ -128,8 +126,6 @@ class Gate:
                     return True
                 if not self._fails(other):
                     self._open()
-        finally:
-            clocks.add_waiting(monotonic() - began)
         return False
 
     def _wait(self, patience: float) -> bool:
@@ -207,9 +203,8 @@ class Gate:
             if now > self._widened + 1.0:
                 self._widened = now
                 self._gap = min(max(2 * self._gap, LEAST_GAP_S), LARGEST_GAP_S)
-        began = monotonic()
-        sleep(min(max(trouble.retry_after, FIRST_PAUSE_S * 2 ** (count - 1)), LATELY_S) * clocks.jitter())
-        clocks.add_waiting(monotonic() - began)
+        with clocks.waiting():
+            sleep(min(max(trouble.retry_after, FIRST_PAUSE_S * 2 ** (count - 1)), LATELY_S) * clocks.jitter())
 
     def _close(self, trouble: Trouble, probing: bool) -> None:
         """Close the gate, or keep it closed for another pause."""
@@ -240,14 +235,8 @@ class Gate:
                 self._gap = self._gap * RECOVERS if self._gap > LEAST_GAP_S / 10 else 0.0
             if self._closed is not None:
                 LOG.warning("%s answers again after %.0f s", self.host, monotonic() - self._closed)
-                self._shut += monotonic() - self._closed
                 self._closed, self._probing, self._due = None, False, 0.0
                 self._changed.notify_all()
-
-    def shut_s(self) -> float:
-        """Return the seconds for which the gate was closed so far."""
-        with self._changed:
-            return self._shut + (0.0 if self._closed is None else monotonic() - self._closed)
 
 
 _GATES: dict[str, Gate] = {}
@@ -260,9 +249,3 @@ def gate_of(host: str) -> Gate:
         if host not in _GATES:
             _GATES[host] = Gate(host)
         return _GATES[host]
-
-
-def shut_s() -> float:
-    """Return the seconds for which hosts were waited for in this process so far; they count in no task's deadline."""
-    with _NEW:
-        return sum(gate.shut_s() for gate in _GATES.values())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from groundbreak.pipeline.access.logins import Trust
 from groundbreak.pipeline.access.offset_rules import OffsetRule
 from groundbreak.pipeline.access.remote import Access
-from groundbreak.pipeline.core.sections import MaskConfig, SourceConfig
+from groundbreak.pipeline.core.sections import MaskConfig, RunConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput, Mask
 
 
@@ -57,17 +57,15 @@ class Provider:
     mask_rule: MaskConfig | None = None
     """The configured rule of the mask: type and nodata follow from the files; None where the table knows the mask."""
 
-    def access(self, source: SourceConfig, attempts: int, patience: float = 900.0) -> Access:
+    def access(self, source: SourceConfig, run: RunConfig) -> Access:
         """Return how this provider's assets are reached; what the configuration says comes first.
 
         Parameters
         ----------
         source : SourceConfig
             The section [source] of the configuration.
-        attempts : int
-            How often an asset is read before it is a fault.
-        patience : float
-            Seconds for which a host is waited for that throttles everybody or is gone.
+        run : RunConfig
+            The section [run]: how long, and how often, what cannot be read is tried.
 
         Raises
         ------
@@ -84,7 +82,8 @@ class Provider:
             s3_region=source.s3_region or (None if source.s3_endpoint else self.s3_region),
             requester_pays=source.requester_pays,
             token_url=self.token_url and self.token_url.replace("{collection}", collection),
-            attempts=attempts,
-            patience=patience,
+            attempts=run.attempts,
+            patience=run.patience,
+            deadline=run.deadline,
             trust=Trust(source.login_hosts, source.allow_hosts),
         )

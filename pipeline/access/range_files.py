@@ -15,7 +15,7 @@ from functools import cache
 
 from obstore.store import LocalStore, ObjectStore
 
-from groundbreak.pipeline.access import stamps
+from groundbreak.pipeline.access import meters, stamps
 from groundbreak.pipeline.access.gates import gate_of
 from groundbreak.pipeline.access.troubles import Replaced
 
@@ -74,6 +74,7 @@ class RangeFile(ABC):
             self.error = error
             raise
         self.stamp = self.stamp or stamp
+        meters.current().served(memoryview(data).nbytes)
         return data
 
     async def get_range_async(

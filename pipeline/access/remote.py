@@ -57,6 +57,8 @@ class Access:
     """How often an asset is read before it is a fault."""
     patience: float = 900.0
     """Seconds for which a host is waited for that throttles everybody or is gone."""
+    deadline: float = float("inf")
+    """Seconds for which a task may read, beside those in which a host is waited for."""
     trust: logins.Trust = logins.NOBODY
     """The hosts that get a login (`pipeline.access.logins`)."""
 
@@ -89,7 +91,7 @@ class Access:
     def open_prefix(self, prefix: str) -> ObjectStore:
         """Return the objects under an s3://, gs:// or az:// prefix; all that ask for the same share one store."""
         # What does not change where the objects are must not make another store of them.
-        place = replace(self, token_url=None, attempts=1, patience=0.0, trust=logins.NOBODY)
+        place = replace(self, token_url=None, attempts=1, patience=0.0, deadline=0.0, trust=logins.NOBODY)
         return _bucket(prefix, place, self._is_anonymous)
 
     def may_wait(self, href: str) -> bool:

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from groundbreak.pipeline.access import clocks
+from groundbreak.pipeline.access import clocks, meters
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.access.troubles import RULES, Kind, Trouble, kind_of
 
@@ -86,9 +86,11 @@ def with_retries[T](
     clocks.begin()
     try:
         most = 1 if remembers and _GIVEN_UP.has(name) else attempts
+        _demand_time(error, made)
         while error is None or _goes_on(error, met, made, most, asked):
             if error is not None and error is not failed:
                 asked += _wait(error, made)
+                meters.current().retried()
             made += 1
             try:
                 found = read(made > 1)
@@ -106,6 +108,13 @@ def with_retries[T](
     raise ReadError(_cause(error), made) from None
 
 
+def _demand_time(error: Exception | None, made: int) -> None:
+    """Raise ReadError where the task has read for longer than it may, so that it ends."""
+    if (meter := meters.current()).is_over:
+        late = f"its task has been reading for more than {meter.deadline_s:.0f} s ([run] deadline)"
+        raise ReadError(late if error is None else f"{_cause(error)}; {late}", made)
+
+
 def _goes_on(error: Exception, met: Counter[Kind], made: int, attempts: int, asked: float) -> bool:
     """Tell whether another attempt is made."""
     kind = kind_of(error)
@@ -113,6 +122,8 @@ def _goes_on(error: Exception, met: Counter[Kind], made: int, attempts: int, ask
     if made >= attempts or (rule.attempts is not None and met[kind] >= rule.attempts):
         return False
     if isinstance(error, Trouble) and asked + error.retry_after > LONGEST_ASKED_S:
+        return False
+    if meters.current().is_over:
         return False
     return not rule.waits or clocks.left() > clocks.REQUEST_S / 2
 
@@ -124,9 +135,8 @@ def _wait(error: Exception, made: int) -> float:
         return 0.0
     asked = error.retry_after if isinstance(error, Trouble) else 0.0
     wait = min(FIRST_WAIT_S * 2 ** (made - 1), LONGEST_WAIT_S) * clocks.jitter()
-    began = time.monotonic()
-    time.sleep(max(wait, asked))
-    clocks.add_waiting(min(time.monotonic() - began, asked))
+    with clocks.waiting(at_most=asked):
+        time.sleep(max(wait, asked))
     return asked
 
 

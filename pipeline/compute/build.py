@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from threading import Lock
+from time import perf_counter
 
 import numpy as np
 
@@ -150,6 +152,8 @@ class BandReader:
         self.job, self.name = job, name
         self.faults: list[Fault] = []
         """What went wrong, so far."""
+        self.read_s = 0.0
+        """Seconds for which it has waited for what it reads."""
         self._shard, self._pool, self._memory, self._prefetch = shard, pool, memory, prefetch
         self._frame = job.region.window.at(job.grid.bands[name])
         self._window = Window(self._frame, job.mask if name == job.mask.band else None)
@@ -210,7 +214,12 @@ class BandReader:
                 break
             try:
                 fetched = self._begin(t, scene) if number else self._first.pop(t)
-                self._place(t, scene, fetched())
+                began = perf_counter()
+                try:
+                    there = fetched()
+                finally:
+                    self.read_s += perf_counter() - began
+                self._place(t, scene, there)
             except ReadError as error:
                 href = redact(scene.assets[self.name].href)
                 why = (error.message, error.attempts)
@@ -231,7 +240,8 @@ class BandReader:
         assert access is not None
         if (coded := local_blocks(asset, self._window, access, header)) is not None:
             return lambda: coded
-        return self._pool.submit(self._fetch, t, asset, access, header).result
+        # In this context, so that what is fetched counts as this task's.
+        return self._pool.submit(copy_context().run, self._fetch, t, asset, access, header).result
 
     def _fetch(self, t: int, asset: Asset, access: Access, header: BlockLayout | None) -> Fetched | None:
         """Fetch a scene, in a thread: return coded blocks, or None where GDAL has read pixels, written here."""

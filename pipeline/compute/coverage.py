@@ -8,6 +8,7 @@ which a read has failed, all that is missing counts as taken by it: rather too m
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +35,14 @@ class Coverage:
     def __init__(self, read: ReadRows, owned: NDArray[np.bool_]) -> None:
         self._read, self._owned = read, owned
         self._counts: dict[str, NDArray[np.int64]] = {}
+        self.read_s = 0.0
+        """Seconds that reading took."""
 
     def __call__(self, rows: slice) -> DigitalNumbers:
         """Read rows, count, and return them."""
+        began = perf_counter()
         numbers = self._read(rows)
+        self.read_s += perf_counter() - began
         mask = numbers.view.mask
         for band, values in numbers.bands.items():
             weights = _weights(self._owned[rows], numbers.factors[band], numbers.lead[band], values.shape[1:])

@@ -207,6 +207,7 @@ def check_run(run: RunConfig, mistakes: Mistakes) -> None:
     good = 0 <= run.patience <= LONGEST_PATIENCE
     rule = f"must not be negative, and at most {LONGEST_PATIENCE:.0f} s"
     mistakes.need(good, f"[run] patience = {run.patience}", rule)
+    mistakes.need(run.deadline > 0, f"[run] deadline = {run.deadline}", "must be more than 0 s")
     rule = "must lie between 0 and 1"
     mistakes.need(0 <= run.fault_threshold <= 1, f"[run] fault_threshold = {run.fault_threshold}", rule)
 

@@ -160,6 +160,8 @@ class RunConfig:
     """How often an asset is read before it is a fault."""
     patience: float = 900.0
     """Seconds for which a host is waited for that throttles everybody or is gone; 0 to wait for none."""
+    deadline: float = 7200.0
+    """Seconds for which a task may read, without those in which hosts are waited for; the rest are faults then."""
     fault_threshold: float = 0.1
     """Share of a region's observations; where faults touch more of them, the region fails."""
 

@@ -274,7 +274,7 @@ class Record:
     started: str
     """UTC, ISO."""
     seconds: Mapping[str, float]
-    """Phase (read, compute, write) -> wall seconds."""
+    """Wall seconds: total; read and write, for which the task waited for that; waited, for a host in trouble."""
     bytes_written: int
     """Bytes of the objects that it wrote, as stored."""
     pixels: int
@@ -298,3 +298,9 @@ class Record:
     """Number of the lease under which it was written."""
     stamp: str = ""
     """Digest of the tags that the storage gave to the objects: it tells whether one of them was written again."""
+    bytes_read: int = 0
+    """Bytes of the source's files that came, those of failed attempts included."""
+    requests: int = 0
+    """How often a part of a file was asked for."""
+    retries: int = 0
+    """Attempts to read an asset that were not the first."""

@@ -60,7 +60,7 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
         source=config.source,
     )
     provider = screened.provider
-    access = provider.access(config.source, config.run.attempts, config.run.patience)
+    access = provider.access(config.source, config.run)
     bands = (*config.bands, screened.mask.band)
     if first is not None and not _is_of(first, None if anew else area, bands):
         first = None  # what is asked for is another output, and is refused where it would be written

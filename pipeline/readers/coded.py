@@ -10,7 +10,7 @@ from threading import local
 
 from obstore.store import LocalStore
 
-from groundbreak.pipeline.access import stamps
+from groundbreak.pipeline.access import meters, stamps
 from groundbreak.pipeline.access.range_files import Store
 from groundbreak.pipeline.access.troubles import Replaced
 from groundbreak.pipeline.core.ranges import requests
@@ -100,6 +100,7 @@ class OnDisk:
             got = os.preadv(file, [scratch], start)
         if got != length:
             raise ValueError(f"{got} of {length} bytes came")
+        meters.current().served(got)
         return scratch
 
     @contextmanager

@@ -38,6 +38,9 @@ RECORD_COLUMNS = pa.schema(
         ("bright", pa.list_(pa.int32())),
         ("lease", _INT),
         ("stamp", _TEXT),
+        ("bytes_read", _INT),
+        ("requests", _INT),
+        ("retries", _INT),
     ]
 )
 
@@ -151,8 +154,9 @@ def to_record(row: dict[str, Any]) -> Record:
     """
     maps = {key: dict(row[key]) for key in ("seconds", "checksums", "counts")}
     lists = {key: tuple(row.get(key) or ()) for key in ("dark", "offsets", "beyond", "bright")}
-    stamps = {"lease": row.get("lease") or 0, "stamp": row.get("stamp") or ""}
-    record = Record(**{**row, **maps, **lists, **stamps, "faults": tuple(Fault(**f) for f in row["faults"])})
+    later = {"stamp": row.get("stamp") or ""}
+    later |= {key: row.get(key) or 0 for key in ("lease", "bytes_read", "requests", "retries")}
+    record = Record(**{**row, **maps, **lists, **later, "faults": tuple(Fault(**f) for f in row["faults"])})
     texts, numbers = (record.task, record.state, record.identity, record.error), (record.bytes_written, record.pixels)
     if not all(isinstance(t, str) for t in texts) or not all(isinstance(n, int) for n in numbers):
         raise TypeError("it is no completion record")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from groundbreak.pipeline.access.hrefs import redact
+from groundbreak.pipeline.access.meters import metered
 from groundbreak.pipeline.core.output import LeaseLost, Output, StorageError
 from groundbreak.pipeline.core.summing import SummingStore
 from groundbreak.pipeline.core.types import Fault, Record
@@ -39,6 +40,8 @@ class Progress:
     """What a task has done so far; what is known of it when it fails."""
 
     pixels: int = 0
+    read_s: float = 0.0
+    """Seconds for which it has waited for what it reads."""
     faults: list[Fault] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     error: str = ""
@@ -50,8 +53,24 @@ class Progress:
     bright: tuple[int, ...] = ()
 
 
-def recorded(output: Output, task: Recorded, key: str, work: Callable[[SummingStore, Progress], None]) -> Record:
+def recorded(
+    output: Output,
+    task: Recorded,
+    key: str,
+    work: Callable[[SummingStore, Progress], None],
+    deadline: float = float("inf"),
+) -> Record:
     """Run the work on a store that sums what it writes; leave a record, even of a failure, and return it.
+
+    Parameters
+    ----------
+    output : Output
+    task : Recorded
+    key : str
+        Of the store.
+    work : callable
+    deadline : float
+        Seconds for which the work may read assets.
 
     Raises
     ------
@@ -60,12 +79,13 @@ def recorded(output: Output, task: Recorded, key: str, work: Callable[[SummingSt
     """
     begun, clock = now(), time.perf_counter()
     target, done = SummingStore(output, key), Progress()
-    try:
-        work(target, done)
-    except (StorageError, LeaseLost):
-        raise
-    except Exception as error:  # a failed region must be named and must not end the run
-        done.error = describe(error)
+    with metered(deadline) as meter:
+        try:
+            work(target, done)
+        except (StorageError, LeaseLost):
+            raise
+        except Exception as error:  # a failed region must be named and must not end the run
+            done.error = describe(error)
     if done.error:
         LOG.warning("%s failed: %s", task.name, done.error.splitlines()[0])
     record = Record(
@@ -74,7 +94,12 @@ def recorded(output: Output, task: Recorded, key: str, work: Callable[[SummingSt
         identity=task.identity,
         attempts=task.attempts,
         started=begun,
-        seconds={"total": round(time.perf_counter() - clock, 3)},
+        seconds={
+            "total": round(time.perf_counter() - clock, 3),
+            "read": round(done.read_s, 3),
+            "write": round(target.seconds, 3),
+            "waited": round(meter.waited_s, 3),
+        },
         bytes_written=target.bytes_written,
         pixels=done.pixels,
         checksums=dict(sorted(target.checksums.items())),
@@ -86,6 +111,9 @@ def recorded(output: Output, task: Recorded, key: str, work: Callable[[SummingSt
         beyond=done.beyond,
         bright=done.bright,
         stamp=stamp(target.tags),
+        bytes_read=meter.bytes_read,
+        requests=meter.requests,
+        retries=meter.retries,
     )
     return write_record(output, record)
 

@@ -69,12 +69,14 @@ def build(share: GridShare, task: BuildTask, arrays: Mapping[str, Pixels] | None
             parts = _noted(reader, levels, (arrays or {}).get(reader.name), done)
             target.put(*store.encode_slab(job.grid, job.mask, job.region, task.slab, reader.name, parts, encoder))
             done.faults.extend(reader.faults)
+            done.read_s += reader.read_s
         done.counts["faulty_observations"] = touched(done.faults)
         unknown = (REFLECTANCE_FILL,) * len(job.observations)
         done.dark, done.offsets = levels.levels() if job.may_step else unknown, job.offsets
         done.beyond, done.bright = levels.beyond(), levels.bright_levels()
 
-    return recorded(share.output, task, places.cube(job.grid.name), work)
+    deadline = job.access.deadline if job.access is not None else float("inf")
+    return recorded(share.output, task, places.cube(job.grid.name), work, deadline)
 
 
 def _noted(reader: BandReader, levels: DarkLevels, array: Pixels | None, done: Progress) -> Iterator[Tiles]:
@@ -117,7 +119,7 @@ def detect(share: GridShare, task: DetectTask, read: detection.ReadRows | None =
                 done.error = describe(error)
         store.write_layers(target, share.grid, region, layers)
         share.output.put(places.coverage(region.key), seen.pack(task.lost))
-        done.pixels = int(mine.sum())
+        done.pixels, done.read_s = int(mine.sum()), seen.read_s
         done.counts |= detection.count_statuses(layers)
 
     return recorded(share.output, task, places.layers(region.grid), work)

@@ -16,6 +16,7 @@ from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.readers import blocks
 from groundbreak.pipeline.readers.cog import Cog, read_cog
 from groundbreak.pipeline.readers.tiff import HEADER_BYTES
+from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.world import SIDES, Tile, configure, days, lonlat_box, write_source
 
@@ -82,4 +83,10 @@ def test_every_header_and_every_block_once(tmp_path: Path, client: Client) -> No
                 needed += sum(length for _, length in wanted.values())
     assert needed > 10e6
     assert fetched <= 1.05 * needed
+    records = list(Ledger(result.output).records.values())
+    assert sum(r.bytes_read for r in records) == fetched
+    assert sum(r.requests for r in records) == len(asked) - len(heads)
+    assert sum(r.retries for r in records) == 0
+    assert all(0 <= r.seconds["read"] + r.seconds["write"] <= r.seconds["total"] + 0.01 for r in records)
+    assert all(r.seconds["read"] > 0 for r in records if r.bytes_read)
     assert not resumed  # headers are kept, and every slab is finished

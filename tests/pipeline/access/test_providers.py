@@ -12,7 +12,7 @@ from groundbreak.kernels.indices import BANDS
 from groundbreak.pipeline.access.offset_rules import Unusable, baseline_offset
 from groundbreak.pipeline.access.provider import Provider
 from groundbreak.pipeline.access.providers import PROVIDERS, from_spec, recognise
-from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, SourceConfig
+from groundbreak.pipeline.core.sections import MaskConfig, ProviderConfig, RunConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from tests.stac import earth_search_item, pc_item
 
@@ -112,7 +112,7 @@ def test_earth_search_offsets(declared: float | None, applied: bool | None, base
 
 
 def test_only_planetary_computer_signs() -> None:
-    urls = {p.name: p.access(SourceConfig(requester_pays=True), 1).token_url for p in PROVIDERS}
+    urls = {p.name: p.access(SourceConfig(requester_pays=True), RunConfig()).token_url for p in PROVIDERS}
     address = "https://planetarycomputer.microsoft.com/api/sas/v1/token/"
     assert {k: v.removeprefix(address) for k, v in urls.items() if v} == {
         "planetary-computer": "sentinel-2-l2a",
@@ -127,12 +127,12 @@ def test_only_who_agrees_to_it_pays() -> None:
     assert paid == {"earth-search-landsat"}
     provider = next(p for p in PROVIDERS if p.name == "earth-search-landsat")
     with pytest.raises(BadInput, match=r"\[source\] requester_pays: must be true"):
-        provider.access(SourceConfig(), 3)
-    access = provider.access(SourceConfig(requester_pays=True), 3)
+        provider.access(SourceConfig(), RunConfig())
+    access = provider.access(SourceConfig(requester_pays=True), RunConfig())
     assert (access.requester_pays, access.s3_region) == (True, "us-west-2")
-    assert provider.access(SourceConfig(requester_pays=True, s3_region="x"), 3).s3_region == "x"
+    assert provider.access(SourceConfig(requester_pays=True, s3_region="x"), RunConfig()).s3_region == "x"
     elsewhere = SourceConfig(requester_pays=True, s3_endpoint="http://127.0.0.1:9000")
-    assert provider.access(elsewhere, 3).s3_region is None
+    assert provider.access(elsewhere, RunConfig()).s3_region is None
 
 
 def test_bit_flags_from_a_configuration() -> None:
@@ -149,7 +149,7 @@ def test_bit_flags_from_a_configuration() -> None:
     assert provider.mask.bits == (1, 2, 3)
     assert provider.bands == {"red": ("B04",), "nir": ("B8A",), "fmask": ("Fmask",)}
     assert provider.offset({}, -0.5, "05.10") == 0.0
-    assert provider.access(SourceConfig(), 1).token_url == "https://example.com/HLSS30_2.0"  # noqa: S105 - an address
+    assert provider.access(SourceConfig(), RunConfig()).token_url == "https://example.com/HLSS30_2.0"  # noqa: S105 - an address
     assert _travelled(provider).name == "HLSS30_2.0"
 
 

@@ -134,8 +134,8 @@ def test_an_asset_has_a_deadline_in_which_time_at_a_gate_does_not_count(monkeypa
     assert len(tries) >= 3
 
     def waits_long(_refresh: bool) -> int:
-        now[0] += 600
-        clocks.add_waiting(600)
+        with clocks.waiting():
+            now[0] += 600
         raise Trouble("timed out")
 
     with pytest.raises(ReadError) as caught:

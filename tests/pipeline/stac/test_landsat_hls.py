@@ -14,7 +14,7 @@ import shapely
 from groundbreak.pipeline.access.providers import recognise
 from groundbreak.pipeline.compute.index_series import mask_tables
 from groundbreak.pipeline.core.config import parse_span
-from groundbreak.pipeline.core.sections import SourceConfig
+from groundbreak.pipeline.core.sections import RunConfig, SourceConfig
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.stac.catalog import read_items
 from groundbreak.pipeline.stac.screening import ScreenedItems, screen_items
@@ -171,7 +171,7 @@ def test_planetary_computer_hls_as_its_maker_writes_it(tmp_path: Path, collectio
     (scene,) = got.scenes
     assert scene.provider == f"planetary-computer-{collection.replace('hls2', 'hls')}"
     assert scene.assets["nir"].href.endswith(narrow)
-    access = got.provider.access(SourceConfig(), 1)
+    access = got.provider.access(SourceConfig(), RunConfig())
     assert access.token_url is not None
     assert access.token_url.endswith("/token/hls2euwest/hls2")
 
