@@ -25,7 +25,7 @@ from groundbreak.cluster.connect import connect
 from groundbreak.pipeline import api
 from groundbreak.pipeline.core import geo, places
 from groundbreak.pipeline.core.config import Config
-from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.running.runner import Listener
 
 RESULTS = Path(__file__).parent / "results"

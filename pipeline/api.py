@@ -16,7 +16,8 @@ from groundbreak.pipeline.compute.offsets import Step
 from groundbreak.pipeline.core import places, show
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import BadInput, Fault
+from groundbreak.pipeline.core.record import Fault
+from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.own_cube.cube import detect
 from groundbreak.pipeline.planning import plan_file, planner
 from groundbreak.pipeline.planning.plans import Plan

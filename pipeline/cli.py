@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundbreak.pipeline.core import places, show
-from groundbreak.pipeline.core.types import BadInput, Fault
+from groundbreak.pipeline.core.record import Fault
+from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.logs import log_to_stderr
 from groundbreak.pipeline.version import __version__
 
@@ -123,8 +125,10 @@ def _parser() -> argparse.ArgumentParser:
         add("retry", _retry, "run, doing again the tasks that failed or met faults"),
     ]
     runs[0].add_argument("--rebuild", action="store_true", help="also apply items that changed inside finished slabs")
-    sub = add("status", _status, "show how far a run is")
+    sub = add("status", _status, "show how far a run is, how fast it goes, and which regions are slow or in trouble")
     sub.add_argument("--json", action="store_true", help="for programs")
+    often = "go on until the run ends, looking every so many seconds (5)"
+    sub.add_argument("--watch", type=_seconds, nargs="?", const=5.0, metavar="SECONDS", help=often)
     add("verify", _verify, "hash what was written; damaged tasks will be done again by the next run")
     add("publish", _publish, "publish again from the layers that are there")
     demo = add("demo", _demo, "make a small archive with known truth in ./demo, run on it, and compare", config=False)
@@ -133,6 +137,13 @@ def _parser() -> argparse.ArgumentParser:
     for sub in (*runs, demo):
         sub.add_argument("--log", choices=("auto", "plain", "json"), default="auto", help="progress: a bar or lines")
     return parser
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds between two looks, which must be more than none."""
+    if not 0 < (seconds := float(text)) <= 3600:
+        raise ValueError
+    return seconds
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -229,22 +240,21 @@ def _fault(fault: Fault) -> str:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from groundbreak.pipeline import api, upkeep
+    from groundbreak.pipeline import api, status
     from groundbreak.pipeline.core.config import Config
 
     config = Config.from_toml(options.config)
-    found = upkeep.status(config, api.output_of(config))
-    if options.json:
-        print(json.dumps(found, indent=2))
-    else:
-        for kind, states in found["tasks"].items():
-            print(f"{kind:<8} " + ", ".join(f"{n} {state}" for state, n in states.items()))
-        print(f"faults   {found['faults']}")
-        print("pixels   " + ", ".join(f"{n} {status}" for status, n in found["pixels"].items()))
-        print(f"written  {show.size(found['bytes_written'])} in {found['seconds']} task seconds")
-        for task, error in list(found["failed"].items())[: show.LISTED_ROWS]:
-            print(f"failed   {task}: {error}")
-    return FAILED if found["failed"] else DONE
+    while True:
+        found = status.status(config, api.output_of(config))
+        if options.json:
+            print(json.dumps(found, indent=None if options.watch else 2), flush=True)
+        else:
+            # A terminal shows one state in the place of the last one.
+            clear = "\033[2J\033[H" if options.watch and sys.stdout.isatty() else ""
+            print(clear + "\n".join(status.lines(found)), flush=True)
+        if not (options.watch and found["running"]):
+            return FAILED if found["failed"] else DONE
+        time.sleep(options.watch)
 
 
 def _verify(options: argparse.Namespace) -> int:

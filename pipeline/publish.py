@@ -17,7 +17,7 @@ from distributed import Client
 
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Fault
+from groundbreak.pipeline.core.record import Fault
 from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.products import geoparquet, mosaic
 from groundbreak.pipeline.products.sites import find_sites

@@ -14,7 +14,7 @@ import numpy as np
 from groundbreak.pipeline.compute.offsets import Step, region_steps
 from groundbreak.pipeline.core import geo, places
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Fault
+from groundbreak.pipeline.core.record import Fault
 from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.running.ledger import Ledger, now

@@ -1,53 +1,15 @@
-"""Looking after an output: how far it is, and whether its bytes are still those that were written."""
+"""Looking after an output: whether its bytes are still those that were written."""
 
 from __future__ import annotations
-
-from collections import Counter
-from typing import Any
 
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output, checksum
-from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.planning import plan_file
 from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.running.lease import locked
 from groundbreak.pipeline.running.ledger import Ledger
-
-
-def status(config: Config, output: Output) -> dict[str, Any]:
-    """Tell how far an output is, from its records alone.
-
-    Returns
-    -------
-    dict
-        "tasks" (kind -> state -> count), "faults", "failed" (task -> error), "pixels" (status -> count), "seconds" and
-        "bytes_written".
-
-    Raises
-    ------
-    BadInput
-        Nothing has been run there.
-    """
-    plan = plan_file.load(config, output)
-    records = Ledger(output).records
-    tasks: dict[str, Counter[str]] = {places.BUILD: Counter(), places.DETECT: Counter()}
-    pixels: Counter[str] = Counter()
-    for name in _names(plan):
-        kind = places.kind_of(name)
-        record = records.get(name)
-        tasks[kind][record.state if record else "to do"] += 1
-        if record and kind == places.DETECT:
-            pixels.update(record.counts)
-    mine = [records[n] for n in _names(plan) if n in records]
-    return {
-        "tasks": {kind: dict(counter) for kind, counter in tasks.items()},
-        "faults": sum(len(r.faults) for r in mine),
-        "failed": {r.task: (r.error.splitlines() or [""])[0] for r in mine if r.state in ("failed", "quarantined")},
-        "pixels": dict(pixels),
-        "seconds": round(sum(r.seconds.get("total", 0.0) for r in mine), 1),
-        "bytes_written": sum(r.bytes_written for r in mine),
-    }
 
 
 def verify(config: Config, output: Output) -> dict[str, list[str]]:

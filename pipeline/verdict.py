@@ -13,7 +13,8 @@ from typing import Any
 
 from groundbreak.kernels import Status
 from groundbreak.pipeline.access.hrefs import redact
-from groundbreak.pipeline.core.types import Fault, Notice, Rejection
+from groundbreak.pipeline.core.record import Fault
+from groundbreak.pipeline.core.types import Notice, Rejection
 from groundbreak.pipeline.planning.plans import NOTICES
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.report.charts import format_area

@@ -21,7 +21,8 @@ from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Fault, Record
+from groundbreak.pipeline.core.record import Fault, Record
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL
 from groundbreak.pipeline.planning import planner
 from groundbreak.pipeline.planning.plans import GridPlan, Plan
 from groundbreak.pipeline.readers.cog import NotByBlocks

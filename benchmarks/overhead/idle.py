@@ -6,7 +6,7 @@ from typing import Any
 
 from groundbreak.kernels import LAYERS
 from groundbreak.pipeline.core import places
-from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.running import tasks
 from groundbreak.pipeline.running.ledger import now, write_record
 from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task

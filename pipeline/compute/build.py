@@ -22,7 +22,8 @@ from groundbreak.pipeline.access.remote import REQUESTS, Access
 from groundbreak.pipeline.access.retries import ReadError, with_retries
 from groundbreak.pipeline.access.troubles import Final
 from groundbreak.pipeline.core.frame import Frame
-from groundbreak.pipeline.core.types import REFLECTANCE_SCALE, Asset, Fault, Grid, Mask, Observation, Region, Scene
+from groundbreak.pipeline.core.record import Fault
+from groundbreak.pipeline.core.types import REFLECTANCE_SCALE, Asset, Grid, Mask, Observation, Region, Scene
 from groundbreak.pipeline.readers.assets import Coded, Fetched, Window, fetch, fetch_once, local_blocks, place
 from groundbreak.pipeline.readers.cog import BlockLayout
 from groundbreak.pipeline.readers.headers import Headers, header_key

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE, Record
+from groundbreak.pipeline.core.record import Record
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL, REFLECTANCE_SCALE
 from groundbreak.pipeline.stores.tiles import Pixels, Tiles
 
 OFFSET_CHANGE = np.datetime64("2022-01-25", "ms")

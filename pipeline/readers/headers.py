@@ -28,8 +28,9 @@ from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.core.output import DAMAGE, Output
+from groundbreak.pipeline.core.record import Fault
 from groundbreak.pipeline.core.ticker import Ticker
-from groundbreak.pipeline.core.types import Asset, Fault, Scene
+from groundbreak.pipeline.core.types import Asset, Scene
 from groundbreak.pipeline.readers import blocks
 from groundbreak.pipeline.readers.cog import BlockLayout, Blocks, Cog, NotByBlocks
 from groundbreak.pipeline.readers.formats import read_layout, read_layout_now

@@ -22,7 +22,7 @@ from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.core import geo, places
 from groundbreak.pipeline.core.mapper import Mapper, here
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Fault
+from groundbreak.pipeline.core.record import Fault
 from groundbreak.pipeline.products.sites import HALT_QUANTILE, ONGOING_SHARE, ONSET_QUANTILE, Site
 from groundbreak.pipeline.report.charts import SiteSeries, format_area, site_chart
 from groundbreak.pipeline.report.figures import View, classes, close_ups, date_range, overview

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from groundbreak.kernels import LAYERS
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output, checksum
-from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.running.lease import Lease
 from groundbreak.pipeline.running.ledger import Ledger, stamp

@@ -11,7 +11,7 @@ import pickle
 
 from distributed import Client, Future
 
-from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.running import tasks
 from groundbreak.pipeline.running.opaque import call_bytes
 from groundbreak.pipeline.running.orders import BuildTask, DetectTask, Task

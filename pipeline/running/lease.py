@@ -102,6 +102,15 @@ def locked(output: Output) -> Iterator[Lease]:
                 folder.rmdir()
 
 
+def holder(output: Output) -> tuple[int, str]:
+    """Return the number of the newest lease, and who holds it and lives; "" where nobody does."""
+    number = output.newest_lease()
+    held = _holder(output.get(places.lease(number)) or b"")
+    if held is None or held.get("released") or _abandoned(held):
+        return number, ""
+    return number, f"process {held['pid']} on {held['host']}"
+
+
 def _take(output: Output) -> Lease:
     """Create the next lease, once the newest one and a lock of version 0.1.0 are free."""
     while True:

@@ -18,7 +18,7 @@ from functools import partial
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.output import DAMAGE, Output
-from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.running.record_table import RecordFile, encode, to_record, to_table
 from groundbreak.pipeline.running.records import Records
 
@@ -154,24 +154,26 @@ def now() -> str:
 def _load(output: Output, keys: Sequence[str] | None = None) -> Records:
     """Load the table, the parts and the records that are newer, of which ``keys`` may be listed already."""
     records = Records()
+    # In the order in which a run moves them, from records to parts to the table: whoever reads meanwhile misses none.
+    keys = list(output.list(places.RECORDS)) if keys is None else keys
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        newer = list(pool.map(output.get, keys))
     files = sorted(output.list(places.PARTS))
     for key in [places.LEDGER, *files] if output.age(places.LEDGER) is not None else files:
         records.extend(_file(output, key))
-    keys = list(output.list(places.RECORDS)) if keys is None else keys
-    with ThreadPoolExecutor(REQUESTS) as pool:
-        for key, data in zip(keys, pool.map(output.get, keys), strict=True):
-            if data is None:
-                continue
-            try:
-                record = to_record(json.loads(data))
-                if places.record(record.task) != key:
-                    raise ValueError(f"it is the record of {record.task!r}")
-            except DAMAGE as error:
-                LOG.warning("%s is damaged and counts as no record (%s: %s)", key, type(error).__name__, error)
-                # What the table says of this task may be older than what the record said.
-                records.pop(key.removeprefix(f"{places.RECORDS}/").removesuffix(".json"), None)
-                continue
-            records[record.task] = record
+    for key, data in zip(keys, newer, strict=True):
+        if data is None:
+            continue
+        try:
+            record = to_record(json.loads(data))
+            if places.record(record.task) != key:
+                raise ValueError(f"it is the record of {record.task!r}")
+        except DAMAGE as error:
+            LOG.warning("%s is damaged and counts as no record (%s: %s)", key, type(error).__name__, error)
+            # What the table says of this task may be older than what the record said.
+            records.pop(key.removeprefix(f"{places.RECORDS}/").removesuffix(".json"), None)
+            continue
+        records[record.task] = record
     return records
 
 

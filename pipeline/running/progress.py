@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.running.runner import Listener
 
 EVERY_S = 5.0

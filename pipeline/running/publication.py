@@ -18,7 +18,7 @@ from groundbreak.kernels import LAYERS
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.mapper import Mapper, here
-from groundbreak.pipeline.core.output import Output, checksum
+from groundbreak.pipeline.core.output import DAMAGE, Output, checksum
 from groundbreak.pipeline.stores.layout import ROOT
 
 FILES = (places.SITES, places.FAULTS, places.REPORT)
@@ -58,6 +58,15 @@ def describe(stage: Output, stores: Mapping[str, Mapping[str, Any]]) -> dict[str
     # The report is made of what the others hold, and of the words of this version.
     named = digest([stores, {key: value for key, value in files.items() if key != places.REPORT}])
     return {"id": named, "whole": True, "stores": stores, "files": files}
+
+
+def is_whole(output: Output) -> bool | None:
+    """Tell whether what is published is whole; None where nothing is."""
+    data = output.get(places.RUN)
+    try:
+        return None if data is None else bool(json.loads(data)["publication"]["whole"])
+    except DAMAGE:  # it is written again with the next publication
+        return False
 
 
 def switch(output: Output, stage: Output, run: Mapping[str, Any], apply: Mapper = here) -> None:

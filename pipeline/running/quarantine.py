@@ -17,7 +17,8 @@ from distributed.scheduler import KilledWorker
 
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.core.output import LeaseLost, Output, StorageError
-from groundbreak.pipeline.core.types import Grid, Record
+from groundbreak.pipeline.core.record import Record
+from groundbreak.pipeline.core.types import Grid
 from groundbreak.pipeline.running.dispatch import records_of
 from groundbreak.pipeline.running.ledger import now, write_record
 from groundbreak.pipeline.running.orders import BuildTask, RegionTask, Task

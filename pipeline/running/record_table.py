@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from groundbreak.pipeline.core.types import Fault, Record
+from groundbreak.pipeline.core.record import Fault, Record
 
 _TEXT, _INT = pa.string(), pa.int64()
 FAULT_COLUMNS = pa.struct([(f.name, _INT if f.name == "attempts" else _TEXT) for f in dataclasses.fields(Fault)])
@@ -93,16 +93,17 @@ class RecordFile:
         """Return the number of the group in which a row lies."""
         return int(np.searchsorted(self.starts, row, "right")) - 1
 
-    def group(self, number: int) -> pa.Table:
-        """Read all columns of a group."""
+    def group(self, number: int, columns: Sequence[str] = RECORD_COLUMNS.names) -> pa.Table:
+        """Read columns of a group; by default all of them."""
         with self._understood(), closing(self._open()) as file:
-            return pa.table(_read(pq.ParquetFile(file), RECORD_COLUMNS.names, [number]), RECORD_COLUMNS)
+            found = _read(pq.ParquetFile(file), columns, [number])
+            return pa.table(found, pa.schema([RECORD_COLUMNS.field(name) for name in columns]))
 
-    def current_groups(self) -> Iterator[pa.Table]:
-        """Yield all columns of the rows that count still, group by group."""
+    def current_groups(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield columns of the rows that count still, group by group."""
         for number, (start, stop) in enumerate(zip(self.starts[:-1], self.starts[1:], strict=True)):
             if (kept := self.current[start:stop]).any():
-                yield self.group(number).filter(pa.array(kept))
+                yield self.group(number, columns).filter(pa.array(kept))
 
 
 def _read(file: pq.ParquetFile, names: Sequence[str], groups: list[int] | None = None) -> dict[str, pa.Array]:

@@ -12,8 +12,8 @@ from typing import Protocol
 from groundbreak.pipeline.access.hrefs import redact
 from groundbreak.pipeline.access.meters import metered
 from groundbreak.pipeline.core.output import LeaseLost, Output, StorageError
+from groundbreak.pipeline.core.record import Fault, Record
 from groundbreak.pipeline.core.summing import SummingStore
-from groundbreak.pipeline.core.types import Fault, Record
 from groundbreak.pipeline.running.ledger import now, read_record, stamp, write_record
 
 LOG = logging.getLogger(__name__)

@@ -6,13 +6,13 @@ whether a task is done, of which identity, and whether anything went wrong, is a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 
 import pyarrow as pa
 
 from groundbreak.pipeline.core import places
-from groundbreak.pipeline.core.types import Record
-from groundbreak.pipeline.running.record_table import RecordFile, to_record, to_table
+from groundbreak.pipeline.core.record import Record
+from groundbreak.pipeline.running.record_table import RECORD_COLUMNS, RecordFile, to_record, to_table
 
 OPEN = 8
 """Groups of rows that are kept, so that records which are read in order are read once."""
@@ -119,9 +119,9 @@ class Records(MutableMapping[str, Record]):
         """Return those records of some tasks that are in no table yet."""
         return [self._new[task] for task in tasks if task in self._new]
 
-    def tables(self) -> Iterator[pa.Table]:
+    def tables(self, columns: Sequence[str] = RECORD_COLUMNS.names) -> Iterator[pa.Table]:
         """Yield all records as tables, some thousand rows at a time: those of files in order, and then the new ones."""
         for file in self._files:
-            yield from file.current_groups()
+            yield from file.current_groups(columns)
         if self._new:
-            yield to_table(self._new.values())
+            yield to_table(self._new.values()).select(columns)

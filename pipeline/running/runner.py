@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from distributed import Client, Future, as_completed
 
 from groundbreak.pipeline.core import places
-from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.planning.budget import TASKS_PER_THREAD
 from groundbreak.pipeline.running.dispatch import Dispatcher
 from groundbreak.pipeline.running.due import Outcome, RegionWork, Work

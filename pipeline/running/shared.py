@@ -21,7 +21,8 @@ from groundbreak.pipeline.compute.detection import DetectionSettings
 from groundbreak.pipeline.compute.index_series import CubeView
 from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Fault, Grid, Mask, Observation, Record, Region, Slab
+from groundbreak.pipeline.core.record import Fault, Record
+from groundbreak.pipeline.core.types import Grid, Mask, Observation, Region, Slab
 from groundbreak.pipeline.planning import budget
 from groundbreak.pipeline.planning.plans import slabs
 from groundbreak.pipeline.planning.regions import Ownership

@@ -15,8 +15,9 @@ from groundbreak.pipeline.compute.coverage import Coverage
 from groundbreak.pipeline.compute.index_series import mask_tables
 from groundbreak.pipeline.compute.offsets import DarkLevels, disbelief, region_steps
 from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.core.summing import SummingStore
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Record
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL
 from groundbreak.pipeline.readers import assets
 from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task
 from groundbreak.pipeline.running.recording import Progress, describe, finished, recorded

@@ -12,7 +12,8 @@ from zarr.abc.store import Store
 from groundbreak.kernels import LAYERS, Layers
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
-from groundbreak.pipeline.core.types import Grid, Mask, Record, Region, Slab
+from groundbreak.pipeline.core.record import Record
+from groundbreak.pipeline.core.types import Grid, Mask, Region, Slab
 from groundbreak.pipeline.stores import shards
 from groundbreak.pipeline.stores.layout import band_path, group_name
 from groundbreak.pipeline.stores.shards import Encoder, Shard, shard_of

@@ -17,7 +17,7 @@ import pytest
 
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.planning import planner
 from groundbreak.pipeline.readers import cog, formats
 from groundbreak.pipeline.readers.cog import NotByBlocks

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import pytest
 from distributed import Client
 
-from groundbreak.pipeline import api, upkeep
+from groundbreak.pipeline import api, status, upkeep
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.core.types import BadInput
@@ -90,7 +90,7 @@ def test_a_cube_that_is_not_kept(
     assert layers(out) == layers(kept)
     assert (out / "sites.parquet").read_bytes() == (kept / "sites.parquet").read_bytes()
     assert upkeep.verify(mine, Output(str(out))) == {}
-    assert upkeep.status(mine, Output(str(out)))["tasks"] == {"build": {"dropped": 10}, "detect": {"done": 2}}
+    assert status.status(mine, Output(str(out)))["tasks"] == {"build": {"dropped": 10}, "detect": {"done": 2}}
     assert "kept for 0 of 2 regions" in (out / "report.html").read_text()
     again = api.run(mine, client)
     assert (again.outcome.done, again.outcome.skipped) == (0, again.outcome.planned)

@@ -22,10 +22,11 @@ import xarray as xr
 from distributed import Client
 
 import groundbreak
-from groundbreak.pipeline import api, upkeep
+from groundbreak.pipeline import api, status, upkeep
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import BadInput, Record
+from groundbreak.pipeline.core.record import Record
+from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.progress import silent
 from groundbreak.pipeline.running.runner import Listener
@@ -184,7 +185,7 @@ def test_damage_is_found_and_mended(world: Path, whole: Path, client: Client, tm
     assert sorted(t.split("/")[0] for t in damaged) == ["build", "detect"]
     assert api.run(settings, client).outcome.done >= 2
     assert zarr_bytes(out) == zarr_bytes(whole)
-    found = upkeep.status(settings, Output(str(out)))
+    found = status.status(settings, Output(str(out)))
     assert found["tasks"]["build"].keys() == {"done"}
     assert sum(found["pixels"].values()) > 0
 

@@ -12,11 +12,12 @@ import pytest
 from distributed import Client
 from obstore.store import S3Store
 
-from groundbreak.pipeline import api, upkeep
+from groundbreak.pipeline import api, status, upkeep
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import BadInput, Record
+from groundbreak.pipeline.core.record import Record
+from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.running.runner import Listener
 from tests.stores import output_bytes, zarr_bytes
 from tests.world import Sections, Tile, configure, days, lonlat_box, write_source
@@ -70,7 +71,7 @@ def test_a_run_on_s3_leaves_the_same_bytes(world: Path, on_disk: dict[str, str],
     again = api.run(settings, client)
     assert again.outcome.done == 0
     assert again.outcome.skipped == again.outcome.planned
-    assert upkeep.status(settings, output)["tasks"] == {"build": {"done": 4}, "detect": {"done": 2}}
+    assert status.status(settings, output)["tasks"] == {"build": {"done": 4}, "detect": {"done": 2}}
     assert upkeep.verify(settings, output) == {}
     # A lost object and a damaged one are found, and mended by the next run.
     chunks = [k for k in output.list("38TPK") if "/c/" in k]

@@ -20,7 +20,8 @@ from groundbreak.pipeline import cli
 from groundbreak.pipeline.compute import detection
 from groundbreak.pipeline.compute.build import build_slab
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Grid, Record
+from groundbreak.pipeline.core.record import Record
+from groundbreak.pipeline.core.types import Grid
 from groundbreak.pipeline.running import prepared, tasks
 from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.orders import BuildTask, DetectTask, RegionTask, Task

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import shapely
 
-from groundbreak.pipeline.core.types import Fault, Rejection
+from groundbreak.pipeline.core.record import Fault
+from groundbreak.pipeline.core.types import Rejection
 from groundbreak.pipeline.products.sites import Site
 from groundbreak.pipeline.verdict import Verdict
 

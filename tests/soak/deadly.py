@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.running import tasks
 from groundbreak.pipeline.running.orders import Task
 from groundbreak.pipeline.running.shared import GridShare

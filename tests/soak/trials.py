@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Record
+from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.running.ledger import Ledger
 from tests.commands import write_config
 from tests.soak.cluster import Processes, kill

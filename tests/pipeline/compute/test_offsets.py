@@ -10,7 +10,8 @@ import pytest
 from groundbreak.pipeline.access.providers import ONE_OFFSET
 from groundbreak.pipeline.compute.offsets import DarkLevels as Levels
 from groundbreak.pipeline.compute.offsets import Disbelief, disbelief, steps
-from groundbreak.pipeline.core.types import REFLECTANCE_FILL, Record
+from groundbreak.pipeline.core.record import Record
+from groundbreak.pipeline.core.types import REFLECTANCE_FILL
 from tests.stores import tiled
 
 SIDE = 64

@@ -15,7 +15,7 @@ import shapely
 from groundbreak.kernels import Status
 from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Fault
+from groundbreak.pipeline.core.record import Fault
 from groundbreak.pipeline.products.mosaic import publish_mosaics
 from groundbreak.pipeline.products.sites import Site, find_sites
 from groundbreak.pipeline.report import figures

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import Fault, Record
+from groundbreak.pipeline.core.record import Fault, Record
 from groundbreak.pipeline.running import ledger as ledgers
 from groundbreak.pipeline.running.ledger import Ledger, write_record
 

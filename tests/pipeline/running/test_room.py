@@ -9,7 +9,8 @@ from distributed import Client
 
 from groundbreak.pipeline import api, cli, execution
 from groundbreak.pipeline.core.output import Output
-from groundbreak.pipeline.core.types import BadInput, Record
+from groundbreak.pipeline.core.record import Record
+from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.running import room as rooms
 from groundbreak.pipeline.running import tasks
 from groundbreak.pipeline.running.ledger import Ledger
