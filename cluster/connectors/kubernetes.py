@@ -119,12 +119,13 @@ def _over(below: Any, above: Any) -> Any:
 
     Entries of lists go by their names (containers, variables); those of the upper one come first.
     """
-    if isinstance(below, dict) and isinstance(above, dict):
+    if isinstance(above, dict) and isinstance(below, dict | None):
+        below = below or {}
         both = {name: _over(below.get(name), above.get(name)) for name in {**above, **below}}
         return {name: value for name, value in both.items() if value is not None}
-    if _named(below) and _named(above):
-        under = {each["name"]: each for each in below}
-        return [_over(under.pop(each["name"], {}), each) for each in above] + list(under.values())
+    if _named(above) and (below is None or _named(below)):
+        under = {each["name"]: each for each in below or []}
+        return [_over(under.pop(each["name"], None), each) for each in above] + list(under.values())
     return below if above is None else above
 
 

@@ -1,4 +1,4 @@
-"""A cluster of the operator of dask-kubernetes whose start has an end, and which deletes what it has created, no more."""
+"""A cluster of the operator of dask-kubernetes whose start has an end, and which deletes no more than it created."""
 
 from __future__ import annotations
 

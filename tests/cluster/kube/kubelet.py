@@ -69,8 +69,8 @@ class Kubelet:
     async def follow_services(self) -> None:
         """Write the names of services, and give new ones their status.
 
-        A real server gives it at once. The operator then writes two phases of the cluster in a race of two handlers, and
-        where "Pending" comes last, as on a slow machine, nothing ever says "Running".
+        A real server gives it at once. The operator then writes two phases of the cluster in a race of two handlers,
+        and where "Pending" comes last, as on a slow machine, nothing ever says "Running".
         """
         async for change in self.store.follow(SERVICES):
             self._write_hosts()
@@ -173,8 +173,8 @@ class Kubelet:
         for service in self.store.select(SERVICES):
             known = f"{service['metadata']['name']}.{service['metadata']['namespace']}"
             wanted = service["spec"]["selector"].items()
-            for pod in self.store.select(PODS, lambda each, some=wanted: some <= each["metadata"]["labels"].items()):
-                lines.append(f"{known} {self.addresses[pod['metadata']['name']]}\n")
+            pods = self.store.select(PODS, lambda each, some=wanted: some <= each["metadata"]["labels"].items())
+            lines += [f"{known} {self.addresses[pod['metadata']['name']]}\n" for pod in pods]
         new = self.hosts.with_suffix(".new")
         new.write_text("".join(lines))
         new.replace(self.hosts)

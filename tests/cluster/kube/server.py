@@ -23,7 +23,7 @@ from tests.cluster.kube import schemas
 from tests.cluster.kube.kubelet import Kubelet
 from tests.cluster.kube.objects import RESOURCES, Object, Refused, Resource, Store
 
-TOKEN = "kubernetes-of-the-tests"
+TOKEN = "kubernetes-of-the-tests"  # noqa: S105
 
 FRAME = 32 * 1024
 """Bytes that a message of a port carries at most."""
