@@ -89,11 +89,12 @@ class Operated(KubeCluster):  # type: ignore[misc]
         with suppress(Exception):  # this only describes; what is wrong comes up where the cluster is started
             labels = f"dask.org/component=scheduler,dask.org/cluster-name={self.name}"
             pod = await Pod.get(label_selector=labels, namespace=self.namespace)
-            states = [each.state for each in pod.status.get("containerStatuses", [])]
-            reasons = [each.waiting.reason for each in states if "waiting" in each]
-            reasons += [each.message for each in pod.status.get("conditions", []) if each.get("message")]
+            status: dict[str, Any] = pod.status
+            states = [each["state"] for each in status.get("containerStatuses", [])]
+            reasons = [each["waiting"]["reason"] for each in states if "waiting" in each]
+            reasons += [each["message"] for each in status.get("conditions", []) if each.get("message")]
             said = [line async for line in pod.logs(tail_lines=1)] if ENDS in reasons else []
-            return f"its pod is {', '.join([pod.status.phase, *reasons, *said])}"
+            return f"its pod is {', '.join([status['phase'], *reasons, *said])}"
         return "it has no pod"
 
     async def _create_cluster(self) -> None:

@@ -98,11 +98,10 @@ def test_a_gateway(world: Path, expected: dict[str, str], tmp_path: Path) -> Non
         assert outcome(world, tmp_path / "out", service.cluster) == expected
 
 
-@pytest.mark.parametrize("count", [1, (1, 2)])
-def test_pods(world: Path, expected: dict[str, str], tmp_path: Path, monkeypatch: Any, count: Any) -> None:
+def test_pods(world: Path, expected: dict[str, str], tmp_path: Path, monkeypatch: Any) -> None:
     """The server and the nodes of this Kubernetes are simulated; operator, scheduler and workers are real."""
     with kubernetes(tmp_path / "kube") as service:
         monkeypatch.setenv("KUBECONFIG", str(service.config))
-        cluster = {"kind": "kubernetes", "workers": count, "memory": "1GiB", "options": {"image": IMAGE}}
+        cluster = {"kind": "kubernetes", "workers": 1, "memory": "1GiB", "options": {"image": IMAGE}}
         assert outcome(world, tmp_path / "out", cluster) == expected
         services.until(lambda: not service.found("api/v1", "pods"), "pods are left")

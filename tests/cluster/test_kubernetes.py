@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from distributed import Worker
+import yaml
+from distributed import Client
 
 from groundbreak.cluster import policy
 from groundbreak.cluster.connect import connect
@@ -22,9 +25,10 @@ from groundbreak.cluster.request import Request
 from groundbreak.pipeline import workers
 from groundbreak.pipeline.core.types import BadInput
 from tests.cluster.kube import schemas
-from tests.cluster.kube.kubelet import IMAGE
+from tests.cluster.kube.kubelet import HIGHER, IMAGE
 from tests.cluster.kube.service import NAMESPACE, Kubernetes, kubernetes
 from tests.cluster.services import PATIENCE_S, until
+from tests.packaging.environments import ROOT
 from tests.world import configure
 
 pytestmark = [
@@ -88,22 +92,20 @@ def test_workers_are_started_as_they_are_asked_for(kube: Kubernetes) -> None:
     with connect("kubernetes", **asked) as client:
         client.wait_for_workers(2, timeout=PATIENCE_S)
         environments = client.run(lambda: dict(os.environ)).values()
-        lives = client.run(_life).values()
+        # Lambdas travel whole: by its name a function would have workers import this module.
+        threads = client.run(lambda dask_worker: dask_worker.state.nthreads).values()
+        limits = client.run(lambda dask_worker: dask_worker.memory_manager.memory_limit).values()
+        lifetimes = client.run(lambda dask_worker: dask_worker.lifetime).values()
         pods = [pod for pod in kube.found("api/v1", "pods") if "dask.org/workergroup-name" in pod["metadata"]["labels"]]
         (cluster,) = kube.found(DASK, "daskclusters")
     assert len(environments) == len(pods) == 2
     for found in environments:
         assert {**policy.ENVIRONMENT, "AWS_REGION": "eu-central-1"}.items() <= found.items()
-    for threads, memory, lifetime in lives:
-        assert (threads, memory) == (1, 2**30)
-        assert 2700 <= lifetime <= 3300
+    assert [*threads, *limits] == [1, 1, 2**30, 2**30]
+    assert all(2700 <= seconds <= 3300 for seconds in lifetimes)
     assert [{key: pod["spec"][key] for key in spot} for pod in pods] == [spot] * 2
     assert cluster["spec"]["idleTimeout"] == policy.IDLE_TIMEOUT_S
     nothing_is_left(kube)
-
-
-def _life(dask_worker: Worker) -> tuple[int, int, float]:
-    return dask_worker.state.nthreads, dask_worker.memory_manager.memory_limit or 0, dask_worker.lifetime
 
 
 def test_workers_follow_their_work(kube: Kubernetes) -> None:
@@ -111,7 +113,7 @@ def test_workers_follow_their_work(kube: Kubernetes) -> None:
         (scaler,) = kube.found(DASK, "daskautoscalers")
         assert (scaler["spec"]["minimum"], scaler["spec"]["maximum"]) == (1, 2)
         busy = client.map(time.sleep, [0.5] * 60, pure=False)
-        until(lambda: len(client.nthreads()) == 2, "no second worker comes")
+        until(partial(_has, client, 2), "no second worker comes")
         client.cancel(busy)
     nothing_is_left(kube)
 
@@ -120,6 +122,28 @@ def test_nothing_is_left_after_an_error(kube: Kubernetes) -> None:
     with pytest.raises(ZeroDivisionError), connect("kubernetes", workers=1, options={"image": IMAGE}) as client:
         client.submit(lambda: 1 / 0, pure=False).result(timeout=PATIENCE_S)
     nothing_is_left(kube)
+
+
+def test_the_manifest_of_the_recipes_is_a_cluster_that_can_be_scaled(kube: Kubernetes) -> None:
+    manifest = yaml.safe_load((ROOT / "cluster/recipes/kubernetes/cluster.yaml").read_text())
+    manifest["spec"]["worker"]["replicas"] = 1
+    path = f"/{DASK}/namespaces/{NAMESPACE}"
+    kube.ask(f"{path}/daskclusters", manifest)
+    until(lambda: len(kube.found("api/v1", "pods")) == 2, "no pods come")
+    (scheduler,) = [pod for pod in kube.found("api/v1", "pods") if "-scheduler-" in pod["metadata"]["name"]]
+    address = scheduler["status"]["podIP"], 8786 + HIGHER
+    until(lambda: socket.socket().connect_ex(address) == 0, "the scheduler does not start")
+    with connect("address", address=f"tcp://{address[0]}:{address[1]}") as client:
+        for count in 1, 2, 1:
+            patch = {"spec": {"worker": {"replicas": count}}}
+            kube.ask(f"{path}/daskworkergroups/groundbreak-default", patch, method="PATCH")
+            until(partial(_has, client, count), f"there are not {count} workers")
+    kube.ask(f"{path}/daskclusters/groundbreak", method="DELETE")
+    nothing_is_left(kube)
+
+
+def _has(client: Client, count: int) -> bool:
+    return len(client.nthreads()) == count
 
 
 def refused(tmp_path: Path, options: dict[str, Any], **cluster: Any) -> str:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -27,6 +28,9 @@ NETWORK = Path(__file__).parent / "network"
 HIGHER = 10_000
 """What is added to the ports that pods name, as 8787 may be taken on this machine."""
 
+GRACE_S = 4.0
+"""Seconds that a container has to end in; a real node gives 30."""
+
 OURS = "kubelet"
 """The finalizer of a pod: it is there until its process has ended."""
 
@@ -34,13 +38,15 @@ OURS = "kubelet"
 class Kubelet:
     """Starts and ends the processes of pods, and tells their states."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, network: str) -> None:
+        """Take the first three numbers of the addresses of pods."""
         self.store = store
         self.folder = folder
         self.hosts = folder / "hosts"
         self.addresses: dict[str, str] = {}
+        self.names: dict[str, str] = {}
         self.lives: dict[str, asyncio.Task[None]] = {}
-        self.free = (f"127.64.{number // 250}.{number % 250 + 1}" for number in count())
+        self.free = (f"{network}.{number}" for number in count(1))
 
     def reach(self, name: str, port: int) -> tuple[str, int]:
         """Return where a port of a pod is reached."""
@@ -84,7 +90,8 @@ class Kubelet:
             if change.type == "ADDED":
                 self.addresses[name] = next(self.free)
                 self._write_hosts()
-                self.lives[name] = asyncio.create_task(self._live(name, change.object["spec"]))
+                life = self.lives[name] = asyncio.create_task(self._live(name, change.object["spec"]))
+                life.add_done_callback(partial(self._release, name))
             elif "deletionTimestamp" in change.object["metadata"]:
                 self.lives[name].cancel()
 
@@ -97,17 +104,18 @@ class Kubelet:
     async def _live(self, name: str, spec: Object) -> None:
         """Run the container of a pod, again and again, until the pod is deleted."""
         container = spec["containers"][0]
-        try:
-            if container["image"] != IMAGE:
-                self._tell(name, "Pending", waiting="ImagePullBackOff")
-                await asyncio.Event().wait()
-            for restarts in count():
-                await self._run(name, container, restarts)
-                self._tell(name, "Running", waiting="CrashLoopBackOff", restarts=restarts + 1)
-                await asyncio.sleep(min(2**restarts, 10) / 2)
-        finally:
-            with contextlib.suppress(Exception):  # the pod may be gone with the server
-                self.store.change(PODS, name, _released)
+        if container["image"] != IMAGE:
+            self._tell(name, "Pending", waiting="ImagePullBackOff")
+            await asyncio.Event().wait()
+        for restarts in count():
+            await self._run(name, container, restarts)
+            self._tell(name, "Running", waiting="CrashLoopBackOff", restarts=restarts + 1)
+            await asyncio.sleep(min(2**restarts, 10) / 2)
+
+    def _release(self, name: str, _: asyncio.Task[None]) -> None:
+        """Let a pod go, as its process has ended, or was never there."""
+        with contextlib.suppress(Refused):
+            self.store.change(PODS, name, _released)
 
     async def _run(self, name: str, container: Object, restarts: int) -> None:
         """Run a container once; whoever cancels this has the process told to go, and then killed."""
@@ -168,15 +176,19 @@ class Kubelet:
             self.store.change(SERVICES, name, lambda each: {**each, "status": {"loadBalancer": {}}})
 
     def _write_hosts(self) -> None:
-        """Write the names of services with the address of the pod behind each."""
-        lines = []
+        """Write the names of services with the address of the pod behind each.
+
+        A name stays when its service goes. Where it cannot be resolved, the operator takes itself to be outside of the
+        cluster, and stands still for minutes.
+        """
         for service in self.store.select(SERVICES):
-            known = f"{service['metadata']['name']}.{service['metadata']['namespace']}"
             wanted = service["spec"]["selector"].items()
-            pods = self.store.select(PODS, lambda each, some=wanted: some <= each["metadata"]["labels"].items())
-            lines += [f"{known} {self.addresses[pod['metadata']['name']]}\n" for pod in pods]
+            for pod in (each["metadata"] for each in self.store.select(PODS)):
+                if wanted <= pod["labels"].items():
+                    known = f"{service['metadata']['name']}.{service['metadata']['namespace']}"
+                    self.names[known] = self.addresses[pod["name"]]
         new = self.hosts.with_suffix(".new")
-        new.write_text("".join(lines))
+        new.write_text("".join(f"{name} {address}\n" for name, address in self.names.items()))
         new.replace(self.hosts)
 
 
@@ -202,6 +214,6 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.terminate()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 10)
+            await asyncio.wait_for(process.wait(), GRACE_S)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -51,6 +51,7 @@ class Refused(Exception):
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(message)
+        self.code = code
         self.status = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -110,7 +111,9 @@ class Store:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         given = {"uid": str(uuid.uuid4()), "creationTimestamp": now, "generation": 1, "namespace": namespace}
         whole = {"apiVersion": resource.api, "kind": resource.kind, **body, "metadata": {**metadata, **given}}
-        return self._keep("ADDED", resource, self._admitted(resource, whole))
+        kept = self._keep("ADDED", resource, self._admitted(resource, whole))
+        self._collect()
+        return kept
 
     def change(self, resource: Resource, name: str, make: Callable[[Object], Object]) -> Object:
         """Keep what a function makes of an object; one that was waiting for its last finalizer goes."""
@@ -122,6 +125,7 @@ class Store:
         kept = self._keep("MODIFIED", resource, after)
         if "deletionTimestamp" in kept["metadata"] and not kept["metadata"].get("finalizers"):
             self._remove(resource, kept)
+        self._collect()
         return kept
 
     def delete(self, resource: Resource, name: str) -> Object:
@@ -141,10 +145,17 @@ class Store:
         """Forget an object, and delete those that it owns."""
         del self.objects[resource, gone["metadata"]["name"]]
         self._keep("DELETED", resource, gone)
-        for kind, name in list(self.objects):
-            owners = self.objects.get((kind, name), {}).get("metadata", {}).get("ownerReferences", [])
-            if any(owner["uid"] == gone["metadata"]["uid"] for owner in owners):
+        self._collect()
+
+    def _collect(self) -> None:
+        """Delete an object whose owners are gone, and what follows from that; the operator may have been late."""
+        alive = {each["metadata"]["uid"] for each in self.objects.values()}
+        for (kind, name), each in self.objects.items():
+            owners = each["metadata"].get("ownerReferences", [])
+            marked = "deletionTimestamp" in each["metadata"]
+            if owners and not marked and not any(owner["uid"] in alive for owner in owners):
                 self.delete(kind, name)
+                return  # which has collected the others
 
     def _keep(self, type_: str, resource: Resource, whole: Object) -> Object:
         """Note a change, and wake those who follow."""

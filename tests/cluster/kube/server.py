@@ -31,7 +31,8 @@ FRAME = 32 * 1024
 
 def main(port: int, folder: Path) -> None:
     """Serve until SIGTERM; then the processes of all pods end."""
-    server = Server(folder)
+    # Tests run side by side: each server has addresses of its own.
+    server = Server(folder, f"127.{64 + port // 256 % 128}.{port % 256}")
     app = web.Application(middlewares=[_told_as_status])
     app.router.add_route("*", "/{path:.*}", server.answer)
     app.cleanup_ctx.append(server.living)
@@ -47,15 +48,15 @@ async def _told_as_status(request: web.Request, handler: Any) -> web.StreamRespo
         answer: web.StreamResponse = await handler(request)
         return answer
     except Refused as error:
-        return web.json_response(error.status, status=error.status["code"])
+        return web.json_response(error.status, status=error.code)
 
 
 class Server:
     """What is answered to each request."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, network: str) -> None:
         self.store = Store()
-        self.kubelet = Kubelet(self.store, folder)
+        self.kubelet = Kubelet(self.store, folder, network)
 
     async def living(self, _: web.Application) -> AsyncIterator[None]:
         """Run the kubelet while the server runs."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.cluster.kube.kubelet import IMAGE
@@ -66,6 +67,8 @@ class Kubernetes:
 @contextlib.contextmanager
 def kubernetes(folder: Path, operator: bool = True) -> Iterator[Kubernetes]:
     """Start a server; whoever has its ``config`` as KUBECONFIG is led there."""
+    if sys.platform != "linux":
+        pytest.skip("needs Linux, where all of 127.0.0.0/8 is loopback")
     (port,) = free_ports(1)
     folder.mkdir(exist_ok=True)
     found = Kubernetes(folder, port)

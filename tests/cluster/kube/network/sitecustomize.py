@@ -1,7 +1,7 @@
 """The network of a pod, for a process that has only the loopback of its machine.
 
 Python imports this as it starts (the kubelet puts the folder into PYTHONPATH). A pod has an address of its own
-(127.64.x.y): whoever listens at all addresses, or connects from any, does so at this one. Names of services are those
+(127.x.y.z): whoever listens at all addresses, or connects from any, does so at this one. Names of services are those
 of a file of "NAME.NAMESPACE ADDRESS" lines. A port that is named (8786) is one 10,000 higher: any program of the
 machine may listen at 8787 of all addresses.
 """
