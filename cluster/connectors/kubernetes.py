@@ -118,6 +118,11 @@ def _over(below: Any, above: Any) -> Any:
     """Return a part of a manifest laid over another one, which holds where the first says nothing.
 
     Entries of lists go by their names (containers, variables); those of the upper one come first.
+
+    Raises
+    ------
+    ValueError
+        The lower part is of another kind.
     """
     if isinstance(above, dict) and isinstance(below, dict | None):
         below = below or {}
@@ -126,6 +131,10 @@ def _over(below: Any, above: Any) -> Any:
     if _named(above) and (below is None or _named(below)):
         under = {each["name"]: each for each in below or []}
         return [_over(under.pop(each["name"], None), each) for each in above] + list(under.values())
+    if below is not None and (isinstance(above, dict) or _named(above)):
+        raise ValueError(
+            f"custom_cluster_spec has {below!r} where a manifest has a table, or a list of tables with names"
+        )
     return below if above is None else above
 
 

@@ -117,5 +117,9 @@ class Operated(KubeCluster):  # type: ignore[misc]
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        super().__exit__(kind, value, trace)
+        try:
+            super().__exit__(kind, value, trace)
+        except Exception as error:  # what the block has done, or its error, counts more
+            told = "the cluster %s may be there still (%s): kubectl delete daskcluster %s --namespace %s"
+            LOG.warning(told, self.name, str(error) or type(error).__name__, self.name, self.namespace)
         self._loop_runner.stop()  # the library leaves its thread behind

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,7 @@ def refused(tmp_path: Path, options: dict[str, Any], **cluster: Any) -> str:
         ({"resources": {"limit": {"cpu": "1"}}}, "'limit' was unexpected"),
         ({"custom_cluster_spec": {"spec": {"worker": {"replica": 3}}}}, "'replica' was unexpected"),
         ({"name": "Works_1"}, "must consist of lower case alphanumeric characters"),
+        ({"custom_cluster_spec": {"spec": {"worker": "ours"}}}, "custom_cluster_spec has 'ours' where"),
         ({"custom_cluster_spec": "absent.yaml"}, "No such file or directory: 'absent.yaml'"),
     ],
 )
@@ -209,6 +211,14 @@ def test_a_cluster_of_somebody_else_is_neither_taken_nor_deleted(bare: Kubernete
     assert "Cluster theirs already exists" in refused(tmp_path, {"name": "theirs"})
     assert left(bare) == ["theirs"]
     bare.ask(f"{path}/theirs", method="DELETE")
+
+
+def test_a_server_that_is_gone_in_the_end_is_no_error(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
+    with ExitStack() as stack:
+        with kubernetes(tmp_path / "kube") as service:
+            monkeypatch.setenv("KUBECONFIG", str(service.config))
+            stack.enter_context(connect("kubernetes", workers=1, options={"image": IMAGE}))
+    assert "kubectl delete daskcluster groundbreak-" in caplog.text
 
 
 def test_a_run_that_is_told_to_stop_while_it_waits_leaves_nothing(kube: Kubernetes, tmp_path: Path) -> None:
