@@ -22,6 +22,9 @@ LOG = logging.getLogger(__name__)
 LOOK_S = 5.0
 """Seconds between two looks at the pod of a scheduler that does not answer yet."""
 
+GONE_S = 5.0
+"""Seconds to see a cluster go."""
+
 ENDS = "CrashLoopBackOff"
 """What a pod is called whose program ends again and again."""
 
@@ -111,7 +114,11 @@ class Operated(KubeCluster):  # type: ignore[misc]
         # The library itself closes a cluster whose start fails.
         if self.beginning is not None and self.beginning is not asyncio.current_task():
             self.beginning.cancel()
-        await super()._close(timeout=timeout)
+        try:
+            # Once the server knows, the operator sees to the rest: it may need a minute, or not be there.
+            await super()._close(timeout=min(timeout, GONE_S))
+        except TimeoutError:
+            LOG.info("the cluster %s is being deleted", self.name)
         self.shutdown_on_close = False
 
     def __exit__(

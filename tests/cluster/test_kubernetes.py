@@ -214,10 +214,9 @@ def test_a_cluster_of_somebody_else_is_neither_taken_nor_deleted(bare: Kubernete
 
 
 def test_a_server_that_is_gone_in_the_end_is_no_error(tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
-    with ExitStack() as stack:
-        with kubernetes(tmp_path / "kube") as service:
-            monkeypatch.setenv("KUBECONFIG", str(service.config))
-            stack.enter_context(connect("kubernetes", workers=1, options={"image": IMAGE}))
+    with ExitStack() as stack, kubernetes(tmp_path / "kube") as service:
+        monkeypatch.setenv("KUBECONFIG", str(service.config))
+        stack.enter_context(connect("kubernetes", workers=1, options={"image": IMAGE}))
     assert "kubectl delete daskcluster groundbreak-" in caplog.text
 
 

@@ -56,7 +56,8 @@ class Kubernetes:
 
     def install_operator(self) -> None:
         """Have the operator of dask-kubernetes run as a deployment, as its Helm chart would."""
-        command = ["kopf", "run", "--standalone", "--all-namespaces", "-m", "dask_kubernetes.operator.controller"]
+        told = str(Path(__file__).with_name("operator_settings.py"))
+        command = ["kopf", "run", "--standalone", "--all-namespaces", "-m", "dask_kubernetes.operator.controller", told]
         variables = [{"name": "KUBECONFIG", "value": str(self.config)}]
         container = {"name": "operator", "image": IMAGE, "command": command, "env": variables}
         template = {"metadata": {"labels": {}}, "spec": {"containers": [container]}}
