@@ -103,7 +103,7 @@ KINDS: dict[str, Kind] = {
         module="dask_kubernetes",
         extra="kubernetes",
         patience_s=QUEUED_S,
-        remedy="Look at [cluster.options], and whether the operator of dask-kubernetes runs there",
+        remedy="Look at [cluster.options], whether kubectl reaches the cluster, and whether the operator runs there",
     ),
     "gateway": Kind(
         gateway.opened,

@@ -25,6 +25,8 @@ class Request:
     """Path of the client's certificate."""
     tls_key: str | None = None
     """Path of the client's key; it may stand in the file of the certificate."""
+    patience_s: float = 3600.0
+    """Seconds to wait for what must be there before workers can come: the scheduler in its pod."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What the kind's library takes beside: name -> value."""
 

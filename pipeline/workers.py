@@ -58,7 +58,7 @@ def connected(config: Config, client: Client | None) -> Iterator[Client]:
         with unless_lost(what, own):
             # The log of workers that belong to somebody else is theirs to set up.
             begin = partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel())
-            _prepare(config, own, what, begin, seconds(c.patience) if c.patience else kind.patience_s)
+            _prepare(config, own, what, begin, _patience_s(config))
             yield own
 
 
@@ -82,6 +82,12 @@ def _limit(dask_worker: Worker) -> int:
     return dask_worker.memory_manager.memory_limit or 0
 
 
+def _patience_s(config: Config) -> float:
+    """Return the seconds that a cluster may take to come, and to have a worker."""
+    c = config.cluster
+    return seconds(c.patience) if c.patience else KINDS[c.kind].patience_s
+
+
 def _asked(config: Config) -> dict[str, Any]:
     """Return what is asked of the cluster, with paths that start from the configuration's folder.
 
@@ -90,7 +96,7 @@ def _asked(config: Config) -> dict[str, Any]:
     BadInput
         A certificate is not where it should be.
     """
-    asked = {**config.cluster.asked, "options": config.cluster.options}
+    asked = {**config.cluster.asked, "patience_s": _patience_s(config), "options": config.cluster.options}
     for name in CERTIFICATES:
         if name in asked:
             asked[name] = config.path(asked[name])

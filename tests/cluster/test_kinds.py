@@ -11,6 +11,8 @@ import pytest
 
 from groundbreak.pipeline import api
 from tests.cluster import services
+from tests.cluster.kube.kubelet import IMAGE
+from tests.cluster.kube.service import kubernetes
 from tests.stores import zarr_bytes
 from tests.world import Tile, configure, days, lonlat_box, works, write_source
 
@@ -94,3 +96,12 @@ def test_hosts_by_ssh(world: Path, expected: dict[str, str], tmp_path: Path) -> 
 def test_a_gateway(world: Path, expected: dict[str, str], tmp_path: Path) -> None:
     with services.gateway(tmp_path) as service:
         assert outcome(world, tmp_path / "out", service.cluster) == expected
+
+
+def test_pods(world: Path, expected: dict[str, str], tmp_path: Path, monkeypatch: Any) -> None:
+    """The server and the nodes of this Kubernetes are simulated; operator, scheduler and workers are real."""
+    with kubernetes(tmp_path / "kube") as service:
+        monkeypatch.setenv("KUBECONFIG", str(service.config))
+        cluster = {"kind": "kubernetes", "workers": 1, "memory": "1GiB", "options": {"image": IMAGE}}
+        assert outcome(world, tmp_path / "out", cluster) == expected
+        services.until(lambda: not service.found("api/v1", "pods"), "pods are left")

@@ -6,47 +6,19 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import dask_kubernetes
 import jsonschema
 import pytest
 import yaml
-from dask_kubernetes.operator.kubecluster.kubecluster import make_cluster_spec
 
 from groundbreak.cluster import policy
 from groundbreak.cluster.connectors import kubernetes
 from groundbreak.cluster.request import Request
+from tests.cluster.kube.schemas import schema
 from tests.packaging.environments import ROOT
 
 RECIPES = ROOT / "cluster/recipes"
 MANIFESTS = sorted((RECIPES / "kubernetes").glob("*.yaml"))
-
-
-def schema(kind: str) -> dict[str, Any]:
-    """Return the schema of one of the operator's kinds, as the API server would hold objects to it: no other keys."""
-    folder = Path(dask_kubernetes.__file__).parent / "operator/deployment/helm/dask-kubernetes-operator/crds"
-    for file in folder.glob("*.yaml"):
-        for found in yaml.safe_load_all(file.read_text()):
-            if found["spec"]["names"]["kind"] == kind:
-                version: dict[str, Any] = found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-                version["properties"] |= {name: {"type": "string"} for name in ("apiVersion", "kind")}
-                version["properties"]["metadata"] = {"type": "object"}
-                found_schema: dict[str, Any] = closed(version)
-                return found_schema
-    raise LookupError(kind)
-
-
-def closed(part: Any) -> Any:
-    """Return a schema that refuses keys which it does not name, and takes null for what may be left out."""
-    if isinstance(part, list):
-        return [closed(each) for each in part]
-    if not isinstance(part, dict):
-        return part
-    found = {key: closed(value) for key, value in part.items()}
-    if "properties" in found and not found.get("x-kubernetes-preserve-unknown-fields"):
-        found.setdefault("additionalProperties", False)
-    return found
 
 
 @pytest.mark.parametrize("file", [f for f in MANIFESTS if f.name != "network-policy.yaml"], ids=lambda f: f.name)
@@ -70,10 +42,8 @@ def test_what_the_connector_asks_for_is_what_the_operator_takes() -> None:
         options={"image": "groundbreak", "namespace": "works", "env": {"AWS_REGION": "eu-central-1"}},
     )
     asked = kubernetes._arguments(request)
-    named = {"name", "image", "n_workers", "resources", "env", "worker_command", "idle_timeout"}
-    manifest = make_cluster_spec(**{name: asked[name] for name in named})
-    # KubeCluster leaves out what is None; the API server prunes it.
-    jsonschema.validate(_pruned(manifest), schema("DaskCluster"))
+    manifest = asked["custom_cluster_spec"]
+    jsonschema.validate(manifest, schema("DaskCluster"))
     (container,) = manifest["spec"]["worker"]["spec"]["containers"]
     told = " ".join(container["args"])
     assert "--nthreads 1 --death-timeout 60 --memory-limit 2147483648 --lifetime 3000s --lifetime-stagger 300s" in told
@@ -82,13 +52,32 @@ def test_what_the_connector_asks_for_is_what_the_operator_takes() -> None:
     assert manifest["spec"]["worker"]["replicas"] == 1
     assert manifest["spec"]["idleTimeout"] == policy.IDLE_TIMEOUT_S
     assert asked["namespace"] == "works"
-    assert asked["shutdown_on_close"] is True
+    assert asked["name"] == manifest["metadata"]["name"]
 
 
-def _pruned(part: Any) -> Any:
-    if isinstance(part, dict):
-        return {key: _pruned(value) for key, value in part.items() if value is not None}
-    return [_pruned(each) for each in part] if isinstance(part, list) else part
+def test_a_manifest_of_the_user_lies_below_what_the_policy_decides(tmp_path: Path) -> None:
+    variables = [{"name": "OMP_NUM_THREADS", "value": "8"}, {"name": "SCENES", "value": "3"}]
+    mounts = [{"name": "scratch", "mountPath": "/scratch"}]
+    container = {"name": "worker", "image": "theirs", "args": ["sleep"], "env": variables, "volumeMounts": mounts}
+    pod = {"serviceAccountName": "reader", "containers": [{"name": "sidecar", "image": "proxy"}, container]}
+    own = {
+        "metadata": {"name": "theirs", "labels": {"team": "forest"}},
+        "spec": {"worker": {"replicas": 9, "spec": pod}},
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    for given in own, str(tmp_path / "own.yaml"):
+        request = Request(workers=2, options={"image": "ours", "custom_cluster_spec": given})
+        manifest = kubernetes._arguments(request)["custom_cluster_spec"]
+        jsonschema.validate(manifest, schema("DaskCluster"))
+        assert manifest["metadata"]["labels"] == {"team": "forest"}
+        assert manifest["metadata"]["name"].startswith("groundbreak-")
+        worker = manifest["spec"]["worker"]
+        assert (worker["replicas"], worker["spec"]["serviceAccountName"]) == (2, "reader")
+        ours, sidecar = worker["spec"]["containers"]
+        assert sidecar == {"name": "sidecar", "image": "proxy"}
+        assert (ours["image"], ours["args"][:2], ours["volumeMounts"]) == ("ours", ["dask", "worker"], mounts)
+        environment = {each["name"]: each["value"] for each in ours["env"]}
+        assert environment == {**policy.ENVIRONMENT, "SCENES": "3"}
 
 
 def test_policies_and_values_are_yaml_of_their_kind() -> None:
