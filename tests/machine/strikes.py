@@ -20,9 +20,15 @@ import obstore
 import pytest
 from distributed import Client
 
+from groundbreak.pipeline.core.output import StorageError
+
 
 class Killed(BaseException):
-    """The process was killed at this write."""
+    """The client was killed at this write."""
+
+
+class TaskKilled(StorageError):
+    """A task was killed at this write: an error that no task takes for a fault of its own, and that dask can pass on."""
 
 
 @dataclass
@@ -46,7 +52,7 @@ class Strike:
         client = threading.current_thread() is threading.main_thread()
         with self._lock:
             if self.struck and self.how == "kill":
-                raise Killed
+                raise _death(client)
             if self.struck or not self.how or (self.who == "client") != client:
                 return
             self.after -= 1
@@ -56,7 +62,7 @@ class Strike:
         if self.how == "interrupt":
             raise KeyboardInterrupt
         half()
-        raise Killed
+        raise _death(client)
 
     def note(self, path: Path, data: bytes) -> None:
         """See what an object that was put says."""
@@ -65,6 +71,10 @@ class Strike:
             self.seen.append((record["task"], record["state"]))
         elif path.parts[-2:] == ("cube.zarr", "zarr.json") and b'"observations"' in data:
             self.seen.append(("list", ""))
+
+
+def _death(client: bool) -> BaseException:
+    return Killed() if client else TaskKilled("the process", "was killed", "There is none")
 
 
 @contextmanager
