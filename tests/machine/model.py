@@ -133,7 +133,9 @@ class Model:
     def whole(self) -> bool:
         """Whether all slabs of the list are built."""
         return bool(self.listed) and all(
-            self._holds(region, number, slab) for region in REGIONS for number, slab in enumerate(self.slabs(self.listed))
+            self._holds(region, number, slab)
+            for region in REGIONS
+            for number, slab in enumerate(self.slabs(self.listed))
         )
 
     @property

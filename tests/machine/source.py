@@ -148,7 +148,9 @@ class Shelf:
 def _spoil(path: Path, column: int) -> None:
     """Damage the block of a file that lies in the first row of blocks and a column."""
     with rasterio.open(path) as file:
-        place = {name: int(file.get_tag_item(f"BLOCK_{name}_{column}_0", "TIFF", bidx=1)) for name in ("OFFSET", "SIZE")}
+        place = {
+            name: int(file.get_tag_item(f"BLOCK_{name}_{column}_0", "TIFF", bidx=1)) for name in ("OFFSET", "SIZE")
+        }
     with path.open("r+b") as file:
         file.seek(place["OFFSET"])
         file.write(os.urandom(0) + b"\xff" * place["SIZE"])

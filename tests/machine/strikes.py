@@ -88,7 +88,7 @@ def watched(out: Path, client: Client, how: str = "", who: str = "client", after
         finally:
             # A task that was cancelled goes on until its next write: each thread takes another one only after that.
             for future in [client.submit(int, n, pure=False) for n in range(2 * sum(client.nthreads().values()))]:
-                future.result()
+                future.result(timeout=60)
 
 
 def _watch(strike: Strike, patch: pytest.MonkeyPatch) -> None:
