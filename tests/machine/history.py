@@ -41,18 +41,7 @@ class History:
         """Leave nothing behind."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def command(self, *a, **k):
-        import traceback, time
-        self.__dict__.setdefault("trace", []).append(f"{a} {k} offered={self.shelf.offered} broken={sorted(self.shelf.broken)} late={self.late}")
-        try:
-            return self._command(*a, **k)
-        except Exception as e:
-            with open("/tmp/machine_fail.txt", "a") as f:
-                f.write(f"==== {time.ctime()}\n" + "\n".join(self.trace) + "\n" + "".join(traceback.format_exception(e)[-12:]) + f"\nmodel {self.model}\n")
-            shutil.rmtree("/tmp/machine_failed", ignore_errors=True); shutil.copytree(self.folder, "/tmp/machine_failed")
-            raise
-
-    def _command(self, name: str, level: float = 0.0, how: str = "", who: str = "client", after: int = 0) -> Strike:
+    def command(self, name: str, level: float = 0.0, how: str = "", who: str = "client", after: int = 0) -> Strike:
         """Give a command, which may be struck, and hold what it does against the model.
 
         Parameters
