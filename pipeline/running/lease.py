@@ -120,7 +120,7 @@ def _take(output: Output) -> Lease:
 
 
 def _put(output: Output, lease: Lease) -> bool:
-    """Put the object of a lease; return whether the lease is this run's, and no other run has come or gone meanwhile."""
+    """Put the object of a lease; return whether the lease is this run's, and nobody has come and gone meanwhile."""
     try:
         mine = output.create(lease.key, lease.text())
     except StorageError:

@@ -133,7 +133,7 @@ def test_publishing_alone_finds_it_too(world: Path, client: Client, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["run", "detect"])
 def test_a_slab_that_was_overwritten_is_built_of_what_the_source_has_now(
-    name: str, world: Path, client: Client, tmp_path: Path
+    name: str, client: Client, tmp_path: Path
 ) -> None:
     """Its items were processed again since: what a finished slab holds of them cannot be read any more."""
     settings = configure(tmp_path, BOX, SPAN, cube=CUBE | {"slab": 12})

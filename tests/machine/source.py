@@ -1,13 +1,12 @@
-"""The source of the state machine: a shelf of items that come, are processed again, are withdrawn, break and are mended.
+"""The source of the state machine: items that come, are processed again, are withdrawn, break and are mended.
 
 A region of the grid is one block wide in every band, so that a file may also be broken for one region alone.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -45,7 +44,7 @@ def numbers(band: str, entry: Entry, x: np.ndarray, y: np.ndarray) -> np.ndarray
     bare = (date >= BUILT_UP) & (x < TILE.x0 + 250)
     grown = {"red": 700, "nir": 3000}[band]
     found = np.where(bare, {"red": 2000, "nir": 2400}[band], grown) + noise + 3 * column + 2 * row
-    return np.rint(found + 111 * version).astype(int)
+    return np.asarray(np.rint(found + 111 * version), int)
 
 
 def feature(entry: Entry) -> dict[str, Any]:
@@ -153,9 +152,4 @@ def _spoil(path: Path, column: int) -> None:
         }
     with path.open("r+b") as file:
         file.seek(place["OFFSET"])
-        file.write(os.urandom(0) + b"\xff" * place["SIZE"])
-
-
-def faults_by_region(faults: Mapping[str, frozenset[tuple[int, str]]]) -> list[tuple[int, str, str]]:
-    """Return (number of the date, band, region) of all faults."""
-    return sorted((date, band, region) for region, found in faults.items() for date, band in found)
+        file.write(b"\xff" * place["SIZE"])

@@ -1,4 +1,4 @@
-"""Striking a run: it is killed at the n-th write of its client or of its tasks, or interrupted; and what it wrote is seen.
+"""Striking a run: it is killed at the n-th write of its client or tasks, or interrupted; what it writes is seen.
 
 All writes to an output pass through a few functions. Once a run is dead, none of them does anything any more, in no
 thread: so it is with kill -9. What a killed process leaves half done (a staging file, half a deleted folder) is left.
@@ -28,7 +28,7 @@ class Killed(BaseException):
 
 
 class TaskKilled(StorageError):
-    """A task was killed at this write: an error that no task takes for a fault of its own, and that dask can pass on."""
+    """A task was killed at this write: an error that no task takes for a fault of its own, and dask can pass on."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What stores must hold, by another way: an undisturbed run on a fresh source and output, and a closed form of its cube.
+"""What stores must hold, by another way: an undisturbed run on a fresh source, and a closed form of its cube.
 
 The fresh source lists just the items that the model says, and lacks for each region just what the model says.
 """
@@ -9,7 +9,6 @@ import hashlib
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -109,7 +108,7 @@ def check_closed_form(out: Path, state: State) -> None:
         if not failed:
             marked = (layers.quality.values[:, part][owned] & Quality.FAULTS_IN_REGION) != 0
             assert (marked == bool(lost)).all()
-            seen = sum(_clear(entry, column) for entry in state.listed if entry[0] not in dates)
+            seen = np.sum([_clear(entry, column) for entry in state.listed if entry[0] not in dates], axis=0)
             np.testing.assert_array_equal(layers.n_valid.values[:, part][owned], seen[owned])
             delivered, taken = unpack((out / places.coverage(region)).read_bytes())
             assert taken.tolist() == [float(entry[0] in dates) for entry in state.listed]
@@ -127,8 +126,3 @@ def _opened(store: Path) -> xr.Dataset:
     with xr.open_zarr(store, consolidated=False, mask_and_scale=False, decode_times=False) as opened:
         found: xr.Dataset = opened.load()
     return found
-
-
-def whole_publication(document: dict[str, Any]) -> bool:
-    """Tell whether run.json says that what is published is whole."""
-    return bool(document["publication"]["whole"])
