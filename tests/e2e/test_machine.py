@@ -28,11 +28,11 @@ from tests.machine.history import History
 from tests.machine.source import DATES, REGIONS, SIDES
 from tests.machine.truth import DEPTH, Truth
 
-HISTORIES = int(os.environ.get("MACHINE", "8"))
+HISTORIES = int(os.environ.get("MACHINE", "4"))
 """Histories that are tried."""
 SEED = os.environ.get("MACHINE_SEED", "")
 """Which ones; "" for the same at each time."""
-STEPS = 10
+STEPS = 8
 MOST_BROKEN = 4
 """Files that are broken at once: where all are, there is nothing to plan with."""
 
