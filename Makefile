@@ -36,9 +36,11 @@ test: setup
 test-nightly: setup
 	ARCHIVES=$(or $(ARCHIVES),2000) $(BIN)/python -m pytest -n 2 tests/e2e/test_archives.py
 
-# Runs that are killed and stopped at random moments, and go on; make test has four of them. SEED=1 takes other moments.
+# Runs that are killed and stopped at random moments, and go on, and random histories of an output; make test has a few
+# of both. SEED=1 takes other moments and histories.
 soak: setup
 	$(BIN)/python -m tests.soak --seed $(or $(SEED),0)
+	MACHINE=$(or $(MACHINE),300) MACHINE_SEED=$(or $(SEED),0) $(BIN)/python -m pytest tests/e2e/test_machine.py
 
 # The tests with the lowest versions that pyproject.toml allows. pyenv's 3.12 is found whatever .python-version says.
 .venv-lowest/.done: requirements/lowest.txt pyproject.toml | $(filter .venv-uv/bin/uv,$(UV))

@@ -163,6 +163,8 @@ def run(
             if retry:
                 for task in ledger.records.unsettled():
                     ledger.forget(task)
+            # Before it is settled what the cubes hold: what must be built again is built of what the source has now.
+            contest.overwritten(lease, ledger, planned, clear=False)
             ready = prepared.prepare(planned, output, ledger, rebuild=rebuild)
             plan_file.save(planned, output)
             headers.save(planned.headers, output)
@@ -187,6 +189,7 @@ def redetect(config: Config | str | Path, client: Client | None = None, *, liste
         ledger = Ledger(output)
         replaced = place.replaced_detection(planned, output)
         with output.named():
+            contest.overwritten(lease, ledger, planned, clear=False)
             ready = prepared.reopen(planned, output, ledger)
             for grid in ready:
                 for region in grid.planned.regions:

@@ -65,6 +65,7 @@ def carry_out(
             if not contest.overwritten(lease, ledger, grids[0].plan, clear=True):
                 break
             before, work = outcome, due(grids, ledger)
+            _demand_scenes(work, lease)
             with workers_for(config, client or workers, planned, needed=True) as again:
                 outcome = _work_off(work, grids[0].plan, lease, ledger, again, listener, loose=loose)
             outcome.done += before.done
@@ -73,6 +74,18 @@ def carry_out(
             raise BadInput(lease.output.label, rule, "Stop the workers of earlier runs, and run it again")
         with lease.output.named():
             return outcome, publish(planned, lease.output, ledger, outcome.ignored, workers)
+
+
+def _demand_scenes(work: Work, lease: Lease) -> None:
+    """Raise BadInput where a slab must be built again of observations that this run has not asked the source for.
+
+    It has left them as they were, inside a slab that was finished, and was overwritten only now.
+    """
+    builds = [(region.grid, build.slab) for region in work.regions() for build in region.builds]
+    lacking = sum(not all(o.scenes for o in g.settled.observations[slab.start : slab.stop]) for g, slab in builds)
+    if lacking:
+        rule = f"holds {lacking} slabs that were overwritten, just now, by tasks of a run that was killed"
+        raise BadInput(lease.output.label, rule, "`groundbreak run` builds them again")
 
 
 @contextmanager

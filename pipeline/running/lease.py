@@ -118,20 +118,32 @@ def _take(output: Output) -> Lease:
         before = [_demand_free(output, places.lease(newest)), _demand_free(output, places.LOCK)]
         lease = Lease(replace(output, lease=newest + 1), contested=any(before))
         _ALIVE.add(lease.run)  # before anybody can read of it
+        taken = False
         try:
-            mine = output.create(lease.key, lease.text())
-        except StorageError:
-            if not _holds(output, lease):
-                raise
-            mine = True
-        # A put that was answered by silence is made again by the client, and then finds what it has put itself.
-        if not (mine or _holds(output, lease)):
-            continue
-        if output.newest_lease() == lease.output.lease:
-            break
+            taken = _put(output, lease)
+        finally:
+            if not taken:  # also where it is interrupted: what was put of it is then nobody's
+                _ALIVE.discard(lease.run)
+        if taken:
+            return lease
+
+
+def _put(output: Output, lease: Lease) -> bool:
+    """Put the object of a lease; return whether the lease is this run's, and nobody has come and gone meanwhile."""
+    try:
+        mine = output.create(lease.key, lease.text())
+    except StorageError:
+        if not _holds(output, lease):
+            raise
+        mine = True
+    # A put that was answered by silence is made again by the client, and then finds what it has put itself.
+    if not (mine or _holds(output, lease)):
+        return False
+    if output.newest_lease() != lease.output.lease:
         output.delete(lease.key)  # others have come and gone since the first look
+        return False
     output.delete(places.LOCK)
-    return lease
+    return True
 
 
 def _holds(output: Output, lease: Lease) -> bool:

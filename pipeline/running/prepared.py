@@ -185,14 +185,21 @@ def _finished(plan: Plan, planned: GridPlan, stored: list[dict[str, Any]], ledge
     """Count the stored observations, from the first, that lie in full slabs that every region has finished."""
     versions = [entry["version"] for entry in stored]
     # A region that has just come to the plan has nothing to keep, and must not undo what the others have finished.
-    regions = [r for r in planned.regions if places.build_task(r.key, 0) in ledger.records]
-    for slab in range(len(stored) // plan.depth):
+    count = len(stored) // plan.depth
+    regions = [r for r in planned.regions if _is_known(r, count, ledger)]
+    for slab in range(count):
         start = slab * plan.depth
         part = versions[start : start + plan.depth]
         wanted = ((places.build_task(r.key, slab), slab_identity(planned.cube, r, start, part)) for r in regions)
         if not regions or not all(ledger.finished(*task) for task in wanted):
             return start
-    return len(stored) // plan.depth * plan.depth
+    return count * plan.depth
+
+
+def _is_known(region: Region, slabs: int, ledger: Ledger) -> bool:
+    """Tell whether a region was there before: one whose record of a slab is lost has others."""
+    names = (places.detect_task(region.key), *(places.build_task(region.key, slab) for slab in range(slabs)))
+    return any(name in ledger.records for name in names)
 
 
 def _check_disk(plan: Plan, output: Output, ledger: Ledger) -> None:

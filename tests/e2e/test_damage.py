@@ -18,7 +18,7 @@ from groundbreak.kernels import Status
 from groundbreak.pipeline import cli
 from tests.commands import write_config
 from tests.stores import zarr_bytes
-from tests.world import Tile, days, lonlat_box, write_source
+from tests.world import Tile, days, item, lonlat_box, write_items, write_source
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000, 64)
 BOX = lonlat_box(32638, 600_100, 4_399_700, 600_200, 4_399_800)
@@ -127,6 +127,28 @@ def test_a_half_record_is_no_record_and_its_task_is_done_again(
     assert f"{2 if task.startswith('build') else 1} tasks done" in said
     assert not path.exists()
     assert zarr_bytes(copied / "out") == zarr_bytes(finished / "out")
+
+
+def test_a_lost_record_of_a_slab_whose_items_were_processed_again_costs_no_pixel(
+    tmp_path: Path, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The slab is built again of what the source has now: what it was built of cannot be read any more."""
+    wide = lonlat_box(32638, 600_100, 4_399_700, 600_500, 4_399_800)
+    write_source(tmp_path / "source", [TILE], DATES, block=16)
+    write_config(tmp_path / "run.toml", client, wide, SPAN, cube={"slab": 12, "region": 32})
+    assert command("run", tmp_path, capsys)[0] == 0
+    again = [item(TILE, date, properties={"s2:generation_time": "2023-01-01T00:00:00Z"}) for date in DATES[:12]]
+    write_items(tmp_path / "source", [*again, *(item(TILE, date) for date in DATES[12:])])
+    assert command("run", tmp_path, capsys)[0] == 0
+    path = tmp_path / "out/ledger/records/build/38TPK/r000c000/s0000.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b'{"task": "x", "state": "do')
+    code, said = command("run", tmp_path, capsys)
+    assert code == 0
+    assert " 0 faults" in said
+    write_config(tmp_path / "run.toml", client, wide, SPAN, out="fresh", cube={"slab": 12, "region": 32})
+    assert command("run", tmp_path, capsys)[0] == 0
+    assert zarr_bytes(tmp_path / "out") == zarr_bytes(tmp_path / "fresh")
 
 
 @pytest.mark.parametrize("kind", GARBAGE)

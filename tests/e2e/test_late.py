@@ -23,7 +23,7 @@ from tests.commands import write_config
 from tests.soak.cluster import Processes, kill
 from tests.soak.trials import command
 from tests.stores import zarr_bytes
-from tests.world import Tile, configure, days, lonlat_box, write_source
+from tests.world import Tile, configure, days, item, lonlat_box, write_items, write_source
 
 TILE = Tile("38TPK", 32638, 600_000, 4_400_000, 64)
 BOX = lonlat_box(32638, 600_100, 4_399_700, 600_200, 4_399_800)
@@ -102,7 +102,7 @@ def test_what_a_put_on_its_way_overwrites_is_mended(
     seen: list[list[str]] = []
 
     def overwritten(*arguments: Any, **options: Any) -> list[str]:
-        if not seen:  # everything is done, and nothing is published
+        if len(seen) == 1:  # everything is done, and nothing is published
             (other / "go").touch()
             wait_for(other / "gone")
             assert zarr_bytes(other / "out").items() - zarr_bytes(world / "peace").items()
@@ -112,7 +112,7 @@ def test_what_a_put_on_its_way_overwrites_is_mended(
     monkeypatch.setattr(contest, "overwritten", overwritten)
     result = api.run(later(world, other), client)
     assert result.good
-    assert seen == [["detect/38TPK/r000c000"], []]
+    assert seen == [[], ["detect/38TPK/r000c000"], []]
     assert "was overwritten by a task of an earlier run, and is done again" in caplog.text
     assert zarr_bytes(other / "out") == zarr_bytes(world / "peace")
 
@@ -129,6 +129,34 @@ def test_publishing_alone_finds_it_too(world: Path, client: Client, tmp_path: Pa
         api.republish(settings)
     assert api.run(settings, client).outcome.done == 1
     assert zarr_bytes(tmp_path / "out") == kept
+
+
+@pytest.mark.parametrize("name", ["run", "detect"])
+def test_a_slab_that_was_overwritten_is_built_of_what_the_source_has_now(
+    name: str, client: Client, tmp_path: Path
+) -> None:
+    """Its items were processed again since: what a finished slab holds of them cannot be read any more."""
+    settings = configure(tmp_path, BOX, SPAN, cube=CUBE | {"slab": 12})
+    write_source(tmp_path / "source", [TILE], DATES)
+    api.run(settings, client)
+    again = [item(TILE, date, properties={"s2:generation_time": "2023-01-01T00:00:00Z"}) for date in DATES]
+    write_items(tmp_path / "source", again)
+    assert api.run(settings, client).outcome.done == 2  # the tail, which is no finished slab, and the layers
+    output = Output(str(tmp_path / "out"))
+    end_badly(output)
+    slabs = sorted(key for key in zarr_bytes(tmp_path / "out") if "/red/c/1/" in key)
+    output.put(slabs[0], b"late")
+    if name == "detect":
+        with pytest.raises(BadInput, match="1 slabs are not built yet"):
+            api.redetect(settings, client)
+    result = api.run(settings, client)
+    assert not result.faults
+    assert result.good
+    write_items(tmp_path / "source", again)
+    fresh = configure(tmp_path, BOX, SPAN, out="fresh", cube=CUBE | {"slab": 12})
+    api.run(fresh, client)
+    built = Path(slabs[0])
+    assert (tmp_path / "out" / built).read_bytes() == (tmp_path / "fresh" / built).read_bytes()
 
 
 def end_badly(output: Output) -> None:

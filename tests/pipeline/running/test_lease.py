@@ -213,3 +213,23 @@ def test_whoever_was_taken_for_dead_writes_nothing_more(tmp_path: Path, monkeypa
     assert output.get("38TPK/change.zarr/a/c/0") == b"before"
     assert list(output.list(places.LEASES)) == [places.lease(2)]
     assert json.loads(output.get(places.lease(2)) or b"")["released"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StorageError("the disk", "is gone", "Wait")])
+def test_whoever_is_interrupted_while_it_takes_a_lease_holds_none(
+    error: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = Output(str(tmp_path))
+    with monkeypatch.context() as patch:
+
+        def delete(_output: Output, key: str) -> None:
+            assert key == places.LOCK  # the lease has been put
+            raise error
+
+        patch.setattr(Output, "delete", delete)
+        with pytest.raises((KeyboardInterrupt, StorageError)), locked(output):
+            pass
+    # The next run of this very process, a notebook for one, is not taken for its rival.
+    with locked(output) as lease:
+        assert lease.output.lease == 2
+        assert lease.contested
