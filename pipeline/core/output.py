@@ -27,9 +27,9 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from zarr.storage import ObjectStore as ZarrObjectStore
 
 from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.files import ObjectFile, unlink
 from groundbreak.pipeline.core.loop import run_coroutine
 from groundbreak.pipeline.core.mistakes import BadInput
-from groundbreak.pipeline.core.reading import ObjectFile
 
 LOG = logging.getLogger(__name__)
 
@@ -200,10 +200,13 @@ class Output:
     def delete_all(self, keys: Iterable[str]) -> None:
         """Delete the objects at some keys, many at a time, and on a disk the folders that this leaves empty."""
         self.demand_lease()
-        store = self._store if self.local is None else LocalStore(self.local, automatic_cleanup=True)
-        for some in batched(keys, DELETED):
-            with self.named(), contextlib.suppress(FileNotFoundError):
-                obstore.delete(store, list(some))
+        with self.named():
+            if self.local is not None:
+                unlink(str(self.local), keys)
+                return
+            for some in batched(keys, DELETED):
+                with contextlib.suppress(FileNotFoundError):
+                    obstore.delete(self._store, list(some))
 
     def clear(self, prefix: str) -> None:
         """Delete all that lies below a folder, and on a disk the folder too."""

@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import Client
@@ -25,6 +26,7 @@ TILE = Tile("38TPK", 32638, 600_000, 4_400_000)
 BOX = lonlat_box(32638, 600_100, 4_399_000, 601_200, 4_399_900)
 DATES = days("2021-01-03", 24, 15)
 SPAN = "2021-01-01/2021-12-31"
+SECONDS = {"total": 10.0, "read": 6.0, "write": 1.0, "waited": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,10 @@ def known(planned: Path) -> tuple[Config, Output, list[Record]]:
     for number, record in enumerate(before):
         done = record in builds[: len(builds) // 2]
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 100 + 10 * (number // 2)))
-        figures = {"seconds": {"total": 10.0, "read": 6.0, "write": 1.0, "waited": 0.5}, "bytes_read": 2_000_000}
+        figures: dict[str, Any] = {
+            "seconds": {"total": 10.0, "read": 6.0, "write": 1.0, "waited": 0.5},
+            "bytes_read": 2_000_000,
+        }
         changed = replace(record, state="done" if done else "started", started=at, retries=int(done), **figures)
         write_record(replace(output, lease=7), changed)
     return config, output, builds

@@ -1,8 +1,11 @@
-"""Objects of an object store as files, for libraries that read parts of a file."""
+"""Objects of an object store as files, for libraries that read parts of a file; and files that are deleted."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,3 +46,17 @@ class ObjectFile(io.RawIOBase):
         data = self._reader.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+
+def unlink(root: str, keys: Iterable[str]) -> None:
+    """Delete files below a folder, and the folders that this leaves empty."""
+    emptied = set()
+    for key in keys:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{root}/{key}")  # noqa: PTH108 - a Path would cost more than the call
+        emptied.add(key.rpartition("/")[0])
+    for folder in emptied:
+        with contextlib.suppress(OSError):  # others are in it
+            while folder:
+                os.rmdir(f"{root}/{folder}")  # noqa: PTH106
+                folder = folder.rpartition("/")[0]
