@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, do, and turn what happened into an exit code."""
     options = _parser().parse_args(arguments)
     levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
-    log_to_stderr(levels.get(options.verbose - options.quiet, logging.DEBUG))
+    as_json = getattr(options, "log", "") == "json"
+    log_to_stderr(levels.get(options.verbose - options.quiet, logging.DEBUG), as_json=as_json)
     try:
         with _heeding_signals():
             command: Callable[[argparse.Namespace], int] = options.command
@@ -135,7 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=0, help="another seed moves sites, weather and dates")
     demo.add_argument("--folder", type=Path, default=Path("demo"), help="where (default: ./demo)")
     for sub in (*runs, demo):
-        sub.add_argument("--log", choices=("auto", "plain", "json"), default="auto", help="progress: a bar or lines")
+        how = "progress as a bar or lines; json: the log, too"
+        sub.add_argument("--log", choices=("auto", "plain", "json"), default="auto", help=how)
     return parser
 
 

@@ -12,7 +12,7 @@ from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.planning.plans import Plan
 from groundbreak.pipeline.publish import publish
-from groundbreak.pipeline.running import contest, prepared, runner
+from groundbreak.pipeline.running import contest, figures, prepared, runner
 from groundbreak.pipeline.running.due import Outcome, Work, due
 from groundbreak.pipeline.running.lease import Lease
 from groundbreak.pipeline.running.ledger import Ledger
@@ -118,7 +118,7 @@ def _work_off(
             lease.use(loose=loose)
             room = Room(plan, memory_limit(plan.config, workers))
             room.demand()
-            runner.execute(work, workers, ledger, listener, room)
+            runner.execute(work, workers, ledger, figures.telling(workers, listener), room)
             lease.loose = False
     except BaseException:
         try:

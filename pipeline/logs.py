@@ -5,8 +5,10 @@ Modules log by ``logging.getLogger(__name__)``. As a library groundbreak sets no
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import time
 
 LOGGER = logging.getLogger("groundbreak")
 
@@ -35,8 +37,39 @@ class _StandardError(logging.Handler):
             self.handleError(record)
 
 
-def log_to_stderr(level: int) -> None:
-    """Have this process write groundbreak's log lines from ``level`` on; calling it again changes the level."""
+class _Json(logging.Formatter):
+    """Writes a log line as a JSON object: time, level, logger, message, process, and what else the line tells."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        told = {key: value for key, value in vars(record).items() if key not in _USUAL}
+        line = {
+            "time": f"{moment}.{record.msecs:03.0f}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+            **told,
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+_USUAL = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+"""What every log line has; what else one has was given by ``extra``."""
+
+
+def log_to_stderr(level: int, *, as_json: bool = False) -> None:
+    """Have this process write groundbreak's log lines from ``level`` on; calling it again changes level and form.
+
+    Parameters
+    ----------
+    level : int
+    as_json : bool
+        Whether each line is a JSON object, for programs.
+    """
     LOGGER.setLevel(level)
     # How far a plan is concerns whoever waits for it, unless they asked for quiet.
     PROGRESS.setLevel(min(level, logging.INFO) if level <= logging.WARNING else level)
@@ -44,8 +77,14 @@ def log_to_stderr(level: int) -> None:
     for logger in map(logging.getLogger, TALKERS):
         # A filter: Dask sets the levels of its loggers when it is imported, which may be later.
         (logger.addFilter if level > logging.INFO else logger.removeFilter)(_no_error)
-    if not any(isinstance(handler, _StandardError) for handler in LOGGER.handlers):
-        handler = _StandardError()
-        handler.setFormatter(logging.Formatter(FORMAT))
-        LOGGER.addHandler(handler)
-        LOGGER.propagate = False
+    ours = [handler for handler in LOGGER.handlers if isinstance(handler, _StandardError)]
+    for handler in ours or [_StandardError()]:
+        handler.setFormatter(_Json() if as_json else logging.Formatter(FORMAT))
+        if handler not in LOGGER.handlers:
+            LOGGER.addHandler(handler)
+            LOGGER.propagate = False
+
+
+def is_json() -> bool:
+    """Tell whether this process writes its log lines as JSON, so that its workers do so, too."""
+    return any(isinstance(handler.formatter, _Json) for handler in LOGGER.handlers)

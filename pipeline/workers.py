@@ -11,6 +11,7 @@ from typing import Any
 from distributed import Client, Worker
 
 from groundbreak import cluster, kernels, pipeline
+from groundbreak.cluster import metrics
 from groundbreak.cluster.connect import NotOpened, NoWorkers, connect, demand_workers
 from groundbreak.cluster.kinds import AT_ONCE_S, KINDS
 from groundbreak.cluster.plugins import Prepare, code_digest, differing_workers
@@ -18,7 +19,7 @@ from groundbreak.cluster.policy import memory_bytes, seconds
 from groundbreak.pipeline import logs
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput
-from groundbreak.pipeline.running import tasks
+from groundbreak.pipeline.running import figures, tasks
 from groundbreak.pipeline.running.watch import unless_lost
 
 CERTIFICATES = ("tls_ca_file", "tls_cert", "tls_key")
@@ -57,7 +58,7 @@ def connected(config: Config, client: Client | None) -> Iterator[Client]:
             raise BadInput(what, f"{rule} ({error})", kind.remedy) from error
         with unless_lost(what, own):
             # The log of workers that belong to somebody else is theirs to set up.
-            begin = partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel())
+            begin = partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel(), as_json=logs.is_json())
             _prepare(config, own, what, begin, _patience_s(config))
             yield own
 
@@ -128,4 +129,5 @@ def _prepare(
     if different:
         rule = f"run other code than this client: {', '.join(different)}"
         raise BadInput("[cluster] workers", rule, "Install the same version of groundbreak on all of them")
+    client.register_plugin(metrics.plugin(figures.TOPIC, figures.MEANINGS))
     client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector), begin, source_digest))

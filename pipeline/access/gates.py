@@ -214,7 +214,7 @@ class Gate:
                 self._closed, self._pause, probing = now, FIRST_PAUSE_S, True
                 # When it opens, those that wait must not all come at once.
                 self._gap = max(self._gap, LEAST_GAP_S)
-                LOG.warning("%s is in trouble and is waited for (%s)", self.host, trouble)
+                LOG.warning("%s is in trouble and is waited for (%s)", self.host, trouble, extra={"host": self.host})
             self._last = str(trouble)
             self._due = max(self._due, now + trouble.retry_after)
             if probing:
@@ -234,7 +234,9 @@ class Gate:
                 self._refused.pop(name, None)
                 self._gap = self._gap * RECOVERS if self._gap > LEAST_GAP_S / 10 else 0.0
             if self._closed is not None:
-                LOG.warning("%s answers again after %.0f s", self.host, monotonic() - self._closed)
+                gone = monotonic() - self._closed
+                told = {"host": self.host, "waited_s": round(gone, 1)}
+                LOG.warning("%s answers again after %.0f s", self.host, gone, extra=told)
                 self._closed, self._probing, self._due = None, False, 0.0
                 self._changed.notify_all()
 

@@ -97,7 +97,8 @@ def with_retries[T](
             except Exception as caught:  # GDAL raises many kinds; every one of them is a fault of this asset
                 error = caught
                 met[kind_of(caught)] += 1
-                LOG.info("%s: attempt %d of %d failed: %s", redact(name), made, attempts, _cause(caught))
+                said, told = "%s: attempt %d of %d failed: %s", {"asset": redact(name), "attempt": made}
+                LOG.info(said, redact(name), made, attempts, _cause(caught), extra=told)
             else:
                 _GIVEN_UP.forget(name)
                 return found

@@ -6,11 +6,12 @@ is kept as the source has it. An asset that cannot be read is a fault, and its p
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from threading import Lock
 from time import perf_counter
 
@@ -29,6 +30,8 @@ from groundbreak.pipeline.readers.cog import BlockLayout
 from groundbreak.pipeline.readers.headers import Headers, header_key
 from groundbreak.pipeline.stores.shards import Shard, shard_of
 from groundbreak.pipeline.stores.tiles import Pixels, Tiles
+
+LOG = logging.getLogger(__name__)
 
 PREFETCHED = REQUESTS
 """Observations whose blocks are being fetched, or are announced to the system, before they are decoded."""
@@ -209,7 +212,7 @@ class BandReader:
         self._prefetch.advance()
         if not observation.scenes:
             gone = "the source no longer offers this observation"
-            self.faults.append(Fault(self.job.region.key, observation.id, "", self.name, "", gone, 0))
+            self._fault(observation, "", "", gone, 0)
         for number, scene in enumerate(observation.scenes):
             if number and not self._blank[t] and self._is_full(t):
                 break
@@ -223,11 +226,17 @@ class BandReader:
                 self._place(t, scene, there)
             except ReadError as error:
                 href = redact(scene.assets[self.name].href)
-                why = (error.message, error.attempts)
-                self.faults.append(Fault(self.job.region.key, observation.id, scene.id, self.name, href, *why))
+                self._fault(observation, scene.id, href, error.message, error.attempts)
         if self._blank[t]:
             tiles, place = self._at(t)
             tiles.clear(place)
+
+    def _fault(self, observation: Observation, item: str, href: str, why: str, attempts: int) -> None:
+        """Keep by name what could not be read."""
+        fault = Fault(self.job.region.key, observation.id, item, self.name, href, why, attempts)
+        self.faults.append(fault)
+        named = fault.region, fault.band, item or fault.observation, why
+        LOG.info("%s: %s of %s is a fault: %s", *named, extra=asdict(fault))
 
     def _is_full(self, t: int) -> bool:
         """Tell whether an observation has all its pixels."""

@@ -210,7 +210,8 @@ def _demand_free(output: Output, key: str) -> bool:
     if not _abandoned(holder):
         rule = f"is being written by process {holder['pid']} on {holder['host']}"
         raise BadInput(output.label, rule, "Wait for it to end, or stop it")
-    LOG.warning("taking over the lock of process %s on %s, which is gone", holder["pid"], holder["host"])
+    said = "taking over the lock of process %s on %s, which is gone"
+    LOG.warning(said, holder["pid"], holder["host"], extra={"lease": key})
     return True
 
 

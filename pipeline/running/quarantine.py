@@ -49,7 +49,8 @@ class Suspects:
         error = future.exception()
         if not isinstance(error, KilledWorker) or task.attempts > 1:
             return _left_behind(share.output, task, error)
-        LOG.warning("workers died while %s was on them; it is tried again by itself", task.name)
+        said = "workers died while %s was on them; it is tried again by itself"
+        LOG.warning(said, task.name, extra={"task": task.name, "attempt": task.attempts})
         self._waiting.extend(gentler(task, share.grid))
         return []
 
@@ -80,7 +81,7 @@ def _left_behind(output: Output, task: Task, error: BaseException) -> list[Recor
         raise error
     killed = isinstance(error, KilledWorker)
     why = f"{WHY} ({REMEDY})" if killed else redact(f"{type(error).__name__}: {error}")
-    LOG.warning("%s left no record: %s", task.name, why)
+    LOG.warning("%s left no record: %s", task.name, why, extra={"task": task.name})
     state = "quarantined" if killed else "failed"
     # Of a whole region its builds: that they failed is what its detection will say.
     parts = task.builds if isinstance(task, RegionTask) else (task,)

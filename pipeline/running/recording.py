@@ -87,7 +87,7 @@ def recorded(
         except Exception as error:  # a failed region must be named and must not end the run
             done.error = describe(error)
     if done.error:
-        LOG.warning("%s failed: %s", task.name, done.error.splitlines()[0])
+        LOG.warning("%s failed: %s", task.name, done.error.splitlines()[0], extra={"task": task.name})
     record = Record(
         task=task.name,
         state=done.failed if done.error else "done",

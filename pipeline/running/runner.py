@@ -113,7 +113,7 @@ class _Flow:
         """Submit a task; what it will replace counts no longer."""
         for part in task.builds if isinstance(task, RegionTask) else (task,):
             self.ledger.begin(part.name, part.identity)
-        LOG.debug("submitting %r", task)
+        LOG.debug("submitting %r", task, extra={"task": task.name, "attempt": task.attempts})
         future = self.dispatcher.submit(self.open[task.region.key].grid, self.room.fitted(task))
         self.running[future] = task
         self.stream.add(future)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import subprocess
@@ -112,7 +113,30 @@ def test_a_worker_of_its_own_process_logs_as_its_client_does(world: Path) -> Non
     image.write_bytes(image.read_bytes()[:200])
     command = [sys.executable, "-m", "groundbreak.pipeline.cli", "run", str(file), "-v", "--log", "json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert re.search(r"groundbreak\.pipeline\.access\.retries: \S+red\S*\.tif: attempt 1 of 3 failed", done.stderr)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    attempts = [line for line in lines if line.get("logger") == "groundbreak.pipeline.access.retries"]
+    assert {Path(line["asset"]).name for line in attempts} == {image.name}
+    first = next(line for line in attempts if line["attempt"] == 1)
+    assert re.search(r"red\S*\.tif: attempt 1 of 3 failed", first["message"])
+    faults = [line for line in lines if line.get("logger") == "groundbreak.pipeline.compute.build"]
+    told = [(line["region"], line["band"], Path(line["href"]).name) for line in faults]
+    assert told == [("38TPK/r000c000", "red", image.name)]
+    clients = {line["process"] for line in lines if line.get("logger") == "groundbreak.pipeline.api"}
+    assert {line["process"] for line in faults}.isdisjoint(clients)
+    moments = [line["time"] for line in lines if "time" in line]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment) for moment in moments)
+
+
+def test_json_lines_are_one_object_each_whatever_they_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    log_to_stderr(logging.INFO, as_json=True)
+    log = logging.getLogger("groundbreak.any")
+    try:
+        raise ValueError("in two\nlines")
+    except ValueError:
+        log.exception("it broke: %s", '"\n\u2028\x1b', extra={"path": Path("a")})
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["message"], line["path"]) == ("error", 'it broke: "\n\u2028\x1b', "a")
+    assert "ValueError: in two\nlines" in line["traceback"]
 
 
 def test_what_ends_with_a_scheduler_is_said_in_tracebacks_only_where_asked_for() -> None:

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from distributed import Client
+from prometheus_client.parser import text_string_to_metric_families
 
 from groundbreak.pipeline import api
 from groundbreak.pipeline.core.output import Output
@@ -110,4 +112,15 @@ def test_the_scheduler_never_imports_groundbreak(scheduler: str, source: Path, t
         assert not result.outcome.failed
         assert "groundbreak" not in there.run_on_scheduler(lambda: list(sys.modules))
         assert "numba" not in there.run_on_scheduler(lambda: list(sys.modules))
+        port = there.scheduler_info()["services"]["dashboard"]
+        answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30)
+        again = api.run(configure(tmp_path, BOX, SPAN, items=items, out="there", cube={"slab": 4}), there)
+    told = {m.name: m.samples[0].value for m in text_string_to_metric_families(answer.text) if m.samples}
+    records = list(Ledger(result.output).records.values())
+    assert told["groundbreak_tasks"] == told["groundbreak_tasks_done"] == len(records)
+    assert told["groundbreak_bytes_written"] == sum(r.bytes_written for r in records) > 0
+    assert told["groundbreak_bytes_read"] == sum(r.bytes_read for r in records) > 0
+    assert told["groundbreak_tasks_failed"] == told["groundbreak_faults"] == 0
+    assert told["dask_scheduler_clients"] >= 1, "beside those of Dask"
+    assert again.outcome.skipped == len(records)
     assert zarr_bytes(tmp_path / "there") == zarr_bytes(tmp_path / "here")
