@@ -1,6 +1,6 @@
 # make demo: the main job on a simulated archive with known truth.   make test: the tests.
 # make check: all that is checked without running the program.        make docs: the documentation, in site/.
-.PHONY: setup demo test test-nightly soak test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube bench-tile clean
+.PHONY: setup demo test test-nightly soak test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube bench-tile bench-overhead clean
 
 BIN := .venv/bin
 # The interpreter of .venv: a version or a path.
@@ -104,6 +104,10 @@ bench-cube: .venv-bench/.done
 # A whole tile of Sentinel-2, 60 dates, two workers: some hours. make bench-tile SIZE=2048 takes minutes.
 bench-tile: setup
 	$(BIN)/python -m benchmarks.tile --size $(or $(SIZE),10980) --dates $(or $(DATES),60)
+
+# What a region costs the client, against a bare loop over futures: half an hour. REGIONS="1000 10000" takes minutes.
+bench-overhead: setup
+	$(BIN)/python -m benchmarks.overhead $(REGIONS)
 
 # Hashes for every platform; no registry is named.
 lock: | $(filter .venv-uv/bin/uv,$(UV))

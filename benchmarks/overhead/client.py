@@ -7,7 +7,6 @@ import gc
 import json
 import os
 import pickle
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,10 +55,7 @@ def ours(client: Client, folder: Path, regions: int, dates: int) -> None:
 def resume(_client: Client, folder: Path, regions: int, dates: int) -> None:
     """Look for what is left to do where everything is done."""
     _, grids = world.make(folder, regions, dates)
-    begun = time.perf_counter()
-    work = due(grids, Ledger(grids[0].output))
-    sys.stderr.write(f"{time.perf_counter() - begun:.2f} s\n")
-    assert work.tasks == 0
+    assert due(grids, Ledger(grids[0].output)).tasks == 0
 
 
 LOOPS: dict[str, Callable[[Client, Path, int, int], None]] = {"bare": bare, "ours": ours, "resume": resume}

@@ -1,0 +1,124 @@
+"""Runs the client of the benchmark for several numbers of regions, ours and bare in turn, and writes a table."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from distributed import Client
+
+from benchmarks.machine import processor
+from benchmarks.tables import aligned
+
+RESULTS = Path(__file__).parents[1] / "results"
+LOOPBACK = ("--host", "127.0.0.1", "--no-dashboard")
+THREADS = 8
+"""Of the worker: its tasks wait for files, and compute nothing."""
+
+
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[str]:
+    """Start a scheduler and a worker, a process each; yield the scheduler's address."""
+    file = folder / "scheduler.json"
+    dask = str(Path(sys.executable).with_name("dask"))
+    commands = [
+        [dask, "scheduler", "--port", "0", "--scheduler-file", str(file), *LOOPBACK],
+        [dask, "worker", "--scheduler-file", str(file), "--nthreads", str(THREADS), "--no-nanny", *LOOPBACK]
+        + ["--preload", "benchmarks.overhead.idle", "--local-directory", str(folder)],
+    ]
+    with (folder / "cluster.log").open("wb") as log:
+        running = [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]
+    try:
+        with Client(scheduler_file=str(file), timeout="60s") as client:
+            client.wait_for_workers(1, timeout=60)
+            address = str(client.scheduler.address)
+        yield address
+    finally:
+        for process in reversed(running):
+            process.terminate()
+            process.wait(30)
+
+
+def lap(loop: str, folder: Path, regions: int, dates: int, address: str) -> dict[str, float]:
+    """Run the client once, in a process of its own."""
+    line = [sys.executable, "-m", "benchmarks.overhead.client", loop, str(folder), str(regions), str(dates), address]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-3000:])
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measure(regions: int, dates: int, rounds: int) -> dict[str, Any]:
+    """Go through so many regions, bare and ours in turn, and look once what is left to do."""
+    found: dict[str, Any] = {"regions": regions, "bare": [], "ours": []}
+    with tempfile.TemporaryDirectory(prefix="overhead") as name:
+        folder = Path(name)
+        for _ in range(rounds):
+            for loop in ("bare", "ours"):
+                shutil.rmtree(folder / "run", ignore_errors=True)
+                (folder / "run").mkdir()
+                with cluster(folder) as address:
+                    found[loop].append(lap(loop, folder / "run", regions, dates, address))
+        with cluster(folder) as address:
+            found["resume"] = lap("resume", folder / "run", regions, dates, address)
+    return found
+
+
+def row(found: dict[str, Any]) -> tuple[str, ...]:
+    """Return a row of the table, of medians."""
+    count = found["regions"]
+    cpu = {loop: statistics.median(lap["cpu_s"] for lap in found[loop]) / count * 1e3 for loop in ("bare", "ours")}
+    more = statistics.median(
+        (o["cpu_s"] - b["cpu_s"]) / count * 1e3 for o, b in zip(found["ours"], found["bare"], strict=True)
+    )
+    memory = statistics.median(lap["peak"] - lap["held"] for lap in found["ours"]) / 1e6
+    scan = found["resume"]["wall_s"]
+    return f"{count:,}", f"{cpu['bare']:.2f}", f"{cpu['ours']:.2f}", f"{more:.2f}", f"{memory:.0f}", f"{scan:.2f}"
+
+
+def report(result: dict[str, Any]) -> str:
+    """Write the result as Markdown."""
+    head = ("regions", "bare, ms", "ours, ms", "more, ms", "memory, MB", "resume, s")
+    text = (
+        f"CPU of the client for each region: a bare loop of `as_completed` over tasks that do nothing, and ours, whose tasks "
+        f"leave their two records and nothing else, in the same window; {result['dates']} dates. Memory is what the "
+        "client's peak lies above what it held when it had connected. The last column is the wall time of finding that "
+        "nothing is left to do of an output that is done, the plan's regions being made meanwhile. Medians of "
+        f"{result['rounds']} rounds in turn, on {result['processor']}, {result['load']:.1f} others at work."
+    )
+    return "\n".join(
+        ["# What a region costs the client", "", text, "", *aligned(head, [row(f) for f in result["laps"]]), ""]
+    )
+
+
+def main() -> None:
+    """Parse, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("regions", type=int, nargs="*", default=[1000, 10_000, 100_000])
+    parser.add_argument("--dates", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    result: dict[str, Any] = {"dates": options.dates, "rounds": options.rounds, "processor": processor()}
+    result |= {"load": os.getloadavg()[0], "laps": []}
+    for regions in options.regions:
+        result["laps"].append(measure(regions, options.dates, options.rounds))
+        print(" ".join(row(result["laps"][-1])), flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "overhead.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / "overhead.md").write_text(report(result))
+    print(report(result))
+
+
+if __name__ == "__main__":
+    main()
