@@ -22,6 +22,7 @@ from benchmarks.tables import aligned
 
 RESULTS = Path(__file__).parents[1] / "results"
 LOOPBACK = ("--host", "127.0.0.1", "--no-dashboard")
+IDLE = "--preload", "benchmarks.overhead.idle"
 THREADS = 8
 """Of the worker: its tasks wait for files, and compute nothing."""
 
@@ -31,13 +32,10 @@ def cluster(folder: Path) -> Iterator[str]:
     """Start a scheduler and a worker, a process each; yield the scheduler's address."""
     file = folder / "scheduler.json"
     dask = str(Path(sys.executable).with_name("dask"))
-    commands = [
-        [dask, "scheduler", "--port", "0", "--scheduler-file", str(file), *LOOPBACK],
-        [dask, "worker", "--scheduler-file", str(file), "--nthreads", str(THREADS), "--no-nanny", *LOOPBACK]
-        + ["--preload", "benchmarks.overhead.idle", "--local-directory", str(folder)],
-    ]
+    serve = [dask, "scheduler", "--port", "0", "--scheduler-file", str(file), *LOOPBACK]
+    work = [dask, "worker", "--scheduler-file", str(file), "--nthreads", str(THREADS), "--no-nanny", *LOOPBACK, *IDLE]
     with (folder / "cluster.log").open("wb") as log:
-        running = [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]
+        running = [subprocess.Popen(command, stdout=log, stderr=log) for command in (serve, work)]  # noqa: S603 - ours
     try:
         with Client(scheduler_file=str(file), timeout="60s") as client:
             client.wait_for_workers(1, timeout=60)
@@ -52,7 +50,7 @@ def cluster(folder: Path) -> Iterator[str]:
 def lap(loop: str, folder: Path, regions: int, dates: int, address: str) -> dict[str, float]:
     """Run the client once, in a process of its own."""
     line = [sys.executable, "-m", "benchmarks.overhead.client", loop, str(folder), str(regions), str(dates), address]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603 - ours
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -79,9 +77,8 @@ def row(found: dict[str, Any]) -> tuple[str, ...]:
     """Return a row of the table, of medians."""
     count = found["regions"]
     cpu = {loop: statistics.median(lap["cpu_s"] for lap in found[loop]) / count * 1e3 for loop in ("bare", "ours")}
-    more = statistics.median(
-        (o["cpu_s"] - b["cpu_s"]) / count * 1e3 for o, b in zip(found["ours"], found["bare"], strict=True)
-    )
+    pairs = zip(found["ours"], found["bare"], strict=True)
+    more = statistics.median((ours["cpu_s"] - bare["cpu_s"]) / count * 1e3 for ours, bare in pairs)
     memory = statistics.median(lap["peak"] - lap["held"] for lap in found["ours"]) / 1e6
     scan = found["resume"]["wall_s"]
     return f"{count:,}", f"{cpu['bare']:.2f}", f"{cpu['ours']:.2f}", f"{more:.2f}", f"{memory:.0f}", f"{scan:.2f}"
@@ -91,10 +88,10 @@ def report(result: dict[str, Any]) -> str:
     """Write the result as Markdown."""
     head = ("regions", "bare, ms", "ours, ms", "more, ms", "memory, MB", "resume, s")
     text = (
-        f"CPU of the client for each region: a bare loop of `as_completed` over tasks that do nothing, and ours, whose tasks "
-        f"leave their two records and nothing else, in the same window; {result['dates']} dates. Memory is what the "
-        "client's peak lies above what it held when it had connected. The last column is the wall time of finding that "
-        "nothing is left to do of an output that is done, the plan's regions being made meanwhile. Medians of "
+        "CPU of the client for each region: a bare loop of `as_completed` over tasks that do nothing, and ours, whose "
+        "tasks leave their two records and nothing else, in the same window. Memory is what the client's peak lies "
+        "above what it held when it had connected. The last column is the wall time of finding that nothing is left to "
+        f"do of an output that is done, the plan's regions being made meanwhile. {result['dates']} dates. Medians of "
         f"{result['rounds']} rounds in turn, on {result['processor']}, {result['load']:.1f} others at work."
     )
     return "\n".join(
