@@ -15,6 +15,7 @@ from groundbreak.pipeline.compute.coverage import Coverage
 from groundbreak.pipeline.compute.index_series import mask_tables
 from groundbreak.pipeline.compute.offsets import DarkLevels, disbelief, region_steps
 from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core.output import checksum
 from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.core.summing import SummingStore
 from groundbreak.pipeline.core.types import REFLECTANCE_FILL
@@ -119,7 +120,9 @@ def detect(share: GridShare, task: DetectTask, read: detection.ReadRows | None =
             except Exception as error:  # written as failed, so that nobody takes the region for stable ground
                 done.error = describe(error)
         store.write_layers(target, share.grid, region, layers)
-        share.output.put(places.coverage(region.key), seen.pack(task.lost))
+        coverage, key = seen.pack(task.lost), places.coverage(region.key)
+        share.output.put(key, coverage)
+        target.checksums[key] = checksum(coverage)
         done.pixels, done.read_s = int(mine.sum()), seen.read_s
         done.counts |= detection.count_statuses(layers)
 

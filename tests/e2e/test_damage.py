@@ -187,6 +187,24 @@ def test_documents_within_a_store_are_written_again(
     assert zarr_bytes(copied / "out") == zarr_bytes(finished / "out")
 
 
+@pytest.mark.parametrize("how", ["gone", "flipped"])
+def test_coverage_is_verified_and_made_again(
+    how: str, copied: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = next((copied / "out/38TPK/coverage").iterdir())
+    before = file.read_bytes()
+    if how == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(bytes([before[0] ^ 1]) + before[1:])
+    code, said = command("verify", copied, capsys)
+    assert code == 1
+    assert f"38TPK/coverage/{file.name}" in said
+    assert command("run", copied, capsys)[0] == 0
+    assert file.read_bytes() == before
+    assert zarr_bytes(copied / "out") == zarr_bytes(finished / "out")
+
+
 def test_damaged_layers_are_named_by_publish(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chunk = next(p for p in sorted((copied / "out/38TPK/change.zarr/status/c").rglob("*")) if p.is_file())
     chunk.write_bytes(b"damaged")
