@@ -88,5 +88,4 @@ def test_every_header_and_every_block_once(tmp_path: Path, client: Client) -> No
     assert sum(r.requests for r in records) == len(asked) - len(heads)
     assert sum(r.retries for r in records) == 0
     assert all(0 <= r.seconds["read"] + r.seconds["write"] <= r.seconds["total"] + 0.01 for r in records)
-    assert sum(r.seconds["read"] for r in records) > 0
     assert not resumed  # headers are kept, and every slab is finished

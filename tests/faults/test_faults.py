@@ -22,6 +22,7 @@ from groundbreak.pipeline.compute.coverage import unpack
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput
+from groundbreak.pipeline.running.ledger import Ledger
 from groundbreak.pipeline.running.runner import Listener
 from groundbreak.pipeline.testing import ArchiveServer
 from tests.commands import write_config
@@ -178,7 +179,12 @@ def test_local_files_that_change_before_they_are_read(source: Path, tmp_path: Pa
 
 def test_a_slow_archive_is_waited_for(source: Path, clean: Path, tmp_path: Path, client: Client) -> None:
     with ArchiveServer(source, latency_s=0.05) as server:
-        assert not api.run(config(tmp_path, server), client).faults
+        result = api.run(config(tmp_path, server), client)
+    assert not result.faults
+    builds = [r for r in Ledger(result.output).records.values() if r.task.startswith("build/")]
+    # The first answer of each task has to be waited for, at least.
+    told = [r.seconds for r in builds]
+    assert all(0.02 < seconds["read"] <= seconds["total"] for seconds in told), told
     assert zarr_bytes(tmp_path / "out") == zarr_bytes(clean)
 
 
