@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from distributed import Client
 
+from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.config import Config
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.planning.plans import Plan
@@ -68,7 +69,8 @@ def carry_out(
             _demand_scenes(work, lease)
             with workers_for(config, client or workers, planned, needed=True) as again:
                 outcome = _work_off(work, grids[0].plan, lease, ledger, again, listener, loose=loose)
-            outcome.done += before.done
+            # What the first round did is neither done before nor done twice.
+            outcome.done, outcome.skipped = outcome.done + before.done, before.skipped
         else:
             rule = "is written to by tasks of a run that has ended"
             raise BadInput(lease.output.label, rule, "Stop the workers of earlier runs, and run it again")
@@ -115,7 +117,8 @@ def _work_off(
     try:
         if work.tasks:
             assert workers is not None
-            lease.use(loose=loose)
+            detections = work.left.total()
+            lease.use(loose=loose, due={places.BUILD: work.tasks - detections, places.DETECT: detections})
             room = Room(plan, memory_limit(plan.config, workers))
             room.demand()
             runner.execute(work, workers, ledger, figures.telling(workers, listener), room)

@@ -121,9 +121,9 @@ def status(config: Config, output: Output) -> dict[str, Any]:
     """
     plan = plan_file.load(config, output)
     for look in range(LOOKS):
-        number, running = lease.holder(output)
+        number, running, due = lease.holder(output)
         try:
-            return _figures(_tally(plan, output, number if running else 0), output, running)
+            return _figures(_tally(plan, output, number if running else 0), output, running, due)
         except BadInput:
             # A run may have folded a file away between our look at the list and at the file.
             if not running or look == LOOKS - 1:
@@ -148,7 +148,7 @@ def _tally(plan: Plan, output: Output, going_on: int) -> _Tally:
     return tally
 
 
-def _figures(tally: _Tally, output: Output, running: str) -> dict[str, Any]:
+def _figures(tally: _Tally, output: Output, running: str, due: Mapping[str, int]) -> dict[str, Any]:
     elapsed = max((time.time() if running else tally.ended) - tally.begun, 1.0) if tally.kinds else 0.0
     slowest = sorted(tally.regions.items(), key=lambda item: (-item[1][0], item[0]))[:LISTED]
     troubled = sorted(tally.trouble.items(), key=lambda item: (-item[1]["faults"], -item[1]["retries"], item[0]))
@@ -165,7 +165,7 @@ def _figures(tally: _Tally, output: Output, running: str) -> dict[str, Any]:
         "bytes_written": tally.total["bytes_written"],
         "elapsed_s": round(elapsed, 1),
         "rates": {name: round(tally.rates[name] / max(elapsed, 1.0), 2) for name in RATES},
-        "eta_s": _eta(tally, elapsed) if running else None,
+        "eta_s": _eta(tally, elapsed, due) if running else None,
         "slowest": [
             {"region": region, **{f"{name}_s": round(s, 1) for name, s in zip(PHASES, of, strict=True)}}
             for region, of in slowest
@@ -175,23 +175,25 @@ def _figures(tally: _Tally, output: Output, running: str) -> dict[str, Any]:
     }
 
 
-def _eta(tally: _Tally, elapsed: float) -> float | None:
+def _eta(tally: _Tally, elapsed: float, due: Mapping[str, int]) -> float | None:
     """Return the seconds that the rest will take, if tasks take as long, and as many are done at once, as so far.
 
-    None before tasks of each kind that is left are done.
+    None before the run has told what is due, and before tasks of each kind that is left are done.
     """
     busy = sum(done.seconds for done in tally.kinds.values())
-    left = {kind: sum(states[s] for s in ("to do", "started")) for kind, states in tally.states.items()}
-    if not busy or any(count and kind not in tally.kinds for kind, count in left.items()):
+    left = {kind: count - (tally.kinds[kind].count if kind in tally.kinds else 0) for kind, count in due.items()}
+    if not busy or not due or any(count > 0 and kind not in tally.kinds for kind, count in left.items()):
         return None
-    work = sum(count * tally.kinds[kind].seconds / tally.kinds[kind].count for kind, count in left.items() if count)
+    work = sum(count * tally.kinds[kind].seconds / tally.kinds[kind].count for kind, count in left.items() if count > 0)
     return round(work * elapsed / busy, 1)
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     """Write what `status` has found as lines for people."""
     rates = found["rates"]
-    if found["elapsed_s"]:
+    if found["running"] and not found["elapsed_s"]:
+        yield f"run      going on, by {found['running']}"
+    elif found["elapsed_s"]:
         rate = (
             f"{rates['tasks']:.3g} tasks/s, {rates['pixels'] / 1e6:.3g} Mpx/s, {show.size(rates['bytes_read'])}/s read"
         )

@@ -104,6 +104,7 @@ def with_retries[T](
                 return found
     finally:
         clocks.end()
+    _demand_time(error, made)  # what the task's deadline has cut off was not given up
     if remembers and RULES[kind_of(error)].waits:
         _GIVEN_UP.add(name)
     raise ReadError(_cause(error), made) from None
@@ -136,6 +137,9 @@ def _wait(error: Exception, made: int) -> float:
         return 0.0
     asked = error.retry_after if isinstance(error, Trouble) else 0.0
     wait = min(FIRST_WAIT_S * 2 ** (made - 1), LONGEST_WAIT_S) * clocks.jitter()
+    if not asked:
+        time.sleep(wait)
+        return 0.0
     with clocks.waiting(at_most=asked):
         time.sleep(max(wait, asked))
     return asked

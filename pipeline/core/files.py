@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,11 +20,13 @@ class ObjectFile(io.RawIOBase):
     ----------
     reader : obstore.ReadableFile
         It fetches a megabyte at a time.
+    named : callable
+        Returns a context that turns the storage's errors into one that names it.
     """
 
-    def __init__(self, reader: ReadableFile) -> None:
+    def __init__(self, reader: ReadableFile, named: Callable[[], AbstractContextManager[None]]) -> None:
         super().__init__()
-        self._reader = reader
+        self._reader, self._named = reader, named
 
     def readable(self) -> bool:
         """Tell that it can be read."""
@@ -35,7 +38,8 @@ class ObjectFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Go to a position, bytes from the start, from here or from the end."""
-        return self._reader.seek(offset, whence)
+        with self._named():
+            return self._reader.seek(offset, whence)
 
     def tell(self) -> int:
         """Return the position."""
@@ -43,7 +47,8 @@ class ObjectFile(io.RawIOBase):
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
         """Read into a buffer; return the bytes that were read, 0 at the end."""
-        data = self._reader.read(len(buffer))
+        with self._named():
+            data = self._reader.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 

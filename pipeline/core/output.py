@@ -161,7 +161,7 @@ class Output:
         with self.named("read"):
             if self.local is not None:
                 return (self.local / key).open("rb")
-            return io.BufferedReader(ObjectFile(obstore.open_reader(self._store, key)))
+            return io.BufferedReader(ObjectFile(obstore.open_reader(self._store, key), lambda: self.named("read")))
 
     def age(self, key: str) -> float | None:
         """Return the seconds since the object at a key was written, or None where there is none."""
@@ -199,13 +199,12 @@ class Output:
 
     def delete_all(self, keys: Iterable[str]) -> None:
         """Delete the objects at some keys, many at a time, and on a disk the folders that this leaves empty."""
-        self.demand_lease()
-        with self.named():
-            if self.local is not None:
-                unlink(str(self.local), keys)
-                return
-            for some in batched(keys, DELETED):
-                with contextlib.suppress(FileNotFoundError):
+        for some in batched(keys, DELETED):
+            self.demand_lease(fresh=True)  # what a later run has put since at these keys is not ours to delete
+            with self.named(), contextlib.suppress(FileNotFoundError):
+                if self.local is not None:
+                    unlink(str(self.local), some)
+                else:
                     obstore.delete(self._store, list(some))
 
     def clear(self, prefix: str) -> None:

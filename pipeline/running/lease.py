@@ -44,6 +44,8 @@ class Lease:
     """Whether tasks of this run may be at work that nobody waits for."""
     used: bool = False
     """Whether any task was given the number; if not, nothing is left of the lease when it ends."""
+    due: dict[str, int] = field(default_factory=dict)
+    """Kind -> tasks that this run has to do."""
     run: str = field(default_factory=lambda: os.urandom(8).hex())
 
     @property
@@ -55,17 +57,20 @@ class Lease:
         """Return what the lease's object says: who holds it, since when it is known, and how it ended."""
         who = {"host": socket.gethostname(), "space": _space(), "pid": os.getpid(), "run": self.run}
         marks = {"released": released, "loose": self.loose, "contested": self.contested}
-        return json.dumps({**who, "renewed": time.time(), **marks}).encode()
+        return json.dumps({**who, "renewed": time.time(), **marks, "due": self.due}).encode()
 
-    def use(self, *, loose: bool) -> None:
+    def use(self, *, loose: bool, due: dict[str, int] | None = None) -> None:
         """Say that tasks get the number from now on, and clear the leases of earlier runs away.
 
         Parameters
         ----------
         loose : bool
             Whether tasks may go on when this process ends.
+        due : dict, optional
+            Kind -> tasks that the run has to do, for those who ask how far it is.
         """
-        self.used, self.loose = True, loose
+        self.used, self.loose, self.due = True, loose, due or self.due
+        self.output.put(self.key, self.text())
         for number in range(self.output.lease - 1, 0, -1):
             if self.output.age(places.lease(number)) is None:
                 break
@@ -102,13 +107,18 @@ def locked(output: Output) -> Iterator[Lease]:
                 folder.rmdir()
 
 
-def holder(output: Output) -> tuple[int, str]:
-    """Return the number of the newest lease, and who holds it and lives; "" where nobody does."""
+def holder(output: Output) -> tuple[int, str, dict[str, int]]:
+    """Return the number of the newest lease, who holds it and lives ("" where nobody does), and what is due there.
+
+    Returns
+    -------
+    (number, who, kind -> tasks that the run has to do; empty where that is not known yet)
+    """
     number = output.newest_lease()
     held = _holder(output.get(places.lease(number)) or b"")
     if held is None or held.get("released") or _abandoned(held):
-        return number, ""
-    return number, f"process {held['pid']} on {held['host']}"
+        return number, "", {}
+    return number, f"process {held['pid']} on {held['host']}", dict(held.get("due") or {})
 
 
 def _take(output: Output) -> Lease:

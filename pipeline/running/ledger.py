@@ -73,19 +73,19 @@ class Ledger:
         for name in names:
             record = dataclasses.replace(self.records[name], state="dropped")
             if self.records[name].state != "dropped":
-                self._keep(record)
+                self._keep(record, by=record.lease)
             for key in record.checksums:
                 self.output.delete(key)
             if record.checksums:
-                self._keep(dataclasses.replace(record, checksums={}, bytes_written=0))
+                self._keep(dataclasses.replace(record, checksums={}, bytes_written=0), by=record.lease)
 
     def begin(self, task: str, identity: str) -> None:
         """Say that a task's earlier output is about to be replaced, so that a crash leaves nothing to trust."""
         if task in self.records:
             self._keep(Record(task, "started", identity, 0, now(), {}, 0, 0, {}))
 
-    def _keep(self, record: Record) -> None:
-        self.add(write_record(self.output, record))
+    def _keep(self, record: Record, by: int | None = None) -> None:
+        self.add(write_record(self.output, record, by))
 
     def add(self, record: Record) -> None:
         """Take note of a record that its worker has written."""
@@ -93,7 +93,7 @@ class Ledger:
 
     def ended(self, tasks: Iterable[str]) -> None:
         """Take note that nothing of this run will change the records of some tasks any more: they may be folded."""
-        self._ended += tasks
+        self._ended += [record.task for record in self.records.new(tasks)]
         if len(self._ended) >= FOLDED:
             self._fold()
 
@@ -125,9 +125,12 @@ class Ledger:
         self.records = _load(self.output, [])
 
 
-def write_record(output: Output, record: Record) -> Record:
-    """Put one record under the output's lease, the last thing that a task does; return it as it was put."""
-    record = dataclasses.replace(record, lease=output.lease)
+def write_record(output: Output, record: Record, by: int | None = None) -> Record:
+    """Put one record, the last thing that a task does; return it as it was put.
+
+    It tells the output's lease, or ``by``, the lease of an earlier run that did the task.
+    """
+    record = dataclasses.replace(record, lease=output.lease if by is None else by)
     output.put(places.record(record.task), json.dumps(dataclasses.asdict(record)).encode())
     return record
 

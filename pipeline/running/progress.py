@@ -43,7 +43,7 @@ class Tally:
         """Seconds that the rest will take if it goes on like this; None before the first task is done."""
         if not self.done:
             return None
-        return (time.monotonic() - self.begun) / self.done * (self.total - self.done)
+        return (time.monotonic() - self.begun) / self.done * max(self.total - self.done, 0)
 
 
 @contextmanager

@@ -69,6 +69,7 @@ class RecordFile:
         with understood(), closing(open_file()) as file:
             parquet = pq.ParquetFile(file)
             asked = _read(parquet, LIGHT)
+            self._footer = parquet.metadata.serialized_size
             sizes = [parquet.metadata.row_group(n).num_rows for n in range(parquet.num_row_groups)]
             self.tasks: list[str] = asked["task"].to_pylist()
             if None in self.tasks:
@@ -96,7 +97,10 @@ class RecordFile:
     def group(self, number: int, columns: Sequence[str] = RECORD_COLUMNS.names) -> pa.Table:
         """Read columns of a group; by default all of them."""
         with self._understood(), closing(self._open()) as file:
-            found = _read(pq.ParquetFile(file), columns, [number])
+            parquet = pq.ParquetFile(file)
+            if parquet.metadata.serialized_size != self._footer or parquet.metadata.num_rows != self.starts[-1]:
+                raise ValueError("it was written again while it was read")
+            found = _read(parquet, columns, [number])
             return pa.table(found, pa.schema([RECORD_COLUMNS.field(name) for name in columns]))
 
     def current_groups(self, columns: Sequence[str]) -> Iterator[pa.Table]:

@@ -33,11 +33,11 @@ class Records(MutableMapping[str, Record]):
     def extend(self, file: RecordFile) -> None:
         """Take the records of a file in, in place of those of the same tasks that were there before."""
         first = len(self._files) * _ROWS
+        self._files.append(file)
         for row, task in enumerate(file.tasks):
             self._leave(task)
             self._places[task] = first + row
         file.tasks.clear()  # they are here
-        self._files.append(file)
 
     def _leave(self, task: str) -> None:
         """Let what is known of a task count no longer."""
