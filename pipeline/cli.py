@@ -128,8 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     runs[0].add_argument("--rebuild", action="store_true", help="also apply items that changed inside finished slabs")
     sub = add("status", _status, "show how far a run is, how fast it goes, and which regions are slow or in trouble")
     sub.add_argument("--json", action="store_true", help="for programs")
-    often = "go on until the run ends, looking every so many seconds (5)"
-    sub.add_argument("--watch", type=_seconds, nargs="?", const=5.0, metavar="SECONDS", help=often)
+    sub.add_argument("--watch", action="store_true", help="go on until the run ends")
+    sub.add_argument("--every", type=_seconds, default=5.0, metavar="SECONDS", help="between two looks of --watch (5)")
     add("verify", _verify, "hash what was written; damaged tasks will be done again by the next run")
     add("publish", _publish, "publish again from the layers that are there")
     demo = add("demo", _demo, "make a small archive with known truth in ./demo, run on it, and compare", config=False)
@@ -143,9 +143,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _seconds(text: str) -> float:
     """Return the seconds between two looks, which must be more than none."""
-    if not 0 < (seconds := float(text)) <= 3600:
-        raise ValueError
-    return seconds
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) <= 3600:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} must be a number of seconds, more than 0 and at most 3600")
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -256,7 +257,7 @@ def _status(options: argparse.Namespace) -> int:
             print(clear + "\n".join(status.lines(found)), flush=True)
         if not (options.watch and found["running"]):
             return FAILED if found["failed"] else DONE
-        time.sleep(options.watch)
+        time.sleep(options.every)
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -61,7 +61,7 @@ class _Tally:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take a record in."""
-        task, seconds = row["task"], dict(row["seconds"])
+        task, seconds = row["task"], dict(row["seconds"] or ())
         kind, region = places.kind_of(task), places.region_of(task)
         self.states[kind][row["state"]] += 1
         for name in ("bytes_read", "bytes_written", "retries"):
@@ -70,9 +70,9 @@ class _Tally:
         self.total["faults"] += faults
         self.waited += seconds.get("waited", 0.0)
         if kind == places.DETECT:
-            self.pixels.update(dict(row["counts"]))
+            self.pixels.update(dict(row["counts"] or ()))
         if row["state"] in ("failed", "quarantined"):
-            self.failed[task] = (row["error"].splitlines() or [""])[0]
+            self.failed[task] = ((row["error"] or "").splitlines() or [""])[0]
         if faults or retries:
             self.trouble.setdefault(region, Counter()).update(faults=faults, retries=retries)
         self.regions[region] = [a + seconds.get(b, 0.0) for a, b in zip(self.regions[region], PHASES, strict=True)]

@@ -65,7 +65,7 @@ class RecordFile:
     def __init__(
         self, open_file: Callable[[], BinaryIO], understood: Callable[[], AbstractContextManager[None]]
     ) -> None:
-        self._open, self._understood = open_file, understood
+        self._open, self.understood = open_file, understood
         with understood(), closing(open_file()) as file:
             parquet = pq.ParquetFile(file)
             asked = _read(parquet, LIGHT)
@@ -96,7 +96,7 @@ class RecordFile:
 
     def group(self, number: int, columns: Sequence[str] = RECORD_COLUMNS.names) -> pa.Table:
         """Read columns of a group; by default all of them."""
-        with self._understood(), closing(self._open()) as file:
+        with self.understood(), closing(self._open()) as file:
             parquet = pq.ParquetFile(file)
             if parquet.metadata.serialized_size != self._footer or parquet.metadata.num_rows != self.starts[-1]:
                 raise ValueError("it was written again while it was read")

@@ -87,7 +87,9 @@ class Records(MutableMapping[str, Record]):
         number, row = divmod(self._places[task], _ROWS)
         file = self._files[number]
         group = file.group_of(row)
-        return to_record(self._group(number, group).slice(row - int(file.starts[group]), 1).to_pylist()[0])
+        found = self._group(number, group).slice(row - int(file.starts[group]), 1).to_pylist()[0]
+        with file.understood():
+            return to_record(found)
 
     def _group(self, file: int, group: int) -> pa.Table:
         if (file, group) not in self._groups:

@@ -121,12 +121,12 @@ def test_regions_in_trouble_are_named(planned: Path, capsys: pytest.CaptureFixtu
     assert f"troubled {region}: 2 faults" in said
     assert f"failed   {name}: it broke" in said
     # Nobody writes: one look is enough, though asked to go on.
-    assert cli.main(["status", str(planned), "--watch", "0.1", "--json"]) == 1
+    assert cli.main(["status", str(planned), "--watch", "--every", "0.1", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["failed"] == {name: "it broke"}
 
 
 @pytest.mark.parametrize("often", ["0", "-1", "soon", "nan"])
 def test_a_time_between_looks_is_more_than_none(planned: Path, often: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["status", str(planned), "--watch", often])
-    assert "--watch" in capsys.readouterr().err
+        cli.main(["status", str(planned), "--every", often])
+    assert "must be a number of seconds, more than 0 and at most 3600" in capsys.readouterr().err
