@@ -182,9 +182,10 @@ def test_a_slow_archive_is_waited_for(source: Path, clean: Path, tmp_path: Path,
         result = api.run(config(tmp_path, server), client)
     assert not result.faults
     builds = [r for r in Ledger(result.output).records.values() if r.task.startswith("build/")]
-    # The first answer of each task has to be waited for, at least.
+    # The first answers have to be waited for; later ones may be there when they are wanted.
     told = [r.seconds for r in builds]
-    assert all(0.02 < seconds["read"] <= seconds["total"] for seconds in told), told
+    assert all(0 <= seconds["read"] <= seconds["total"] for seconds in told), told
+    assert max(seconds["read"] for seconds in told) > 0.01, told
     assert zarr_bytes(tmp_path / "out") == zarr_bytes(clean)
 
 
