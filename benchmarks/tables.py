@@ -10,12 +10,16 @@ from typing import Any
 Row = dict[str, Any]
 
 
-def write(result: Row, folder: Path, name: str, text: str, draw: Callable[[Row, Path], None]) -> list[Path]:
-    """Write a result as name.json, its report as name.md and its figure as name.png; returns their paths."""
+def write(
+    result: Row, folder: Path, name: str, text: str, draw: Callable[[Row, Path], None] | None = None
+) -> list[Path]:
+    """Write a result as name.json, its report as name.md and its figure, if any, as name.png; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{suffix}" for suffix in ("json", "md", "png")]
     paths[0].write_text(json.dumps(result, indent=1) + "\n")
     paths[1].write_text(text)
+    if draw is None:
+        return paths[:2]
     draw(result, paths[2])
     return paths
 

@@ -20,7 +20,7 @@ import shapely
 from affine import Affine
 
 from benchmarks.machine import processor
-from benchmarks.tables import aligned
+from benchmarks.tables import aligned, write
 from groundbreak.cluster.connect import connect
 from groundbreak.pipeline import api
 from groundbreak.pipeline.core import geo, places
@@ -190,9 +190,7 @@ def main() -> None:
     result["load"] = os.getloadavg()[0]
     result["run"] = time_run(config, 2)
     result["publishing"] = {str(n): time_publishing(config, n, options.rounds) for n in (1, 2)}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "tile.json").write_text(json.dumps(result, indent=1) + "\n")
-    (RESULTS / "tile.md").write_text(report(result))
+    write(result, RESULTS, "tile", report(result))
     print(report(result))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from distributed import Client
 
 from benchmarks.machine import processor
-from benchmarks.tables import aligned
+from benchmarks.tables import aligned, write
 
 RESULTS = Path(__file__).parents[1] / "results"
 LOOPBACK = ("--host", "127.0.0.1", "--no-dashboard")
@@ -79,14 +79,14 @@ def row(found: dict[str, Any]) -> tuple[str, ...]:
     cpu = {loop: statistics.median(lap["cpu_s"] for lap in found[loop]) / count * 1e3 for loop in ("bare", "ours")}
     pairs = zip(found["ours"], found["bare"], strict=True)
     more = statistics.median((ours["cpu_s"] - bare["cpu_s"]) / count * 1e3 for ours, bare in pairs)
-    memory = statistics.median(lap["peak"] - lap["held"] for lap in found["ours"]) / 1e6
+    memory = statistics.median(lap["memory_mib"] for lap in found["ours"])
     scan = found["resume"]["wall_s"]
     return f"{count:,}", f"{cpu['bare']:.2f}", f"{cpu['ours']:.2f}", f"{more:.2f}", f"{memory:.0f}", f"{scan:.2f}"
 
 
 def report(result: dict[str, Any]) -> str:
     """Write the result as Markdown."""
-    head = ("regions", "bare, ms", "ours, ms", "more, ms", "memory, MB", "resume, s")
+    head = ("regions", "bare, ms", "ours, ms", "more, ms", "memory, MiB", "resume, s")
     text = (
         "CPU of the client for each region: a bare loop of `as_completed` over tasks that do nothing, and ours, whose "
         "tasks leave their two records and nothing else, in the same window. Memory is what the client's peak lies "
@@ -111,9 +111,7 @@ def main() -> None:
     for regions in options.regions:
         result["laps"].append(measure(regions, options.dates, options.rounds))
         print(" ".join(row(result["laps"][-1])), flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "overhead.json").write_text(json.dumps(result, indent=1) + "\n")
-    (RESULTS / "overhead.md").write_text(report(result))
+    write(result, RESULTS, "overhead", report(result))
     print(report(result))
 
 

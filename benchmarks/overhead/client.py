@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 from distributed import Client, as_completed
 
+from benchmarks.machine import PeakMemory
 from benchmarks.overhead import world
 from groundbreak.pipeline.planning.budget import TASKS_PER_THREAD
 from groundbreak.pipeline.running import runner
@@ -70,21 +69,13 @@ def main() -> None:
     parser.add_argument("dates", type=int)
     parser.add_argument("address")
     options = parser.parse_args()
-    process = psutil.Process(os.getpid())
     with Client(options.address) as client:
         client.submit(pickle.loads, CALL, pure=False).result()
         gc.collect()
-        held, cpu, wall = process.memory_info().rss, time.process_time(), time.perf_counter()
+        memory, cpu, wall = PeakMemory(), time.process_time(), time.perf_counter()
         LOOPS[options.loop](client, options.folder, options.regions, options.dates)
         cost = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
-        peak = process.memory_full_info()
-    memory = _peak_kib() * 1024
-    print(json.dumps({**cost, "held": held, "peak": memory, "after": peak.rss}))
-
-
-def _peak_kib() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
+    print(json.dumps({**cost, "memory_mib": memory.mib()}))
 
 
 if __name__ == "__main__":

@@ -217,8 +217,7 @@ class Output:
                 with contextlib.suppress(FileNotFoundError):
                     shutil.rmtree(self.local / prefix)
                 return
-            for batch in obstore.list(self._store, prefix=prefix):
-                obstore.delete(self._store, [meta["path"] for meta in batch])
+        self.delete_all(self.list(prefix))
 
     def copy(self, keys: Mapping[str, str]) -> None:
         """Copy objects, key -> new key, several at once and without their bytes passing through this process."""

@@ -139,5 +139,4 @@ def _delete_stale(output: Output, store: str) -> None:
         fresh = {
             key.removeprefix(f"{places.PUBLISHING}/") for key in output.list(f"{places.PUBLISHING}/{store}/{part}")
         }
-        for key in [key for key in output.list(f"{store}/{part}") if key not in fresh]:
-            output.delete(key)
+        output.delete_all([key for key in output.list(f"{store}/{part}") if key not in fresh])
