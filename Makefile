@@ -30,7 +30,8 @@ demo: setup
 
 # With the lines that the tests run. Numba compiles kernels to machine code, whose lines are not seen; their twins are.
 test: setup
-	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov \
+	  --cov-report=term:skip-covered
 
 # Two thousand random archives with known pixels; make test has a hundred.
 test-nightly: setup

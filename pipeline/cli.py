@@ -71,6 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + number
 
 
+def program() -> int:
+    """Do what a process of its own does: `main`; a signal that finds all done does not change the exit code."""
+    code = main()
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # until the interpreter has ended
+    return code
+
+
 @contextmanager
 def _heeding_signals() -> Iterator[None]:
     """Raise `Stopped` at the first signal that asks the process to end; later ones do not disturb its end.
@@ -279,4 +287,4 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -43,8 +43,9 @@ def connected(config: Config, client: Client | None) -> Iterator[Client]:
         The cluster does not answer, has no workers, or a worker runs other code.
     """
     if client is not None:
-        with unless_lost("the client's cluster", client):
-            _prepare(config, client, "the client's cluster", lambda: None)
+        what, patience_s = "the client's cluster", AT_ONCE_S
+        with unless_lost(client, what, patience_s):
+            _prepare(config, client, what, lambda: None, patience_s)
             yield client
         return
     c = config.cluster
@@ -56,7 +57,7 @@ def connected(config: Config, client: Client | None) -> Iterator[Client]:
         except NotOpened as error:
             rule = "must answer" if c.kind == "address" else "cannot be started"
             raise BadInput(what, f"{rule} ({error})", kind.remedy) from error
-        with unless_lost(what, own):
+        with unless_lost(own, what, _patience_s(config)):
             # The log of workers that belong to somebody else is theirs to set up.
             begin = partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel(), as_json=logs.is_json())
             _prepare(config, own, what, begin, _patience_s(config))
@@ -111,9 +112,7 @@ def source_digest() -> str:
     return code_digest([str(Path(str(package.__file__)).parent) for package in (kernels, pipeline, cluster)])
 
 
-def _prepare(
-    config: Config, client: Client, what: str, begin: Callable[[], None], patience_s: float = AT_ONCE_S
-) -> None:
+def _prepare(config: Config, client: Client, what: str, begin: Callable[[], None], patience_s: float) -> None:
     """Have workers compile what they will need, after making sure that there are some and that they run this code.
 
     Raises

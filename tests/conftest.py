@@ -1,10 +1,11 @@
-"""What tests share: one cluster in this process, so that kernels are compiled once; and no skips where all is there."""
+"""What tests share: a cluster in this process, so that kernels are compiled once; their order; no skips in CI."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from distributed import Client, LocalCluster
@@ -13,6 +14,14 @@ from groundbreak.pipeline.running import tasks
 
 EXCUSED = "the shared data are not here"
 """Why a test may skip even where `GROUNDBREAK_NO_SKIPS` is set: a lone clone has no such data."""
+LONG = "e2e", "soak", "cluster", "faults", "docs", "packaging", "kernels/test_threads.py"
+"""Where files lie that take half a minute and more."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files: the last ones are short then, and no process waits long for the others."""
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: not any(item.path.is_relative_to(tests / name) for name in LONG))
 
 
 @pytest.hookimpl(wrapper=True)

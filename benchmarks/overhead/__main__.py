@@ -1,4 +1,7 @@
-"""Runs the client of the benchmark for several numbers of regions, ours and bare in turn, and writes a table."""
+"""Runs the client of the benchmark for several numbers of regions, ours and bare in turn, and writes a table.
+
+Numbers of regions that are not measured this time keep their rows.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ from benchmarks.tables import aligned, write
 RESULTS = Path(__file__).parents[1] / "results"
 LOOPBACK = ("--host", "127.0.0.1", "--no-dashboard")
 IDLE = "--preload", "benchmarks.overhead.idle"
+ONCE = 1_000_000
+"""Regions from which on one round must do: it takes an hour."""
 THREADS = 8
 """Of the worker: its tasks wait for files, and compute nothing."""
 
@@ -59,7 +64,7 @@ def lap(loop: str, folder: Path, regions: int, dates: int, address: str) -> dict
 
 def measure(regions: int, dates: int, rounds: int) -> dict[str, Any]:
     """Go through so many regions, bare and ours in turn, and look once what is left to do."""
-    found: dict[str, Any] = {"regions": regions, "bare": [], "ours": []}
+    found: dict[str, Any] = {"regions": regions, "rounds": rounds, "load": os.getloadavg()[0], "bare": [], "ours": []}
     with tempfile.TemporaryDirectory(prefix="overhead") as name:
         folder = Path(name)
         for _ in range(rounds):
@@ -81,18 +86,19 @@ def row(found: dict[str, Any]) -> tuple[str, ...]:
     more = statistics.median((ours["cpu_s"] - bare["cpu_s"]) / count * 1e3 for ours, bare in pairs)
     memory = statistics.median(lap["memory_mib"] for lap in found["ours"])
     scan = found["resume"]["wall_s"]
-    return f"{count:,}", f"{cpu['bare']:.2f}", f"{cpu['ours']:.2f}", f"{more:.2f}", f"{memory:.0f}", f"{scan:.2f}"
+    figures = f"{cpu['bare']:.2f}", f"{cpu['ours']:.2f}", f"{more:.2f}", f"{memory:.0f}", f"{scan:.2f}"
+    return f"{count:,}", *figures, f"{found['rounds']}", f"{found['load']:.1f}"
 
 
 def report(result: dict[str, Any]) -> str:
     """Write the result as Markdown."""
-    head = ("regions", "bare, ms", "ours, ms", "more, ms", "memory, MiB", "resume, s")
+    head = ("regions", "bare, ms", "ours, ms", "more, ms", "memory, MiB", "resume, s", "rounds", "load")
     text = (
         "CPU of the client for each region: a bare loop of `as_completed` over tasks that do nothing, and ours, whose "
         "tasks leave their two records and nothing else, in the same window. Memory is what the client's peak lies "
         "above what it held when it had connected. The last column is the wall time of finding that nothing is left to "
         f"do of an output that is done, the plan's regions being made meanwhile. {result['dates']} dates. Medians of "
-        f"{result['rounds']} rounds in turn, on {result['processor']}, {result['load']:.1f} others at work."
+        f"rounds in turn on {result['processor']}; load is how many others were at work there before."
     )
     return "\n".join(
         ["# What a region costs the client", "", text, "", *aligned(head, [row(f) for f in result["laps"]]), ""]
@@ -104,15 +110,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("regions", type=int, nargs="*", default=[1000, 10_000, 100_000])
     parser.add_argument("--dates", type=int, default=60)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of each number below a million; from there on one")
     options = parser.parse_args()
-    result: dict[str, Any] = {"dates": options.dates, "rounds": options.rounds, "processor": processor()}
-    result |= {"load": os.getloadavg()[0], "laps": []}
+    result: dict[str, Any] = {"dates": options.dates, "processor": processor()}
+    laps = {lap["regions"]: lap for lap in _earlier(result)}
     for regions in options.regions:
-        result["laps"].append(measure(regions, options.dates, options.rounds))
-        print(" ".join(row(result["laps"][-1])), flush=True)
-    write(result, RESULTS, "overhead", report(result))
+        laps[regions] = measure(regions, options.dates, options.rounds if regions < ONCE else 1)
+        print(" ".join(row(laps[regions])), flush=True)
+        result["laps"] = [laps[count] for count in sorted(laps)]
+        write(result, RESULTS, "overhead", report(result))
     print(report(result))
+
+
+def _earlier(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what was measured before under the same conditions."""
+    path = RESULTS / "overhead.json"
+    earlier: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    laps: list[dict[str, Any]] = earlier.pop("laps", [])
+    return laps if earlier == result else []
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Buffer, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from contextvars import copy_context
+from functools import cache, partial
 
 from obstore.store import LocalStore, ObjectStore
 
@@ -81,8 +82,9 @@ class RangeFile(ABC):
         self, path: str = "", *, start: int, end: int | None = None, length: int | None = None
     ) -> Buffer:
         """Read as `get_range` does, while others do so, too."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_threads(), lambda: self.get_range(path, start=start, end=end, length=length))
+        # In this context, so that what is read counts for the task that reads (`meters`).
+        read = partial(copy_context().run, self.get_range, path, start=start, end=end, length=length)
+        return await asyncio.get_running_loop().run_in_executor(_threads(), read)
 
     async def get_ranges_async(
         self,

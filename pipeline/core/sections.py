@@ -134,7 +134,7 @@ class ClusterConfig:
     tls_key: str | None = None
     """Path of the client's key, unless it stands in the file of its certificate."""
     patience: str | None = None
-    """How long a run waits for a first worker ("2 hours"); by default an hour for jobs and pods, else a minute."""
+    """How long a run goes without workers ("2 hours"); by default an hour for jobs and pods, else a minute."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What the library of the kind takes beside, under its own names; docs/clusters.md has examples."""
 

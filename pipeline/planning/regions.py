@@ -55,7 +55,7 @@ class Ownership:
         if not claims.reaches(self.grid, frame):
             return np.zeros((frame.height, frame.width), bool)
         mine, near = areas.inside(self.area, frame), self._near(frame)
-        if near or not claims.holds(self.grid, frame):
+        if not claims.holds(self.grid, frame):
             mine &= claims.claimed(self.grid, frame)
         for other in near:
             if not mine.any():

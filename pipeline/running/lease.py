@@ -89,22 +89,19 @@ def locked(output: Output) -> Iterator[Lease]:
         Another run holds it, its lease is damaged, or nothing can be written there.
     """
     output = replace(output, lease=0)  # whatever lease it had before
-    made = _missing_folders(output)
-    lease = _take(output)
-    LOG.debug("lease %d of %s", lease.output.lease, output.path)
-    stop = threading.Event()
-    thread = threading.Thread(target=_renew, args=(output, lease, stop), name="lease", daemon=True)
-    thread.start()
-    try:
-        yield lease
-    finally:
-        stop.set()
-        thread.join()
-        _ALIVE.discard(lease.run)
-        _release(output, lease)
-        for folder in made:
-            with suppress(OSError):  # something was written there
-                folder.rmdir()
+    with _no_folder_left(output):
+        lease = _take(output)
+        LOG.debug("lease %d of %s", lease.output.lease, output.path)
+        stop = threading.Event()
+        thread = threading.Thread(target=_renew, args=(output, lease, stop), name="lease", daemon=True)
+        thread.start()
+        try:
+            yield lease
+        finally:
+            stop.set()
+            thread.join()
+            _ALIVE.discard(lease.run)
+            _release(output, lease)
 
 
 def holder(output: Output) -> tuple[int, str, dict[str, int]]:
@@ -188,12 +185,23 @@ def _release(output: Output, lease: Lease) -> None:
         LOG.warning("the lease could not be released: %s", error)
 
 
-def _missing_folders(output: Output) -> list[Path]:
-    """List the folders that a lease makes, the deepest first: a run that is refused leaves none of them behind."""
+@contextmanager
+def _no_folder_left(output: Output) -> Iterator[None]:
+    """Take away the folders that a lease makes, once nothing is in them; an output's own stays if it was there before.
+
+    A run that is refused does so, too: what it stages as it asks for a lease may keep the holder from doing it.
+    """
     if output.local is None:
-        return []
+        yield
+        return
     folder = output.local / places.LEASES
-    return [p for p in (folder, *folder.parents) if not p.exists()]
+    above = [path for path in (output.local, *output.local.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        for path in (folder, folder.parent, *above):
+            with suppress(OSError):  # something was written there
+                path.rmdir()
 
 
 def _demand_free(output: Output, key: str) -> bool:

@@ -24,7 +24,7 @@ from groundbreak.pipeline.running.records import Records
 
 LOG = logging.getLogger(__name__)
 
-REMEDY = "Put a copy of it back; or delete it, and the next run builds again what it listed"
+REMEDY = "Put a copy of it back; or delete it: `groundbreak verify` and `run` then build again what it listed"
 """What to do about a damaged table."""
 REQUESTS = 32
 """Records that are read at once."""

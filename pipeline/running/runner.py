@@ -58,7 +58,7 @@ def execute(work: Work, client: Client, ledger: Ledger, listener: Listener, room
             while flow.running:
                 future = next(flow.stream)
                 if future.cancelled():
-                    raise lost(f"[cluster] address = {getattr(client.scheduler, 'address', '?')!r}", client)
+                    raise lost(client)
                 flow.take(future)
                 flow.fill(queue, cluster.threads)
     except BaseException:
@@ -126,9 +126,13 @@ class _Flow:
         future.release()
         for record in records:
             self.ledger.add(record)
-            outcome.done += 1
+        following = _following(region, task, records, self.ledger, outcome)
+        # A detection that killed its workers is followed by one that says so in the layers: that one counts.
+        counted = [record for record in records if following is None or record.task != following.name]
+        outcome.done += len(counted)
+        for record in counted:
             self.listener.finished(record)
-        if (following := _following(region, task, records, self.ledger, outcome)) is not None:
+        if following is not None:
             self.submit(following)
         elif records and records[-1].task == places.detect_task(region.region.key):
             self._end(region)

@@ -71,7 +71,7 @@ class Spread:
         """Wait for a result; a job's own error is raised as it is."""
         error = future.exception()
         if future.cancelled():
-            raise lost(f"[cluster] address = {getattr(self.client.scheduler, 'address', '?')!r}", self.client)
+            raise lost(self.client)
         if isinstance(error, KilledWorker):
             LOG.debug("publishing", exc_info=error)
             rule = "its workers die while they publish, which may be for want of memory"

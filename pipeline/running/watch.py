@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from distributed import Client, Future
 
@@ -17,9 +18,24 @@ from groundbreak.pipeline.core.types import BadInput
 LOG = logging.getLogger(__name__)
 
 PATIENCE_S = 60.0
-"""Seconds without any worker after which a run gives up."""
+"""Seconds without any worker after which a run gives up, where nobody has said how long such a cluster may take."""
 LOOK_S = 3.0
 """Seconds between two looks at the cluster."""
+SAY_S = 30.0
+"""Seconds between two warnings of the same."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is said of a cluster beforehand."""
+
+    what: str
+    """The cluster, as the configuration names it."""
+    patience_s: float
+    """Seconds that it may be without workers: those of a batch system may all end, and others wait in its queue."""
+
+
+_EXPECTED: WeakKeyDictionary[Client, Expected] = WeakKeyDictionary()
 
 
 @dataclass
@@ -32,7 +48,7 @@ class Cluster:
 
 @contextmanager
 def watched(client: Client, running: Mapping[Future[Any], Any]) -> Iterator[Cluster]:
-    """Look after a cluster: count its threads, and cancel what runs once it has had no worker for `PATIENCE_S`.
+    """Look after a cluster: count its threads, and cancel what runs once it has had no worker for too long.
 
     Parameters
     ----------
@@ -46,15 +62,21 @@ def watched(client: Client, running: Mapping[Future[Any], Any]) -> Iterator[Clus
     """
     stop, cluster = threading.Event(), Cluster(max(_threads(client), 1))
 
+    patience_s = _expected(client).patience_s
+
     def look() -> None:
         alive = time.monotonic()
+        said = -SAY_S
         while not stop.wait(LOOK_S):
+            now = time.monotonic()
             if threads := _threads(client):
-                alive, cluster.threads = time.monotonic(), threads
+                alive, cluster.threads = now, threads
                 continue
-            gone = time.monotonic() - alive
-            LOG.warning("the cluster has no workers; waiting up to %.0f s more", max(PATIENCE_S - gone, 0.0))
-            if gone >= PATIENCE_S:
+            left = max(alive + patience_s - now, 0.0)
+            if now - said >= SAY_S or not left:
+                said = now
+                LOG.warning("the cluster has no workers; waiting up to %.0f s more", left)
+            if not left:
                 with suppress(Exception):  # a scheduler that is gone cancels its futures itself
                     client.cancel(list(running), force=True)
                 return
@@ -83,25 +105,36 @@ def give_up(client: Client, running: Iterable[Future[Any]]) -> None:
             client.cancel(list(running))
 
 
-def lost(what: str, client: Client) -> BadInput:
+def lost(client: Client) -> BadInput:
     """Return the error that says that a cluster went away in the middle of a run.
 
     Parameters
     ----------
-    what : str
-        The cluster, as the configuration names it.
     client : distributed.Client
         It knows whether the scheduler is gone, or workers alone.
     """
-    rule = f"has no workers any more (waited {PATIENCE_S:.0f} s)"
+    expected = _expected(client)
+    rule = f"has no workers any more (waited {expected.patience_s:.0f} s)"
     if client.status != "running":
         rule = "its scheduler is gone, in the middle of the run"
-    return BadInput(what, rule, "Start workers or another cluster; the same command then goes on from here")
+    return BadInput(expected.what, rule, "Start workers or another cluster; the same command then goes on from here")
+
+
+def _expected(client: Client) -> Expected:
+    return _EXPECTED.get(client) or Expected("the client's cluster", PATIENCE_S)
 
 
 @contextmanager
-def unless_lost(what: str, client: Client) -> Iterator[None]:
-    """Turn whatever a scheduler that is gone makes of the work inside into the one error that says so."""
+def unless_lost(client: Client, what: str, patience_s: float) -> Iterator[None]:
+    """Turn whatever a scheduler that is gone makes of the work inside into the one error that says so.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    what, patience_s
+        What is said of its cluster beforehand (`Expected`).
+    """
+    _EXPECTED.setdefault(client, Expected(what, patience_s))
     try:
         yield
     except BadInput:
@@ -110,4 +143,4 @@ def unless_lost(what: str, client: Client) -> Iterator[None]:
         if client.status == "running":
             raise
         LOG.debug("%s", what, exc_info=True)
-        raise lost(what, client) from error
+        raise lost(client) from error

@@ -16,7 +16,7 @@ from distributed import Client, LocalCluster
 
 from groundbreak.cluster import policy
 from groundbreak.cluster.connect import connect, demand_workers
-from groundbreak.pipeline import api
+from groundbreak.pipeline import api, workers
 from groundbreak.pipeline.core.types import BadInput
 from groundbreak.pipeline.running import watch
 from tests.world import Tile, configure, days, lonlat_box, write_source
@@ -133,7 +133,7 @@ def test_a_cluster_that_grows_when_asked_is_waited_for(empty: LocalCluster) -> N
 def test_workers_that_die_midway_end_the_run(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(watch, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(workers, "AT_ONCE_S", 1.0)
     monkeypatch.setattr(watch, "LOOK_S", 0.2)
     caplog.set_level("WARNING", "groundbreak")
     with (

@@ -222,7 +222,7 @@ def test_ctrl_c_and_again_equals_an_uninterrupted_run(world: Path, whole: Path, 
     )
     # Whoever starts the tests in the background has them ignore Ctrl-C, and processes inherit that.
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    main = f"{heed}; from groundbreak.pipeline.cli import main; raise SystemExit(main())"
+    main = f"{heed}; from groundbreak.pipeline.cli import program; raise SystemExit(program())"
     command = [sys.executable, "-c", main, "run", str(file), "--log", "json"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

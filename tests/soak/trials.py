@@ -82,7 +82,7 @@ def command(folder: Path, name: str, what: str = "run") -> subprocess.Popen[byte
     """Start a command on a configuration, in a session of its own."""
     # Whoever starts this in the background has it ignore Ctrl-C, and processes inherit that.
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    main = f"{heed}; from groundbreak.pipeline.cli import main; raise SystemExit(main())"
+    main = f"{heed}; from groundbreak.pipeline.cli import program; raise SystemExit(program())"
     line = [sys.executable, "-c", main, what, str(folder / f"{name}.toml"), "--log", "json"]
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 

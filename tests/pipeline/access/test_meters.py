@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from groundbreak.pipeline.access import meters, retries
 from groundbreak.pipeline.access.meters import current, metered
+from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import ReadError, with_retries
 from groundbreak.pipeline.access.troubles import Trouble
+from groundbreak.pipeline.readers.formats import read_layout_now
+from tests.hosts import host
+from tests.world import Tile, write_tif
 
 
 def test_threads_count_for_the_task_in_whose_context_they_run() -> None:
@@ -29,6 +36,26 @@ def test_threads_count_for_the_task_in_whose_context_they_run() -> None:
 
         with ThreadPoolExecutor(3) as tasks:
             assert list(tasks.map(task, range(6))) == [(40, 40 * number) for number in range(6)]
+
+
+def test_a_header_that_a_task_reads_counts_for_it(tmp_path: Path) -> None:
+    """Its requests are made in other threads, and from within an event loop, as a notebook's cell is, in one more."""
+    tile = Tile("38TPK", 32638, 600_000, 4_400_000, 64)
+    write_tif(tmp_path / "red.tif", np.zeros((64, 64), np.uint16), tile.frame())
+
+    def read(url: str) -> tuple[int, int]:
+        store, path = Access().locate(f"{url}/red.tif")
+        with metered() as meter:
+            read_layout_now(store, path, "GTiff")
+        return meter.requests, meter.bytes_read
+
+    async def in_a_cell(url: str) -> tuple[int, int]:
+        return read(url)
+
+    with host(lambda _asked: tmp_path / "red.tif") as server:
+        found = read(server.url)
+        assert found == asyncio.run(in_a_cell(server.url))
+        assert found == (len(server.asked) / 2, (tmp_path / "red.tif").stat().st_size)
 
 
 def test_attempts_that_are_not_the_first_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Who owns a pixel, found by rows and columns, against the claims worked out pixel by pixel."""
+"""Who owns a pixel, found by squares of pixels, against the claims worked out pixel by pixel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def grid(name: str, x: int, y: int, height: int, width: int, resolution: float =
 
 @settings(max_examples=300, deadline=None)
 @given(SHIFTS, SHIFTS, SIDES, SIDES, SHIFTS, SHIFTS, SIDES, SIDES, st.sampled_from([10.0, 9.87, 30.0, 0.5]))
-def test_rows_and_columns_decide_as_claims_do(
+def test_squares_decide_as_claims_do(
     x: int, y: int, h: int, w: int, x2: int, y2: int, h2: int, w2: int, side: float
 ) -> None:
     one, other = grid("a", 0, 0, h, w, side), grid("b", x2, y2, h2, w2, side)
@@ -36,6 +36,34 @@ def test_rows_and_columns_decide_as_claims_do(
         expected = np.isfinite(claim) & ((claim > rival) | ((claim == rival) & (mine.name < theirs.name)))
         found = claims.claimed(mine, frame) & claims.beats(mine, theirs, frame)
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("epsg", "other", "lonlat"),
+    [(32632, 32633, (12, 50)), (32601, 32660, (180, 65)), (32632, 3035, (9, 71)), (32638, 3857, (44, 60))],
+)
+def test_across_projections(epsg: int, other: int, lonlat: tuple[float, float]) -> None:
+    """They turn and stretch in each other: 3857 by two at 60 degrees, and 60 and 1 meet at the antimeridian."""
+    rng = np.random.default_rng(epsg + other)
+    split = 0
+    for number in range(40):
+        side = float(rng.choice([10, 30, 100]))
+        pair = []
+        for code in (epsg, other):
+            x, y = geo.transformer(4326, code).transform(*lonlat)
+            right, up, height, width = (int(n) for n in rng.integers((-150, -150, 200, 200), (150, 150, 500, 500)))
+            pair.append(Frame(code, x + right * side, y + up * side, side, height, width))
+        ours, theirs = pair
+        names = ("a", "b")[:: 1 if number % 2 else -1]
+        grids = [Grid(n, frame, frame, {"red": side}, 128) for n, frame in zip(names, (ours, theirs), strict=True)]
+        frame = ours.window(int(rng.integers(-50, 200)), int(rng.integers(-50, 200)), 300, 260)
+        for mine, rival in (grids, grids[::-1]):
+            claim, against = claims.claim(mine, frame), claims.claim(rival, frame)
+            expected = np.isfinite(claim) & ((claim > against) | ((claim == against) & (mine.name < rival.name)))
+            found = claims.claimed(mine, frame) & claims.beats(mine, rival, frame)
+            np.testing.assert_array_equal(found, expected)
+            split += 0.1 < expected.mean() < 0.9
+    assert split > 20
 
 
 @pytest.mark.parametrize("epsg", [32638, 32601, 32760, 32733])

@@ -58,9 +58,18 @@ def test_one_of_racing_runs_gets_in(tmp_path: Path) -> None:
     assert inside == [1]
     assert len(refused) == 7
     assert all(f"process {os.getpid()} on {socket.gethostname()}" in text for text in refused)
-    assert not (tmp_path / "new").exists()
-    with locked(output):
-        pass
+    # The folder itself may be of one that was refused, who could not take it away; nothing is in it.
+    assert list(tmp_path.glob("new/*")) == []
+
+
+def test_a_run_that_uses_nothing_leaves_no_folder_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name in ("there", "deep/down/new"):
+        with locked(Output(str(tmp_path / name))):
+            with pytest.raises(BadInput), locked(Output(str(tmp_path / name))):
+                pass
+            assert (tmp_path / name / places.LEASES).is_dir()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
 
 
 @pytest.mark.parametrize("key", [places.lease(7), places.LOCK])
