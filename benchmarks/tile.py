@@ -19,6 +19,7 @@ import rasterio
 import shapely
 from affine import Affine
 
+from benchmarks.items import SIDES, Tile, item
 from benchmarks.machine import processor
 from benchmarks.tables import aligned, write
 from groundbreak.cluster.connect import connect
@@ -29,8 +30,7 @@ from groundbreak.pipeline.core.record import Record
 from groundbreak.pipeline.running.runner import Listener
 
 RESULTS = Path(__file__).parent / "results"
-EPSG, X0, Y0 = 32638, 600_000.0, 4_500_000.0
-SIDES = {"blue": 10, "red": 10, "nir": 10, "swir16": 20, "scl": 20}
+TILE = Tile("38TPK", 32638, 600_000.0, 4_500_000.0)
 GRASS = {"blue": 500, "red": 700, "nir": 3000, "swir16": 2000}
 BARE = {"blue": 1200, "red": 2000, "nir": 2600, "swir16": 3300}
 NOISE = 40.0
@@ -55,7 +55,7 @@ def write_archive(folder: Path, size: int, dates: int) -> None:
             link.parent.mkdir(exist_ok=True)
             link.unlink(missing_ok=True)
             os.link(folder / f"look{look}" / f"{band}.tif", link)
-        features.append(_item(number, size))
+        features.append(item(TILE, _day(number), _day(number), size))
     (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
 
 
@@ -67,12 +67,12 @@ def _write_file(path: Path, band: str, look: int, size: int) -> None:
     """Write one file in strips of rows, so that memory holds no whole tile."""
     side = SIDES[band]
     pixels, step = size * 10 // side, 1024
-    profile = {"driver": "GTiff", "width": pixels, "height": pixels, "count": 1, "crs": f"EPSG:{EPSG}", "nodata": 0}
+    profile = {"driver": "GTiff", "width": pixels, "height": pixels, "count": 1, "nodata": 0}
+    place = {"crs": f"EPSG:{TILE.epsg}", "transform": Affine(side, 0, TILE.x0, 0, -side, TILE.y0)}
     kind = "uint8" if band == "scl" else "uint16"
     blocks = {"tiled": True, "blockxsize": step * 10 // side, "blockysize": step * 10 // side, "compress": "deflate"}
-    transform = Affine(side, 0, X0, 0, -side, Y0)
     rng = np.random.default_rng([look, len(band)])
-    with rasterio.open(path, "w", dtype=kind, predictor=2, transform=transform, **profile, **blocks) as target:
+    with rasterio.open(path, "w", dtype=kind, predictor=2, **profile, **place, **blocks) as target:
         for top in range(0, pixels, step):
             rows, cols = np.mgrid[top : min(top + step, pixels), :pixels] * side // 10
             values = np.full(rows.shape, 5, kind)
@@ -83,47 +83,11 @@ def _write_file(path: Path, band: str, look: int, size: int) -> None:
             target.write(values, 1, window=((top, top + len(rows)), (0, pixels)))
 
 
-def _item(number: int, size: int) -> dict[str, Any]:
-    """Return an item as Earth Search writes it."""
-    footprint = geo.to_lonlat(shapely.box(X0, Y0 - 10 * size, X0 + 10 * size, Y0), EPSG)
-    assets = {}
-    for band, side in SIDES.items():
-        numbers: dict[str, Any] = {"nodata": 0, "data_type": "uint8"}
-        if band != "scl":
-            numbers = {"nodata": 0, "data_type": "uint16", "scale": 1e-4, "offset": 0}
-        assets[band] = {
-            "href": f"./{_day(number)}/{band}.tif",
-            "type": "image/tiff; application=geotiff; profile=cloud-optimized",
-            "proj:shape": [size * 10 // side] * 2,
-            "proj:transform": [side, 0, X0, 0, -side, Y0],
-            "raster:bands": [numbers],
-        }
-    compact = _day(number).replace("-", "")
-    return {
-        "type": "Feature",
-        "stac_version": "1.0.0",
-        "id": f"S2A_38TPK_{compact}_0_L2A",
-        "collection": "sentinel-2-l2a",
-        "geometry": json.loads(shapely.to_geojson(footprint)),
-        "bbox": list(footprint.bounds),
-        "links": [],
-        "properties": {
-            "datetime": f"{_day(number)}T07:47:00.000Z",
-            "platform": "sentinel-2a",
-            "proj:epsg": EPSG,
-            "grid:code": "MGRS-38TPK",
-            "s2:processing_baseline": "05.00",
-            "s2:datatake_id": f"GS2A_{compact}T074700_{number:06d}_N05.00",
-            "earthsearch:boa_offset_applied": True,
-        },
-        "assets": assets,
-    }
-
-
 def configure(folder: Path, size: int, dates: int) -> Config:
     """Return the configuration of a run on the whole tile."""
-    inner = shapely.box(X0 + 1, Y0 - 10 * size + 1, X0 + 10 * size - 1, Y0 - 1)
-    (folder / "area.geojson").write_text(shapely.to_geojson(geo.to_lonlat(shapely.segmentize(inner, 500), EPSG)))
+    inner = TILE.box(size).buffer(-1, join_style="mitre")
+    area = geo.to_lonlat(shapely.segmentize(inner, 500), TILE.epsg)
+    (folder / "area.geojson").write_text(shapely.to_geojson(area))
     (folder / "run.toml").write_text(
         f'[area]\ngeometry = "area.geojson"\n[source]\nitems = "items.json"\ndatetime = "2021-01-01/{_day(dates)}"\n'
         '[output]\npath = "out"\n'

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import shapely
@@ -27,64 +28,71 @@ ROUNDED = 0.03
 """Metres by which rounding may change a difference of two depths, and more."""
 PROBES = 8
 """Places in each direction where it is measured how one CRS stretches in another."""
+PROBED_M = 50_000.0
+"""Side of the squares of ground in which this is measured at once, metres."""
+STEP_M = 10.0
+"""From a probe to the points beside it, metres."""
 BETWEEN_PROBES = 1.02
 """How much more than at the probes it may be between them."""
 
 
-def claimed(grid: Grid, frame: Frame) -> NDArray[np.bool_]:
-    """Tell the pixels of a frame that a grid claims.
+def owned(grid: Grid, others: Sequence[Grid], frame: Frame) -> NDArray[np.bool_]:
+    """Tell the pixels of a frame that a grid claims, and more strongly than each of some others.
+
+    Where two claim a pixel alike, the name decides.
 
     Returns
     -------
     (height, width) bool
     """
-    if not _is_plain(grid):
-        return np.isfinite(claim(grid, frame))
-    return _positive(partial(_depth_in, grid, frame.epsg), _steepness(grid, frame), frame)
+    if _depth_decides(grid, grid):
+        found = _deepest(_Lead(grid, tuple(other for other in others if _depth_decides(grid, other))), frame)
+    else:
+        found = np.isfinite(claim(grid, frame))
+    for other in others:
+        if not _depth_decides(grid, other) and found.any():
+            mine, theirs = claim(grid, frame), claim(other, frame)
+            found &= (mine > theirs) | ((mine == theirs) & (grid.name < other.name))
+    return found
 
 
-def beats(grid: Grid, other: Grid, frame: Frame) -> NDArray[np.bool_]:
-    """Tell the pixels of a frame, of those that a grid claims, which it claims more strongly than another grid.
-
-    Where both claim a pixel alike, the name decides.
-
-    Returns
-    -------
-    (height, width) bool; of no meaning where the grid claims nothing.
-    """
-    plans = {g.claimed[0][0] for g in (grid, other)}
-    if len(plans) > 1 or not (_is_plain(grid) and _is_plain(other)):
-        mine, theirs = claim(grid, frame), claim(other, frame)
-        return np.asarray((mine > theirs) | ((mine == theirs) & (grid.name < other.name)))
-    # Depths are whole centimetres: half of one decides ties, and nothing else.
-    ties = 0.005 if grid.name < other.name else -0.005
-
-    def lead(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _depth_in(grid, frame.epsg, x, y) - _depth_in(other, frame.epsg, x, y) + ties
-
-    return _positive(lead, _steepness(grid, frame) + _steepness(other, frame), frame)
+def _depth_decides(grid: Grid, other: Grid) -> bool:
+    """Tell whether depth alone says which of two grids claims a pixel more strongly."""
+    plain = all(len(g.claimed) == 1 and not g.sparse for g in (grid, other))
+    return plain and grid.claimed[0][0] == other.claimed[0][0]
 
 
-def _is_plain(grid: Grid) -> bool:
-    """Tell whether depth alone says how strongly a grid claims a pixel."""
-    return len(grid.claimed) == 1 and not grid.sparse
+@dataclass(frozen=True)
+class _Lead:
+    """By how much deeper a point lies in a grid's ground than in that of each rival, and than at its own edge."""
+
+    grid: Grid
+    rivals: tuple[Grid, ...]
+
+    def at(self, epsg: int, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the leads at some points of a CRS, (rivals + 1, n) float64, metres; the edge's comes last.
+
+        The grid has a point where all are positive.
+        """
+        grids = (*self.rivals, self.grid)
+        points = {target: _transformed(epsg, target, x, y) for target in {g.source.epsg for g in grids}}
+        *theirs, mine = (_depth(g.claimed[0][1], *points[g.source.epsg]) for g in grids)
+        # Depths are whole centimetres: half of one decides ties, and nothing else.
+        ties = (0.005 if self.grid.name < rival.name else -0.005 for rival in self.rivals)
+        with np.errstate(invalid="ignore"):  # infinity less infinity, where a projection has an end
+            return np.stack([*(mine - depth + tie for depth, tie in zip(theirs, ties, strict=True)), mine])
+
+    def steepness(self, frame: Frame) -> NDArray[np.float64]:
+        """Return by how much each lead may change for each metre that both x and y change, (rivals + 1, 1) float64."""
+        *theirs, mine = (_steepness(g.source.epsg, frame) for g in (*self.rivals, self.grid))
+        return np.array([[*(mine + its for its in theirs), mine]]).T
 
 
-def _positive(
-    value: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]], steepness: float, frame: Frame
-) -> NDArray[np.bool_]:
-    """Tell the pixels of a frame at whose centres a function is positive, without asking it at most of them.
+def _deepest(lead: _Lead, frame: Frame) -> NDArray[np.bool_]:
+    """Tell the pixels of a frame at whose centres all leads are positive, without asking for most of them.
 
-    It is asked at the middle of large squares of pixels. Where it is so far from 0 that it cannot reach it within the
-    square, all the square's pixels are decided; else smaller squares are asked, in the end pixels.
-
-    Parameters
-    ----------
-    value : function
-        Of x and y, (n,) each, in the frame's CRS.
-    steepness : float
-        By how much it may change for each metre that both x and y change.
-    frame : Frame
+    Leads are asked for at the middle of large squares of pixels. Where they are so far from 0 that they cannot reach it
+    within the square, all its pixels are decided; else smaller squares are asked, in the end pixels.
 
     Returns
     -------
@@ -94,16 +102,19 @@ def _positive(
     x, y = frame.window(0, 0, height, width).centres()
     found = np.empty((height, width), np.bool_)
     rows, cols = (at.ravel() for at in np.indices((height // SQUARES[0], width // SQUARES[0])))
-    for side, smaller in zip(SQUARES, (*SQUARES[1:], 0), strict=True):
+    for side, smaller in zip(SQUARES, (*SQUARES[1:], 1), strict=True):
         first = (side - 1) / 2 * frame.resolution  # from the first centre in a square to the square's middle
-        with np.errstate(invalid="ignore"):  # infinity less infinity, where a projection has an end
-            values = value(x[cols * side] + first, y[rows * side] - first)
+        leads = lead.at(frame.epsg, x[cols * side] + first, y[rows * side] - first)
         squares = found.reshape(height // side, side, width // side, side)
-        squares[rows, :, cols, :] = (values > 0)[:, None, None]
-        if smaller:
-            # What is no number is asked again, too.
-            undecided = ~(np.abs(values) > steepness * first + ROUNDED)
-            rows, cols = _parts(rows[undecided], cols[undecided], side // smaller)
+        squares[rows, :, cols, :] = (leads > 0).all(axis=0)[:, None, None]
+        sure = leads > (reach := lead.steepness(frame) * first + ROUNDED)
+        # What is no number is not sure either.
+        undecided = ~(sure.all(axis=0) | (leads < -reach).any(axis=0))
+        if side == 1 or not undecided.any():
+            break
+        rows, cols = _parts(rows[undecided], cols[undecided], side // smaller)
+        close = ~sure[:-1, undecided].all(axis=1)
+        lead = replace(lead, rivals=tuple(r for r, is_close in zip(lead.rivals, close, strict=True) if is_close))
     return found[: frame.height, : frame.width]
 
 
@@ -113,26 +124,41 @@ def _parts(rows: NDArray[np.intp], cols: NDArray[np.intp], parts: int) -> tuple[
     return (rows[:, None, None] * parts + down).ravel(), (cols[:, None, None] * parts + across).ravel()
 
 
-def _steepness(grid: Grid, frame: Frame) -> float:
-    """Return by how much the depth in a grid may change for each metre that both x and y change in a frame."""
-    if grid.source.epsg == frame.epsg:
+def _steepness(epsg: int, frame: Frame) -> float:
+    """Return by how much x or y of a CRS may change for each metre that both change in a frame."""
+    if epsg == frame.epsg:
         return 1.0
     left, bottom, right, top = frame.bounds
-    x, y = (at.ravel() for at in np.meshgrid(np.linspace(left, right, PROBES), np.linspace(bottom, top, PROBES)))
-    transform = geo.transformer(frame.epsg, grid.source.epsg).transform
-    step = frame.resolution
-    here, beside, above = (np.array(transform(x + dx, y + dy)) for dx, dy in ((0, 0), (step, 0), (0, step)))
+    return _stretch(frame.epsg, epsg, (left // PROBED_M, bottom // PROBED_M, right // PROBED_M, top // PROBED_M))
+
+
+@lru_cache(maxsize=256)
+def _stretch(source: int, target: int, bounds: tuple[float, float, float, float]) -> float:
+    left, bottom, right, top = bounds
+    xs, ys = (np.linspace(first, last + 1, PROBES) * PROBED_M for first, last in ((left, right), (bottom, top)))
+    x, y = (at.ravel() for at in np.meshgrid(xs, ys))
+    here, beside, above = (
+        np.array(_transformed(source, target, x + dx, y + dy)) for dx, dy in ((0, 0), (STEP_M, 0), (0, STEP_M))
+    )
     with np.errstate(invalid="ignore"):
-        return float(((np.abs(beside - here) + np.abs(above - here)) / step).max()) * BETWEEN_PROBES
+        return float(((np.abs(beside - here) + np.abs(above - here)) / STEP_M).max()) * BETWEEN_PROBES
 
 
 def reaches(grid: Grid, frame: Frame) -> bool:
-    """Tell whether some claim of a grid meets the box of a frame, which may be of another CRS."""
-    bounds = frame.bounds
-    if grid.source.epsg != frame.epsg:
-        bounds = geo.transformer(frame.epsg, grid.source.epsg).transform_bounds(*bounds)
-    box = shapely.box(*bounds)
-    return any(shapely.box(*ground.bounds).intersects(box) for _, ground in grid.claimed)
+    """Tell whether some claim of a grid may meet a frame, which may be of another CRS."""
+    left, bottom, right, top = frame.bounds
+    bounds = (_bounds_in(ground, frame.epsg) for _, ground in grid.claimed)
+    return any(b[0] <= right and left <= b[2] and b[1] <= top and bottom <= b[3] for b in bounds)
+
+
+@lru_cache(maxsize=1024)
+def _bounds_in(ground: Frame, epsg: int) -> tuple[float, float, float, float]:
+    """Return (left, bottom, right, top) of a box in a CRS that holds a ground."""
+    if ground.epsg == epsg:
+        return ground.bounds
+    left, bottom, right, top = geo.transformer(ground.epsg, epsg).transform_bounds(*ground.bounds, densify_pts=100)
+    more = (right - left + top - bottom) / 1000  # than edges bend between two of these points
+    return left - more, bottom - more, right + more, top + more
 
 
 def holds(grid: Grid, frame: Frame) -> bool:
@@ -150,7 +176,7 @@ def claim(grid: Grid, frame: Frame) -> NDArray[np.float64]:
     (height, width) float64: the depth of the pixel's centre in the grid, metres, lessened where the claim is weaker.
     """
     x, y = frame.centres()
-    xs, ys = _in_crs_of(grid, frame.epsg, x[None, :], y[:, None])
+    xs, ys = _transformed(frame.epsg, grid.source.epsg, x[None, :], y[:, None])
     (plan, ground), *later = grid.claimed
     found = _depth(ground, xs, ys)
     found[found <= 0] = -np.inf
@@ -164,19 +190,14 @@ def claim(grid: Grid, frame: Frame) -> NDArray[np.float64]:
     return found
 
 
-def _depth_in(grid: Grid, epsg: int, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how deep points of a CRS lie in the ground that a grid claims first."""
-    return _depth(grid.claimed[0][1], *_in_crs_of(grid, epsg, x, y))
-
-
-def _in_crs_of(
-    grid: Grid, epsg: int, x: NDArray[np.float64], y: NDArray[np.float64]
+def _transformed(
+    source: int, target: int, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Transform points to the CRS of a grid's source, if they are in another one."""
-    if grid.source.epsg == epsg:
+    """Transform points from one CRS to another one."""
+    if source == target:
         return x, y
     xs, ys = np.broadcast_arrays(x, y)
-    xs, ys = geo.transformer(epsg, grid.source.epsg).transform(xs, ys)
+    xs, ys = geo.transformer(source, target).transform(xs, ys)
     return xs, ys
 
 

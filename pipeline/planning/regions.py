@@ -54,13 +54,10 @@ class Ownership:
         """
         if not claims.reaches(self.grid, frame):
             return np.zeros((frame.height, frame.width), bool)
-        mine, near = areas.inside(self.area, frame), self._near(frame)
-        if not claims.holds(self.grid, frame):
-            mine &= claims.claimed(self.grid, frame)
-        for other in near:
-            if not mine.any():
-                break
-            mine &= claims.beats(self.grid, other, frame)
+        near = self._near(frame)
+        mine = areas.inside(self.area, frame)
+        if (near or not claims.holds(self.grid, frame)) and mine.any():
+            mine &= claims.owned(self.grid, near, frame)
         return mine
 
     def is_whole(self, frame: Frame) -> bool:

@@ -34,7 +34,7 @@ def test_squares_decide_as_claims_do(
     for mine, theirs in ((one, other), (other, one)):
         claim, rival = claims.claim(mine, frame), claims.claim(theirs, frame)
         expected = np.isfinite(claim) & ((claim > rival) | ((claim == rival) & (mine.name < theirs.name)))
-        found = claims.claimed(mine, frame) & claims.beats(mine, theirs, frame)
+        found = claims.owned(mine, (theirs,), frame)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -46,23 +46,24 @@ def test_across_projections(epsg: int, other: int, lonlat: tuple[float, float]) 
     """They turn and stretch in each other: 3857 by two at 60 degrees, and 60 and 1 meet at the antimeridian."""
     rng = np.random.default_rng(epsg + other)
     split = 0
-    for number in range(40):
+    for _ in range(40):
         side = float(rng.choice([10, 30, 100]))
-        pair = []
-        for code in (epsg, other):
+        grids = []
+        for name, code in zip(rng.permutation(["a", "b", "c"]).tolist(), (epsg, other, epsg), strict=True):
             x, y = geo.transformer(4326, code).transform(*lonlat)
-            right, up, height, width = (int(n) for n in rng.integers((-150, -150, 200, 200), (150, 150, 500, 500)))
-            pair.append(Frame(code, x + right * side, y + up * side, side, height, width))
-        ours, theirs = pair
-        names = ("a", "b")[:: 1 if number % 2 else -1]
-        grids = [Grid(n, frame, frame, {"red": side}, 128) for n, frame in zip(names, (ours, theirs), strict=True)]
-        frame = ours.window(int(rng.integers(-50, 200)), int(rng.integers(-50, 200)), 300, 260)
-        for mine, rival in (grids, grids[::-1]):
-            claim, against = claims.claim(mine, frame), claims.claim(rival, frame)
-            expected = np.isfinite(claim) & ((claim > against) | ((claim == against) & (mine.name < rival.name)))
-            found = claims.claimed(mine, frame) & claims.beats(mine, rival, frame)
-            np.testing.assert_array_equal(found, expected)
-            split += 0.1 < expected.mean() < 0.9
+            right, up, h, w = rng.integers((-150, -150, 200, 200), (150, 150, 500, 500)).tolist()
+            source = Frame(code, x + right * side, y + up * side, side, h, w)
+            grids.append(Grid(name, source, source, {"red": side}, 128))
+        frame = grids[0].source.window(int(rng.integers(-50, 200)), int(rng.integers(-50, 200)), 300, 260)
+        strengths = [claims.claim(grid, frame) for grid in grids]
+        for mine, strength in zip(grids, strengths, strict=True):
+            others = [grid for grid in grids if grid is not mine]
+            expected = np.isfinite(strength)
+            for rival, against in zip(grids, strengths, strict=True):
+                if rival is not mine:
+                    expected &= (strength > against) | ((strength == against) & (mine.name < rival.name))
+            np.testing.assert_array_equal(claims.owned(mine, others, frame), expected)
+            split += bool(0.1 < expected.mean() < 0.9)
     assert split > 20
 
 
