@@ -84,7 +84,8 @@ class Draft:
             Whether no other grid competes for the area.
         """
         size, side, source = self.anchor.resolution, self.side, self.source
-        own = areas.project(area, source.epsg)
+        # Of a country, what lies near a tile will do; other grids may have room for all of it.
+        own = areas.around(area, source) if self.tile else areas.project(area, source.epsg)
         part = own.intersection(shapely.box(*source.bounds))
         if part.is_empty or part.area == 0:
             return None

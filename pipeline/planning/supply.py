@@ -100,9 +100,10 @@ def with_sparse(grid: Grid, supply: Supply) -> Grid:
 
 def _pieces(area: BaseGeometry, reach: Sequence[BaseGeometry]) -> NDArray[np.object_]:
     """Cut the ground that several grids reach into pieces that lie wholly inside or outside of each grid."""
-    together = shapely.union_all(
-        [a.intersection(b) for n, a in enumerate(reach) for b in reach[n + 1 :] if a.intersects(b)]
-    ).intersection(area)
+    shapes = np.array(reach)
+    one, other = STRtree(shapes).query(shapes, "intersects")
+    pairs = one < other
+    together = shapely.union_all(shapely.intersection(shapes[one[pairs]], shapes[other[pairs]])).intersection(area)
     found = [part for part in shapely.get_parts(together) if part.geom_type == "Polygon" and part.area > 0]
     if not found:
         return np.array([], object)
