@@ -26,14 +26,14 @@ X0, Y0, STEP = 200_000.0, 6_100_000.0, 100_000.0
 PER_TILE = 85
 """Regions of a tile that own some of it, about."""
 DAYS = "2021-01-03", "2021-01-13", "2021-01-23"
-LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+BANDS, LETTERS = "STUV", "ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 
 def write(folder: Path, regions: int) -> Path:
     """Write the items of about so many regions, and a configuration; return its path."""
     rows = max(round(regions / (PER_TILE * COLUMNS * len(ZONES))), 1)
     tiles = [
-        Tile(f"{zone}U{LETTERS[row]}{LETTERS[col]}", 32600 + zone, X0 + col * STEP, Y0 - row * STEP)
+        Tile(f"{zone}{BANDS[row // 20]}{LETTERS[row % 20]}{LETTERS[col]}", 32600 + zone, X0 + col * STEP, Y0 - row * STEP)
         for zone in ZONES
         for row in range(rows)
         for col in range(COLUMNS)

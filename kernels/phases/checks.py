@@ -36,7 +36,9 @@ def score_candidates(records: Records, tables: Tables, found: Candidates) -> Non
             continue
         n, onset = records.size[p], found[p].onset
         z = records.z[p]
-        places[:, :n] = z[:, :n]
+        for k in range(n_index):
+            for i in range(n):
+                places[k, i] = z[k, i]
         count_before(records.date[p], n, before)
         running_sums(z, records.date[p], onset, n, tables.design, tables.pairs, sums)
         start[0], stop[0] = 0, n - onset

@@ -261,7 +261,9 @@ def cusum_scan(
         place = 0
         for t in range(0, n_time, DATES_TOGETHER):
             if place < places.size and t == places[place]:
-                before[place] = sums[:n_terms]
+                for k in range(n_terms):  # slice by slice numba would compile a second for the text of an error
+                    for p in range(LANES):
+                        before[place, k, p] = sums[k, p]
                 place += 1
             load_dates(values, t, start, reference, weight, x)
             for k in range(n_index):

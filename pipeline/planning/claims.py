@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.frame import Frame
@@ -45,46 +46,99 @@ def owned(grid: Grid, others: Sequence[Grid], frame: Frame) -> NDArray[np.bool_]
     -------
     (height, width) bool
     """
-    if _depth_decides(grid, grid):
-        found = _deepest(_Lead(grid, tuple(other for other in others if _depth_decides(grid, other))), frame)
+    mine, theirs = _claim_on(grid, frame), [(other, _claim_on(other, frame)) for other in others]
+    if mine is None:
+        found, left = np.isfinite(claim(grid, frame)), theirs
     else:
-        found = np.isfinite(claim(grid, frame))
-    for other in others:
-        if not _depth_decides(grid, other) and found.any():
-            mine, theirs = claim(grid, frame), claim(other, frame)
-            found &= (mine > theirs) | ((mine == theirs) & (grid.name < other.name))
+        # The rivals that depth alone decides about are looked at together.
+        alike = [their for _, their in theirs if their is not None and their.is_of(mine)]
+        found, left = _deepest(_Lead(mine, tuple(alike)), frame), [t for t in theirs if t[1] not in alike]
+    for other, their in left:
+        if found.any():
+            found &= _beats(grid, other, frame) if mine is None or their is None else mine.beats(their, frame)
     return found
 
 
-def _depth_decides(grid: Grid, other: Grid) -> bool:
-    """Tell whether depth alone says which of two grids claims a pixel more strongly."""
-    plain = all(len(g.claimed) == 1 and not g.sparse for g in (grid, other))
-    return plain and grid.claimed[0][0] == other.claimed[0][0]
+def _beats(grid: Grid, other: Grid, frame: Frame) -> NDArray[np.bool_]:
+    """Tell where a grid claims a pixel more strongly than another one, pixel by pixel."""
+    mine, theirs = claim(grid, frame), claim(other, frame)
+    return np.asarray((mine > theirs) | ((mine == theirs) & (grid.name < other.name)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Claim:
+    """The one claim of a grid that counts on a frame."""
+
+    name: str
+    plan: int
+    ground: Frame
+    few: NDArray[np.bool_] | bool
+    """Where the grid has few observations: (height, width), or everywhere or nowhere on the frame."""
+
+    def is_of(self, other: _Claim) -> bool:
+        """Tell whether depth alone says which of two claims is the stronger one, on all of the frame."""
+        flags = isinstance(self.few, bool) and isinstance(other.few, bool) and self.few == other.few
+        return flags and self.plan == other.plan
+
+    def beats(self, other: _Claim, frame: Frame) -> NDArray[np.bool_]:
+        """Tell where this claim is stronger than another one; of no meaning where it claims nothing."""
+        if self.plan != other.plan:
+            return _shape(frame, True) if self.plan < other.plan else ~_deepest(_Lead(other, ()), frame)
+        few, fewer = (np.broadcast_to(c.few, (frame.height, frame.width)) for c in (self, other))
+        there = _deepest(_Lead(other, ()), frame)
+        return np.asarray(~there | (~few & fewer) | ((few == fewer) & _deepest(_Lead(self, (other,)), frame)))
+
+
+def _claim_on(grid: Grid, frame: Frame) -> _Claim | None:
+    """Return the claim of a grid that counts on a frame; None where there may be several."""
+    near = [(plan, ground) for plan, ground in grid.claimed if _meets(ground, frame)] or list(grid.claimed[:1])
+    plan, ground = near[0]
+    if len(near) > 1 and not _holds(ground, frame):
+        return None
+    if not grid.sparse:
+        return _Claim(grid.name, plan, ground, few=False)
+    few = _few(grid.sparse, frame.epsg)
+    box = shapely.box(*frame.bounds)
+    if not few.intersects(box):
+        return _Claim(grid.name, plan, ground, few=False)
+    return _Claim(grid.name, plan, ground, few=True if few.contains(box) else areas.inside(few, frame))
+
+
+@lru_cache(maxsize=256)
+def _few(sparse: str, epsg: int) -> BaseGeometry:
+    """Return where a grid has few observations, in a CRS."""
+    found = areas.project(shapely.from_wkb(bytes.fromhex(sparse)), epsg)
+    shapely.prepare(found)
+    return found
+
+
+def _shape(frame: Frame, value: bool) -> NDArray[np.bool_]:
+    return np.full((frame.height, frame.width), value)
 
 
 @dataclass(frozen=True)
 class _Lead:
-    """By how much deeper a point lies in a grid's ground than in that of each rival, and than at its own edge."""
+    """By how much deeper a point lies in the ground of a claim than in that of each rival, and than at its own edge."""
 
-    grid: Grid
-    rivals: tuple[Grid, ...]
+    mine: _Claim
+    rivals: tuple[_Claim, ...]
 
     def at(self, epsg: int, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the leads at some points of a CRS, (rivals + 1, n) float64, metres; the edge's comes last.
 
-        The grid has a point where all are positive.
+        The claim has a point where all are positive.
         """
-        grids = (*self.rivals, self.grid)
-        points = {target: _transformed(epsg, target, x, y) for target in {g.source.epsg for g in grids}}
-        *theirs, mine = (_depth(g.claimed[0][1], *points[g.source.epsg]) for g in grids)
+        grounds = [c.ground for c in (*self.rivals, self.mine)]
+        points = {target: _transformed(epsg, target, x, y) for target in {g.epsg for g in grounds}}
+        *theirs, mine = (_depth(ground, *points[ground.epsg]) for ground in grounds)
         # Depths are whole centimetres: half of one decides ties, and nothing else.
-        ties = (0.005 if self.grid.name < rival.name else -0.005 for rival in self.rivals)
+        ties = (0.005 if self.mine.name < rival.name else -0.005 for rival in self.rivals)
         with np.errstate(invalid="ignore"):  # infinity less infinity, where a projection has an end
             return np.stack([*(mine - depth + tie for depth, tie in zip(theirs, ties, strict=True)), mine])
 
     def steepness(self, frame: Frame) -> NDArray[np.float64]:
         """Return by how much each lead may change for each metre that both x and y change, (rivals + 1, 1) float64."""
-        *theirs, mine = (_steepness(g.source.epsg, frame) for g in (*self.rivals, self.grid))
+        *theirs, mine = (_steepness(c.ground.epsg, frame) for c in (*self.rivals, self.mine))
         return np.array([[*(mine + its for its in theirs), mine]]).T
 
 
@@ -146,9 +200,13 @@ def _stretch(source: int, target: int, bounds: tuple[float, float, float, float]
 
 def reaches(grid: Grid, frame: Frame) -> bool:
     """Tell whether some claim of a grid may meet a frame, which may be of another CRS."""
+    return any(_meets(ground, frame) for _, ground in grid.claimed)
+
+
+def _meets(ground: Frame, frame: Frame) -> bool:
     left, bottom, right, top = frame.bounds
-    bounds = (_bounds_in(ground, frame.epsg) for _, ground in grid.claimed)
-    return any(b[0] <= right and left <= b[2] and b[1] <= top and bottom <= b[3] for b in bounds)
+    west, south, east, north = _bounds_in(ground, frame.epsg)
+    return west <= right and left <= east and south <= top and bottom <= north
 
 
 @lru_cache(maxsize=1024)
@@ -163,9 +221,13 @@ def _bounds_in(ground: Frame, epsg: int) -> tuple[float, float, float, float]:
 
 def holds(grid: Grid, frame: Frame) -> bool:
     """Tell whether some claim of a grid holds all of a frame on the grid's lattice."""
+    return any(_holds(ground, frame) for _, ground in grid.claimed)
+
+
+def _holds(ground: Frame, frame: Frame) -> bool:
     left, bottom, right, top = frame.bounds
-    bounds = (ground.bounds for _, ground in grid.claimed if ground.epsg == frame.epsg)
-    return any(b[0] <= left and b[1] <= bottom and right <= b[2] and top <= b[3] for b in bounds)
+    west, south, east, north = ground.bounds
+    return ground.epsg == frame.epsg and west <= left and south <= bottom and right <= east and top <= north
 
 
 def claim(grid: Grid, frame: Frame) -> NDArray[np.float64]:
@@ -185,8 +247,7 @@ def claim(grid: Grid, frame: Frame) -> NDArray[np.float64]:
         depth = _depth(ground, xs, ys)
         found = np.where(np.isfinite(found) | (depth <= 0), found, depth - plan * PLAN_APART)
     if grid.sparse:
-        few = areas.project(shapely.from_wkb(bytes.fromhex(grid.sparse)), frame.epsg)
-        found[areas.inside(few, frame)] -= SPARSE
+        found[areas.inside(_few(grid.sparse, frame.epsg), frame)] -= SPARSE
     return found
 
 

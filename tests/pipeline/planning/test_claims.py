@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import shapely
@@ -38,6 +41,21 @@ def test_squares_decide_as_claims_do(
         np.testing.assert_array_equal(found, expected)
 
 
+def further(rng: np.random.Generator, source: Frame) -> dict[str, Any]:
+    """Draw what else may tell the claims of a grid: several plans, and where it has few observations."""
+    found: dict[str, Any] = {}
+    if rng.random() < 0.3:
+        part = source.window(0, 0, source.height // 2, source.width)
+        found["claims"] = ((0, part), (1, source)) if rng.random() < 0.6 else ((int(rng.integers(0, 3)), source),)
+    if rng.random() < 0.4:
+        left, bottom, right, top = source.bounds
+        few = shapely.Point(rng.uniform(left, right), rng.uniform(bottom, top)).buffer(
+            rng.uniform(0.1, 1) * (top - bottom)
+        )
+        found["sparse"] = shapely.to_wkb(geo.to_lonlat(few, source.epsg), hex=True)
+    return found
+
+
 @pytest.mark.parametrize(
     ("epsg", "other", "lonlat"),
     [(32632, 32633, (12, 50)), (32601, 32660, (180, 65)), (32632, 3035, (9, 71)), (32638, 3857, (44, 60))],
@@ -53,7 +71,7 @@ def test_across_projections(epsg: int, other: int, lonlat: tuple[float, float]) 
             x, y = geo.transformer(4326, code).transform(*lonlat)
             right, up, h, w = rng.integers((-150, -150, 200, 200), (150, 150, 500, 500)).tolist()
             source = Frame(code, x + right * side, y + up * side, side, h, w)
-            grids.append(Grid(name, source, source, {"red": side}, 128))
+            grids.append(replace(Grid(name, source, source, {"red": side}, 128), **further(rng, source)))
         frame = grids[0].source.window(int(rng.integers(-50, 200)), int(rng.integers(-50, 200)), 300, 260)
         strengths = [claims.claim(grid, frame) for grid in grids]
         for mine, strength in zip(grids, strengths, strict=True):
