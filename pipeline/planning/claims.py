@@ -47,12 +47,16 @@ def owned(grid: Grid, others: Sequence[Grid], frame: Frame) -> NDArray[np.bool_]
     (height, width) bool
     """
     mine, theirs = _claim_on(grid, frame), [(other, _claim_on(other, frame)) for other in others]
+    if mine is not None:
+        theirs = [(other, their) for other, their in theirs if their is None or not mine.lies_deeper(their, frame)]
     if mine is None:
         found, left = np.isfinite(claim(grid, frame)), theirs
     else:
         # The rivals that depth alone decides about are looked at together.
         alike = [their for _, their in theirs if their is not None and their.is_of(mine)]
-        found, left = _deepest(_Lead(mine, tuple(alike)), frame), [t for t in theirs if t[1] not in alike]
+        left = [t for t in theirs if t[1] not in alike]
+        sure = not alike and _holds(mine.ground, frame)
+        found = _shape(frame, True) if sure else _deepest(_Lead(mine, tuple(alike)), frame)
     for other, their in left:
         if found.any():
             found &= _beats(grid, other, frame) if mine is None or their is None else mine.beats(their, frame)
@@ -79,6 +83,19 @@ class _Claim:
         """Tell whether depth alone says which of two claims is the stronger one, on all of the frame."""
         flags = isinstance(self.few, bool) and isinstance(other.few, bool) and self.few == other.few
         return flags and self.plan == other.plan
+
+    def lies_deeper(self, other: _Claim, frame: Frame) -> bool:
+        """Tell quickly whether all of a frame surely lies deeper in this claim's ground than in another one's."""
+        if not self.is_of(other) or self.ground.epsg != frame.epsg:
+            return False
+        left, bottom, right, top = frame.bounds
+        west, south, east, north = self.ground.bounds
+        least = min(left - west, bottom - south, east - right, north - top)
+        # What is deep in a ground is at least as deep in the box around it.
+        west, south, east, north = _bounds_in(other.ground, frame.epsg)
+        across = min(right - west, east - left, (east - west) / 2)
+        along = min(top - south, north - bottom, (north - south) / 2)
+        return least > BETWEEN_PROBES * _steepness(other.ground.epsg, frame) * min(across, along) + ROUNDED
 
     def beats(self, other: _Claim, frame: Frame) -> NDArray[np.bool_]:
         """Tell where this claim is stronger than another one; of no meaning where it claims nothing."""

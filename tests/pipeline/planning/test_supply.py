@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import shapely
 
-from groundbreak.pipeline.core import crs
+from groundbreak.pipeline.core import crs, geo
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Grid, Scene
 from groundbreak.pipeline.planning import area as areas
@@ -74,6 +74,38 @@ def test_what_a_footprint_leaves_out_is_not_counted() -> None:
     assert east[:, 128:].all()
     # In the other half the east has all dates, and lies deeper.
     assert east[64, 110:128].all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_many_tiles_have_of_a_point_is_counted(seed: int) -> None:
+    """Tiles of two zones, against their dates counted point by point."""
+    rng = np.random.default_rng(seed)
+    drafts = []
+    for number in range(14):
+        epsg = 32632 + number % 2
+        x, y = geo.transformer(4326, epsg).transform(12 + rng.uniform(-1, 1), 50 + rng.uniform(-1, 1))
+        frame = Frame(epsg, x // 100 * 100, y // 100 * 100, 100.0, 1098, 1098)
+        takes = range(0, int(rng.integers(5, 30)), int(rng.integers(1, 3)))
+        scenes = [scene({"red": frame}, take=f"t{take}") for take in takes]
+        drafts.append((grid(f"g{number:02d}", frame), scenes))
+    area = shapely.box(10.5, 48.7, 13.5, 51.3)
+    supply = weigh(drafts, area, {})
+    reach = [crs.ground(g.source) for g, _ in drafts]
+    checked = 0
+    for point in shapely.points(rng.uniform((10.5, 48.7), (13.5, 51.3), (600, 2))):
+        if min(shapely.distance(shapely.boundary(shape), point) for shape in reach) < 0.002:
+            continue
+        there = [n for n, shape in enumerate(reach) if shape.contains(point)]
+        takes_of = {n: {s.datatake for s in drafts[n][1]} for n in there}
+        best = max((len(found) for found in takes_of.values()), default=0)
+        every = len(set[str]().union(*takes_of.values()))
+        for number, (g, _) in enumerate(drafts):
+            shared = len(there) > 1 and number in there
+            few, short = (kind.get(g.name, shapely.Point()).contains(point) for kind in (supply.few, supply.short))
+            assert few == (shared and len(takes_of[number]) < 0.8 * best)
+            assert short == (shared and len(takes_of[number]) < 0.5 * every)
+            checked += shared
+    assert checked > 500
 
 
 def draft(name: str, frame: Frame, dates: range, *, tile: bool = True) -> Draft:
