@@ -1,6 +1,6 @@
 # make demo: the main job on a simulated archive with known truth.   make test: the tests.
 # make check: all that is checked without running the program.        make docs: the documentation, in site/.
-.PHONY: setup demo test test-nightly soak test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube bench-tile bench-overhead clean
+.PHONY: setup demo test test-long test-nightly soak test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube bench-tile bench-overhead clean
 
 BIN := .venv/bin
 # The interpreter of .venv: a version or a path.
@@ -30,8 +30,12 @@ demo: setup
 
 # With the lines that the tests run. Numba compiles kernels to machine code, whose lines are not seen; their twins are.
 test: setup
-	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov \
+	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder --cov \
 	  --cov-report=term:skip-covered
+
+# Clusters of every kind, runs that are killed, and what tasks take in processes of their own: minutes more.
+test-long: setup
+	$(BIN)/python -m pytest -m long -n 2 --dist loadfile --no-loadscope-reorder
 
 # Two thousand random archives with known pixels; make test has a hundred.
 test-nightly: setup

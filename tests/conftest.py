@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Generator, Iterator
@@ -10,18 +11,35 @@ from pathlib import Path
 import pytest
 from distributed import Client, LocalCluster
 
+from groundbreak.pipeline import logs
 from groundbreak.pipeline.running import tasks
 
 EXCUSED = "the shared data are not here"
 """Why a test may skip even where `GROUNDBREAK_NO_SKIPS` is set: a lone clone has no such data."""
-LONG = "e2e", "soak", "cluster", "faults", "docs", "packaging", "kernels/test_threads.py"
-"""Where files lie that take half a minute and more."""
+SLOW = "e2e", "cluster", "faults", "docs", "packaging"
+"""Where files lie that take long."""
+LONG = (
+    "cluster/test_hostile.py",
+    "cluster/test_kinds.py",
+    "cluster/test_kubernetes.py",
+    "e2e/test_memory.py",
+    "kernels/test_threads.py",
+    "soak",
+)
+"""Those of whole clusters and many processes, which take minutes, and are left to `make test-long`."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long files: the last ones are short then, and no process waits long for the others."""
-    tests = Path(__file__).parent
-    items.sort(key=lambda item: not any(item.path.is_relative_to(tests / name) for name in LONG))
+    """Mark the long tests, and begin with slow files: the last ones are quick then, and no process waits for others."""
+
+    def lies_in(item: pytest.Item, names: tuple[str, ...]) -> bool:
+        return any(item.path.is_relative_to(Path(__file__).parent / name) for name in names)
+
+    for item in items:
+        if lies_in(item, LONG):
+            item.add_marker("long")
+    items.sort(key=lambda item: not lies_in(item, SLOW))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,6 +52,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
             report.outcome = "failed"
             report.longrepr = f"skipped where nothing may skip: {reason}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def talkative() -> None:
+    """Let log lines reach pytest, also where a command of an earlier test has had this process write them itself."""
+    logs.LOGGER.handlers.clear()
+    logs.LOGGER.propagate = True
+    logs.LOGGER.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

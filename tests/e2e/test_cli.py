@@ -273,11 +273,12 @@ def test_a_signal_ends_a_command_in_good_order(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def stopped(*_: Any, **__: Any) -> None:
+        # To this thread: another one might take a signal that goes to the process, and be late with it.
         try:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         finally:  # those that follow do not disturb its end
             for other in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                os.kill(os.getpid(), other)
+                signal.raise_signal(other)
 
     # Whoever starts the tests in the background has them ignore Ctrl-C.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,1 +1,1 @@
-"""Runs that are killed at random moments and started again: `make soak` makes many, `make test` a few."""
+"""Runs that are killed at random moments and started again: `make soak` makes many, `make test-long` a few."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from groundbreak.pipeline.access.logins import Logins, Trust, gdal_headers
 from groundbreak.pipeline.access.remote import Access
 from groundbreak.pipeline.access.retries import ReadError
 from groundbreak.pipeline.access.troubles import NeedsLogin
+from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Asset
 from groundbreak.pipeline.readers import gdal
 from groundbreak.pipeline.readers.assets import Window, fetch
@@ -117,13 +119,18 @@ def test_a_login_does_not_stay_with_gdal_for_the_next_host(
 ) -> None:
     monkeypatch.setenv("EARTHDATA_TOKEN", "tok")
     access = Access(attempts=1, trust=Trust(("127.0.0.1",)))
-    with host(lambda _: file) as server:
+
+    def read(url: str, frame: Frame) -> bool:
+        gdal.read(asset(url), frame, access, nearest=True)
+        return bool(rasterio.env.hasenv())
+
+    # In a thread that has no environment of GDAL yet, whatever other tests have left in this one.
+    with host(lambda _: file) as server, ThreadPoolExecutor(1) as thread:
         # Pixels as they are (10 m), and warped (20 m).
-        gdal.read(asset(server.url), TILE.frame(side), access, nearest=True)
+        assert not thread.submit(read, server.url, TILE.frame(side)).result()
         assert {asked.headers.get("authorization") for asked in server.asked} == {"Bearer tok"}
-        assert not rasterio.env.hasenv()
         server.asked.clear()
-        gdal.read(asset(server.url.replace("127.0.0.1", "localhost")), TILE.frame(), access, nearest=True)
+        thread.submit(read, server.url.replace("127.0.0.1", "localhost"), TILE.frame()).result()
         assert {asked.headers.get("authorization") for asked in server.asked} == {None}
 
 
