@@ -33,7 +33,7 @@ def write(folder: Path, regions: int) -> Path:
     """Write the items of about so many regions, and a configuration; return its path."""
     rows = max(round(regions / (PER_TILE * COLUMNS * len(ZONES))), 1)
     tiles = [
-        Tile(f"{zone}{BANDS[row // 20]}{LETTERS[row % 20]}{LETTERS[col]}", 32600 + zone, X0 + col * STEP, Y0 - row * STEP)
+        Tile(_code(zone, row, col), 32600 + zone, X0 + col * STEP, Y0 - row * STEP)
         for zone in ZONES
         for row in range(rows)
         for col in range(COLUMNS)
@@ -56,6 +56,10 @@ def _meets_zone(tile: Tile) -> bool:
     west, _, east, _ = geo.to_lonlat(tile.box(WHOLE), tile.epsg).bounds
     begin = 6 * (tile.epsg - 32631)
     return bool(east > begin and west < begin + 6)
+
+
+def _code(zone: int, row: int, col: int) -> str:
+    return f"{zone}{BANDS[row // 20]}{LETTERS[row % 20]}{LETTERS[col]}"
 
 
 def _write_files(tile: Tile, folder: Path) -> None:

@@ -189,6 +189,13 @@ def _choose(count: Rows, n: Rows, place: int, off: Rows, chosen: Rows) -> None:
         chosen[p] = this if nearer else chosen[p]
 
 
+@helper
+def _keep(sums: Rows, out: Rows) -> None:
+    """Copy the first rows. Where a slice of rows is assigned, numba compiles for seconds, for the text of an error."""
+    for row in range(out.shape[0]):
+        copy(sums[row], out[row])
+
+
 @lane
 def _take(row: Rows, chosen: Rows, place: int, out: Rows) -> None:
     """Take the lanes of a row whose place is chosen."""
@@ -261,9 +268,7 @@ def cusum_scan(
         place = 0
         for t in range(0, n_time, DATES_TOGETHER):
             if place < places.size and t == places[place]:
-                for k in range(n_terms):  # slice by slice numba would compile a second for the text of an error
-                    for p in range(LANES):
-                        before[place, k, p] = sums[k, p]
+                _keep(sums, before[place])
                 place += 1
             load_dates(values, t, start, reference, weight, x)
             for k in range(n_index):
