@@ -66,11 +66,18 @@ def test_across_projections(epsg: int, other: int, lonlat: tuple[float, float]) 
     split = 0
     for _ in range(40):
         side = float(rng.choice([10, 30, 100]))
-        grids = []
+        grids: list[Grid] = []
         for name, code in zip(rng.permutation(["a", "b", "c"]).tolist(), (epsg, other, epsg), strict=True):
             x, y = geo.transformer(4326, code).transform(*lonlat)
             right, up, h, w = rng.integers((-150, -150, 200, 200), (150, 150, 500, 500)).tolist()
-            source = Frame(code, x + right * side, y + up * side, side, h, w)
+            if len(grids) == 2 and rng.random() < 0.5:  # a neighbour in the same row, or in the same column
+                first = grids[0].source
+                if rng.random() < 0.5:
+                    source = Frame(code, first.x0 + right * side, first.y0, side, first.height, w)
+                else:
+                    source = Frame(code, first.x0, first.y0 + right * side, side, w, first.width)
+            else:
+                source = Frame(code, x + right * side, y + up * side, side, h, w)
             grids.append(replace(Grid(name, source, source, {"red": side}, 128), **further(rng, source)))
         frame = grids[0].source.window(int(rng.integers(-50, 200)), int(rng.integers(-50, 200)), 300, 260)
         strengths = [claims.claim(grid, frame) for grid in grids]
