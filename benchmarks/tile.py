@@ -71,7 +71,8 @@ def _write_file(path: Path, band: str, look: int, size: int) -> None:
     place = {"crs": f"EPSG:{TILE.epsg}", "transform": Affine(side, 0, TILE.x0, 0, -side, TILE.y0)}
     kind = "uint8" if band == "scl" else "uint16"
     blocks = {"tiled": True, "blockxsize": step * 10 // side, "blockysize": step * 10 // side, "compress": "deflate"}
-    rng = np.random.default_rng([look, len(band)])
+    # The noise of what does not change is the same before and after, or all of the tile would seem to have changed.
+    rng = np.random.default_rng([look % LOOKS, len(band)])
     with rasterio.open(path, "w", dtype=kind, predictor=2, **profile, **place, **blocks) as target:
         for top in range(0, pixels, step):
             rows, cols = np.mgrid[top : min(top + step, pixels), :pixels] * side // 10
