@@ -1,6 +1,6 @@
 # make demo: the main job on a simulated archive with known truth.   make test: the tests.
 # make check: all that is checked without running the program.        make docs: the documentation, in site/.
-.PHONY: setup demo test test-long test-nightly soak test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube bench-tile bench-overhead clean
+.PHONY: setup demo test test-long test-nightly soak test-lowest check check-code check-docs docs floors format lock bench-kernels bench-cube bench-tile bench-overhead bench-plan clean
 
 BIN := .venv/bin
 # The interpreter of .venv: a version or a path.
@@ -113,6 +113,10 @@ bench-tile: setup
 # What a region costs the client, against a bare loop over futures: half an hour. REGIONS="1000 10000" takes minutes.
 bench-overhead: setup
 	$(BIN)/python -m benchmarks.overhead $(REGIONS)
+
+# What a plan of many regions costs: two minutes.
+bench-plan: setup
+	$(BIN)/python -m benchmarks.overhead.planning
 
 # Hashes for every platform; no registry is named.
 lock: | $(filter .venv-uv/bin/uv,$(UV))

@@ -27,7 +27,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 LOOPBACK = ("--host", "127.0.0.1", "--no-dashboard")
 IDLE = "--preload", "benchmarks.overhead.idle"
 ONCE = 1_000_000
-"""Regions from which on one round must do: it takes an hour."""
+"""Regions from which on one round must do: it takes two hours."""
 THREADS = 8
 """Of the worker: its tasks wait for files, and compute nothing."""
 

@@ -1,22 +1,30 @@
-"""A process of its own that plans a country of tiles in several zones, and prints what that cost as JSON."""
+"""What it costs to plan a country of tiles in several zones: `python -m benchmarks.overhead.planning`."""
 
 from __future__ import annotations
 
 import argparse
 import gc
 import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import rasterio
 from affine import Affine
 
 from benchmarks.items import SIDES, WHOLE, Tile, item
-from benchmarks.machine import PeakMemory
+from benchmarks.machine import PeakMemory, processor
+from benchmarks.tables import aligned
+from benchmarks.tables import write as write_results
 from groundbreak.pipeline import api
 from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.config import Config
 
+RESULTS = Path(__file__).parents[1] / "results"
 ZONES = range(31, 36)
 """Zones of UTM, from Greenwich to 30 degrees east."""
 COLUMNS = 6
@@ -74,18 +82,47 @@ def _write_files(tile: Tile, folder: Path) -> None:
         rasterio.open(folder / f"{band}.tif", "w", **options, **place).close()
 
 
-def main() -> None:
-    """Write, plan, print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("regions", type=int)
-    options = parser.parse_args()
-    config = Config.from_toml(write(options.folder, options.regions))
+def lap(folder: Path, regions: int) -> dict[str, float]:
+    """Plan once, in this process."""
+    config = Config.from_toml(write(folder, regions))
     gc.collect()
     memory, begun = PeakMemory(), time.perf_counter()
     planned = api.plan(config)
     cost = {"wall_s": time.perf_counter() - begun, "memory_mib": memory.mib()}
-    print(json.dumps({"regions": sum(len(g.regions) for g in planned.grids), "grids": len(planned.grids), **cost}))
+    return {"regions": sum(len(g.regions) for g in planned.grids), "grids": len(planned.grids), **cost}
+
+
+def report(result: dict[str, Any]) -> str:
+    """Write the result as Markdown."""
+    rows = [
+        (f"{lap['regions']:,}", f"{lap['grids']:,}", f"{lap['wall_s']:.1f}", f"{lap['memory_mib']:.0f}")
+        for lap in result["laps"]
+    ]
+    text = (
+        "A plan of tiles like those of Sentinel-2 in five zones of UTM, which overlap within a zone and across zones; "
+        f"three dates each. Wall time, and what the peak of memory lies above that before, on {result['processor']}, "
+        f"{result['load']:.1f} others at work."
+    )
+    return "\n".join(["# What a plan costs", "", text, "", *aligned(("regions", "grids", "s", "MiB"), rows), ""])
+
+
+def main() -> None:
+    """Plan so many regions, about, in processes of their own, and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("regions", type=int, nargs="*", default=[1000, 10_000, 100_000])
+    parser.add_argument("--here", action="store_true", help="in this process, and print what it cost as JSON")
+    options = parser.parse_args()
+    if options.here:
+        with tempfile.TemporaryDirectory(prefix="planning") as name:
+            print(json.dumps(lap(Path(name), options.regions[0])))
+        return
+    result: dict[str, Any] = {"processor": processor(), "load": os.getloadavg()[0], "laps": []}
+    for regions in options.regions:
+        line = [sys.executable, "-m", "benchmarks.overhead.planning", str(regions), "--here"]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)  # noqa: S603 - ours
+        result["laps"].append(json.loads(done.stdout.splitlines()[-1]))
+        print(result["laps"][-1], flush=True)
+    write_results(result, RESULTS, "planning", report(result))
 
 
 if __name__ == "__main__":
