@@ -86,7 +86,10 @@ def label_block(block: Block, side: int, values: NDArray[np.uint8]) -> tuple[NDA
     local, count = ndimage.label(values, EIGHT)
     boxes = [(r.start, c.start, r.stop, c.stop) for r, c in ndimage.find_objects(local)]
     bounds = np.array(boxes, np.int64).reshape(count, 4) + np.tile(np.array(block, np.int64) * side, 2)
-    peaks = np.asarray(ndimage.maximum(values, local, np.arange(1, count + 1)), np.uint8).reshape(count)
+    peaks = np.zeros(count + 1, np.uint8)
+    for value in np.unique(values):  # few: the largest comes last
+        peaks[local[values == value]] = value
+    peaks = peaks[1:]
     pixels = np.bincount(local.ravel(), minlength=count + 1)[1:]
     edges = local[0].copy(), local[-1].copy(), local[:, 0].copy(), local[:, -1].copy()
     return local, BlockLabels(block, pixels, bounds, peaks, edges)

@@ -10,9 +10,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.abc.store import Store
 
 from groundbreak.kernels import LAYERS
 from groundbreak.kernels.layers import OUTSIDE
@@ -24,6 +22,7 @@ from groundbreak.pipeline.core.summing import SummingStore
 from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.products.labels import Block
 from groundbreak.pipeline.products.zone import block_window, strips
+from groundbreak.pipeline.stores.layer_chunks import LayerChunks, write_chunk
 from groundbreak.pipeline.stores.layout import LAYER_CHUNK, lay_out_layers, layers_frame
 from groundbreak.pipeline.stores.tiles import LayerPixels
 
@@ -119,16 +118,14 @@ def write_strip(job: MosaicStrip) -> Written:
     place = places.mosaic(job.epsg)
     store = SummingStore(job.target, place)
     zone = layers_frame(store)
-    target = _arrays(zarr.open_group(store, mode="r+"))
     with job.output.understood(" or ".join(map(places.layers, job.grids)), REMEDY):
-        sources = [_source(job.output.zarr(places.layers(name))) for name in job.grids]
+        sources = [LayerChunks(job.output, places.layers(name)) for name in job.grids]
         for row, col in job.blocks:
             window = block_window(zone, (row, col))
             if (chunk := _assemble(window, sources)) is None:
                 continue
-            top, left = row * LAYER_CHUNK, col * LAYER_CHUNK
             for name, values in chunk.items():
-                target[name][top : top + window.height, left : left + window.width] = values
+                write_chunk(store, name, (row, col), LAYER_CHUNK, values)
     numbers = (chunk_number(key.removeprefix(f"{place}/"), total) for key, total in store.checksums.items())
     return Written(len(store.checksums), sum(numbers) % 2**64)
 
@@ -136,16 +133,6 @@ def write_strip(job: MosaicStrip) -> Written:
 def chunk_number(key: str, checksum: str) -> int:
     """Return the number by which a chunk enters the checksum of its store: the first 8 bytes of a SHA-256."""
     return int.from_bytes(hashlib.sha256(f"{key} {checksum}".encode()).digest()[:8])
-
-
-def _source(store: Store) -> tuple[Frame, Mapping[str, Any]]:
-    """Open the layers of a grid."""
-    return layers_frame(store), _arrays(zarr.open_group(store, mode="r"))
-
-
-def _arrays(group: zarr.Group) -> dict[str, Any]:
-    """Open the layers of a store, so that their metadata is read once and not for every chunk."""
-    return {name: group[name] for name in LAYERS}
 
 
 def _union(lattice: Frame, frames: Sequence[Frame]) -> Frame:
@@ -171,25 +158,26 @@ def _chunks(frame: Frame, frames: Sequence[Frame]) -> set[tuple[int, int]]:
     return {(r, c) for r, c in found if 0 <= r * LAYER_CHUNK < frame.height and 0 <= c * LAYER_CHUNK < frame.width}
 
 
-def _assemble(window: Frame, sources: Sequence[tuple[Frame, Mapping[str, Any]]]) -> dict[str, LayerPixels] | None:
+def _assemble(window: Frame, sources: Sequence[LayerChunks]) -> dict[str, LayerPixels] | None:
     """Put the layers (y, x) of a window together; a pixel is that of its first owner. None where there is no owner."""
     shape = (window.height, window.width)
     chunk: dict[str, LayerPixels] | None = None
     free = np.ones(shape, bool)
-    for frame, arrays in sources:
+    for source in sources:
+        frame = source.frame
         rows, row_at, into_rows = _nearest(window.centres()[1], frame.y0, -frame.resolution, frame.height)
         cols, col_at, into_cols = _nearest(window.centres()[0], frame.x0, frame.resolution, frame.width)
         if not len(row_at) or not len(col_at):
             continue
         aligned = len(row_at) == rows.stop - rows.start and len(col_at) == cols.stop - cols.start
         pick, into = slice(None) if aligned else np.ix_(row_at, col_at), (into_rows, into_cols)
-        owned = (arrays["status"][rows, cols][pick] != OUTSIDE) & free[into]
+        owned = (source.read("status", rows, cols)[pick] != OUTSIDE) & free[into]
         if not owned.any():
             continue
         if chunk is None:
             chunk = {name: np.full(shape, layer.fill, layer.dtype) for name, layer in LAYERS.items()}
         for name, values in chunk.items():
-            np.copyto(values[into], arrays[name][rows, cols][pick], where=owned)
+            np.copyto(values[into], source.read(name, rows, cols)[pick], where=owned)
         free[into] &= ~owned
     return chunk
 

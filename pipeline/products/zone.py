@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -16,7 +14,8 @@ from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
 from groundbreak.pipeline.products.labels import EIGHT, Block
-from groundbreak.pipeline.stores.layout import LAYER_CHUNK, layers_frame
+from groundbreak.pipeline.stores.layer_chunks import LayerChunks
+from groundbreak.pipeline.stores.layout import LAYER_CHUNK
 from groundbreak.pipeline.stores.tiles import LayerPixels
 
 CHANGED = (Status.ACTIVE, Status.HALTED, Status.RESUMED)
@@ -49,12 +48,11 @@ def written_blocks(output: Output, epsg: int) -> list[Block]:
 
 
 class Zone:
-    """The published layers of a zone, read by block; a layer is opened when it is first asked for."""
+    """The published layers of a zone, read by block."""
 
     def __init__(self, output: Output, epsg: int) -> None:
-        self._store = output.zarr(places.mosaic(epsg))
-        self._arrays: dict[str, Any] = {}
-        self.frame: Frame = layers_frame(self._store)
+        self._chunks = LayerChunks(output, places.mosaic(epsg))
+        self.frame: Frame = self._chunks.frame
 
     def window(self, block: Block) -> Frame:
         """Return the frame of a block."""
@@ -67,9 +65,7 @@ class Zone:
 
     def read(self, name: str, rows: slice, cols: slice) -> LayerPixels:
         """Read a layer of a window, (y, x) as stored."""
-        if name not in self._arrays:
-            self._arrays[name] = zarr.open_array(self._store, path=name, mode="r")
-        return np.asarray(self._arrays[name][rows, cols])
+        return self._chunks.read(name, rows, cols)
 
     def ground(self, block: Block) -> NDArray[np.uint8]:
         """Return the changed ground of a block, (y, x): 1, or 2 within `EDGE_PIXELS` of unowned ground; 0 elsewhere."""

@@ -165,8 +165,8 @@ def _around(site: Site, frame: Frame) -> tuple[Frame, range, range]:
 def read_cut(cut: Cut) -> tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.int16]]:
     """Read the layers of a cut that maps show: status, onset and halt, (y, x) each."""
     zone = Zone(cut.output, cut.epsg)
-    where = [slice(r.start, r.stop, r.step) for r in (cut.rows, cut.cols)]
-    status, onset, halt = (zone.read(name, *where) for name in SHOWN)
+    rows, cols = (slice(r.start, r.stop) for r in (cut.rows, cut.cols))
+    status, onset, halt = (zone.read(name, rows, cols)[:: cut.rows.step, :: cut.cols.step] for name in SHOWN)
     return status.astype(np.uint8), onset.astype(np.int16), halt.astype(np.int16)
 
 

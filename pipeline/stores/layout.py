@@ -51,6 +51,9 @@ STORE_SCHEMA = 1
 LAYER_CHUNK = 512
 """Side of a chunk of a layer, pixels."""
 
+LAYER_LEVEL = 3
+"""Level of zstd with which chunks of layers are encoded."""
+
 
 def group_name(resolution: float) -> str:
     """Return the name of the cube's group of one resolution, in metres: "10m", "20m"."""
@@ -258,7 +261,7 @@ def _layers(frame: Frame, chunk: int) -> Objects:
     """Yield the coordinates and documents of layers."""
     yield from space_coordinates("", frame)
     for layer in LAYERS.values():
-        codecs = [bytes_codec(layer.dtype), ZstdCodec(level=3).to_dict()]
+        codecs = [bytes_codec(layer.dtype), ZstdCodec(level=LAYER_LEVEL).to_dict()]
         attrs = {**ON_LATTICE, "long_name": layer.meaning, **layer_attrs(layer)}
         shape = frame.height, frame.width
         yield (
