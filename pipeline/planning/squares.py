@@ -191,7 +191,7 @@ def _plane(frame: Frame, epsg: int) -> _Plane:
     x, y = (at.ravel() for at in np.meshgrid(*(np.linspace(0, side, PROBES) for side in sides)))
     there = np.array(transformed(frame.epsg, epsg, frame.x0 + x, frame.y0 + y))
     if not np.isfinite(there).all():
-        return _Plane(np.zeros((2, 3)), np.inf, np.inf)
+        return _Plane(np.zeros((2, 3)), 1.0, np.inf)  # so that every pixel is transformed exactly
     terms = np.stack([np.ones_like(x), x, y])
     fitted = np.asarray(np.linalg.lstsq(terms.T, there.T, rcond=None)[0].T)
     error = BETWEEN_PROBES * float(np.abs(fitted @ terms - there).max())
