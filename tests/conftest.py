@@ -22,11 +22,13 @@ LONG = (
     "cluster/test_hostile.py",
     "cluster/test_kinds.py",
     "cluster/test_kubernetes.py",
+    "e2e/test_late.py",
     "e2e/test_memory.py",
     "kernels/test_threads.py",
+    "packaging/test_wheel.py",
     "soak",
 )
-"""Those of whole clusters and many processes, which take minutes, and are left to `make test-long`."""
+"""Those of clusters, processes and environments, which take minutes, and are left to `make test-long`."""
 
 
 @pytest.hookimpl(tryfirst=True)

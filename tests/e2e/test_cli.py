@@ -280,13 +280,14 @@ def test_a_signal_ends_a_command_in_good_order(
             for other in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 signal.raise_signal(other)
 
-    # Whoever starts the tests in the background has them ignore Ctrl-C.
+    # Whoever starts the tests in the background has them ignore Ctrl-C, and nohup has them ignore SIGHUP.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    others = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)]
+    others = [signal.signal(n, signal.SIG_DFL) for n in (signal.SIGTERM, signal.SIGHUP)]
     monkeypatch.setattr("groundbreak.pipeline.planning.planner.plan", stopped)
     assert cli.main(["run", str(write_config(source / "term.toml", None, BOX, SPAN, out="term"))]) == code
     assert f"groundbreak: {word}; run it again to go on from here" in capsys.readouterr().err
-    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)] == others
+    after = [signal.signal(n, handler) for n, handler in zip((signal.SIGTERM, signal.SIGHUP), others, strict=True)]
+    assert after == [signal.SIG_DFL] * 2
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
     assert not (source / "term").exists()
 
