@@ -33,7 +33,7 @@ test: setup
 	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder --cov \
 	  --cov-report=term:skip-covered
 
-# Clusters of every kind, runs that are killed, and what tasks take in processes of their own: minutes more.
+# Clusters of every kind, runs that are killed, what tasks take in processes of their own, and the wheel: minutes more.
 test-long: setup
 	$(BIN)/python -m pytest -m long -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -114,7 +114,7 @@ bench-tile: setup
 bench-overhead: setup
 	$(BIN)/python -m benchmarks.overhead $(REGIONS)
 
-# What a plan of many regions costs: two minutes.
+# What a plan of many regions costs: four minutes.
 bench-plan: setup
 	$(BIN)/python -m benchmarks.overhead.planning
 

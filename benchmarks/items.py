@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +49,6 @@ def item(tile: Tile, day: str, folder: str, size: int = WHOLE) -> dict[str, Any]
     size : int
         Side of the tile, pixels of 10 m.
     """
-    footprint = geo.to_lonlat(tile.box(size), tile.epsg)
     assets = {}
     for band, side in SIDES.items():
         numbers: dict[str, Any] = {"nodata": 0, "data_type": "uint8"}
@@ -60,11 +61,29 @@ def item(tile: Tile, day: str, folder: str, size: int = WHOLE) -> dict[str, Any]
             "proj:transform": [side, 0, tile.x0, 0, -side, tile.y0],
             "raster:bands": [numbers],
         }
+    return feature(tile.code, tile.epsg, day, tile.box(size), assets)
+
+
+def feature(code: str, epsg: int, day: str, ground: BaseGeometry, assets: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item of one day with some assets; the offset is gone from pixels and item alike.
+
+    Parameters
+    ----------
+    code : str
+        The tile's name in the MGRS.
+    epsg : int
+    day : str
+        As in "2021-01-03".
+    ground : Polygon
+        What it covers, in this CRS.
+    assets : mapping
+    """
+    footprint = geo.to_lonlat(ground, epsg)
     compact = day.replace("-", "")
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
-        "id": f"S2A_{tile.code}_{compact}_0_L2A",
+        "id": f"S2A_{code}_{compact}_0_L2A",
         "collection": "sentinel-2-l2a",
         "geometry": json.loads(shapely.to_geojson(footprint)),
         "bbox": list(footprint.bounds),
@@ -72,10 +91,10 @@ def item(tile: Tile, day: str, folder: str, size: int = WHOLE) -> dict[str, Any]
         "properties": {
             "datetime": f"{day}T07:47:00.000Z",
             "platform": "sentinel-2a",
-            "proj:epsg": tile.epsg,
-            "grid:code": f"MGRS-{tile.code}",
+            "proj:epsg": epsg,
+            "grid:code": f"MGRS-{code}",
             "s2:processing_baseline": "05.00",
-            "s2:datatake_id": f"GS2A_{compact}T074700_{int(compact) % 1_000_000:06d}_N05.00",
+            "s2:datatake_id": f"GS2A_{compact}T074700_{zlib.crc32(day.encode()) % 10**6:06d}_N05.00",
             "earthsearch:boa_offset_applied": True,
         },
         "assets": assets,

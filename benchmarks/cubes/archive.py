@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import json
-import zlib
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from affine import Affine
 
 from benchmarks.cubes.cases import EAST, EPSG, SMALL, WEST, Case, Tile
 from benchmarks.cubes.job import BANDS, MASK
+from benchmarks.items import feature
 from groundbreak.pipeline.core import geo
 
 LEVELS = {"blue": 600.0, "nir": 2500.0, "red": 900.0}
@@ -114,33 +114,17 @@ def _transform(tile: Tile, side: int) -> tuple[float, ...]:
 
 
 def _item(base: str, tile: Tile, number: int) -> dict[str, Any]:
-    """Return an item as Earth Search writes it; the offset is gone from pixels and item alike."""
+    """Return an item with what peers ask for beside what all items have."""
     day = date(number)
-    compact = day.replace("-", "")
-    footprint = geo.to_lonlat(shapely.box(*tile.bounds), EPSG)
-    return {
-        "type": "Feature",
-        "stac_version": "1.0.0",
-        "stac_extensions": [f"https://stac-extensions.github.io/{name}/schema.json" for name in _EXTENSIONS],
-        "id": f"S2A_{tile.code}_{compact}_0_L2A",
-        "collection": "sentinel-2-l2a",
-        "geometry": json.loads(shapely.to_geojson(footprint)),
-        "bbox": list(footprint.bounds),
-        "links": [],
-        "properties": {
-            "datetime": f"{day}T07:47:00.000Z",
-            "platform": "sentinel-2a",
-            "constellation": "sentinel-2",
-            "proj:epsg": EPSG,
-            "grid:code": f"MGRS-{tile.code}",
-            "s2:processing_baseline": "05.00",
-            "s2:datatake_id": f"GS2A_{compact}T074700_{zlib.crc32(day.encode()) % 10**6:06d}_N05.00",
-            "s2:generation_time": f"{day}T12:00:00Z",
-            "s2:nodata_pixel_percentage": 0.0,
-            "earthsearch:boa_offset_applied": True,
-        },
-        "assets": {band: _asset(base, tile, number, band) for band in (*BANDS, MASK)},
+    assets = {band: _asset(base, tile, number, band) for band in (*BANDS, MASK)}
+    made = feature(tile.code, EPSG, day, shapely.box(*tile.bounds), assets)
+    made["stac_extensions"] = [f"https://stac-extensions.github.io/{name}/schema.json" for name in _EXTENSIONS]
+    made["properties"] |= {
+        "constellation": "sentinel-2",
+        "s2:generation_time": f"{day}T12:00:00Z",
+        "s2:nodata_pixel_percentage": 0.0,
     }
+    return made
 
 
 def _asset(base: str, tile: Tile, number: int, band: str) -> dict[str, Any]:

@@ -18,8 +18,7 @@ from affine import Affine
 
 from benchmarks.items import SIDES, WHOLE, Tile, item
 from benchmarks.machine import PeakMemory, processor
-from benchmarks.tables import aligned
-from benchmarks.tables import write as write_results
+from benchmarks.tables import aligned, write
 from groundbreak.pipeline import api
 from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.config import Config
@@ -37,7 +36,7 @@ DAYS = "2021-01-03", "2021-01-13", "2021-01-23"
 BANDS, LETTERS = "STUV", "ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 
-def write(folder: Path, regions: int) -> Path:
+def write_archive(folder: Path, regions: int) -> Path:
     """Write the items of about so many regions, and a configuration; return its path."""
     rows = max(round(regions / (PER_TILE * COLUMNS * len(ZONES))), 1)
     tiles = [
@@ -84,7 +83,7 @@ def _write_files(tile: Tile, folder: Path) -> None:
 
 def lap(folder: Path, regions: int) -> dict[str, float]:
     """Plan once, in this process."""
-    config = Config.from_toml(write(folder, regions))
+    config = Config.from_toml(write_archive(folder, regions))
     gc.collect()
     memory, begun = PeakMemory(), time.perf_counter()
     planned = api.plan(config)
@@ -122,7 +121,7 @@ def main() -> None:
         done = subprocess.run(line, capture_output=True, text=True, check=True)  # noqa: S603 - ours
         result["laps"].append(json.loads(done.stdout.splitlines()[-1]))
         print(result["laps"][-1], flush=True)
-    write_results(result, RESULTS, "planning", report(result))
+    write(result, RESULTS, "planning", report(result))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def score_candidates(records: Records, tables: Tables, found: Candidates) -> Non
             continue
         n, onset = records.size[p], found[p].onset
         z = records.z[p]
-        for k in range(n_index):
+        for k in range(n_index):  # number by number, for the compiler's sake: see `screen._keep`
             for i in range(n):
                 places[k, i] = z[k, i]
         count_before(records.date[p], n, before)

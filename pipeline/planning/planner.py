@@ -9,10 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dask.system import CPU_COUNT
 from shapely.geometry.base import BaseGeometry
 
 from groundbreak.pipeline.core.config import Config
@@ -86,9 +84,7 @@ def plan(config: Config, kept: Headers | None = None, first: Plan | None = None,
             known, unread = headers.read_headers(framed.scenes, bands, access, {})
     others = rivals([grid for grid, _ in settled.grids])
     made = _Maker(config, first, anew, area, mask, bands, known, unread, others)
-    with ThreadPoolExecutor(CPU_COUNT) as pool:  # who owns a pixel is found by NumPy, which lets other threads work
-        found = pool.map(lambda settled: made.grid_plan(*settled), settled.grids)
-        planned = [grid for grid in found if grid is not None]
+    planned = [found for grid, scenes in settled.grids if (found := made.grid_plan(grid, scenes)) is not None]
     if not planned:
         raise BadInput("[area]", "no pixel of it lies on the items' rasters", "Check the area against the items")
     used = {(s.collection, s.id) for g in planned for o in g.observations for s in o.scenes}

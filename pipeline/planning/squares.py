@@ -135,7 +135,7 @@ class _Lead:
         """
         grounds = (*self.rivals, self.mine)
         planes = {epsg: _plane(frame, epsg) for epsg in {ground.frame.epsg for ground in grounds}}
-        leads = self._at({epsg: plane.at(x - frame.x0, y - frame.y0) for epsg, plane in planes.items()})
+        leads = self._at({epsg: plane.at(frame, x, y) for epsg, plane in planes.items()})
         of_all = np.array([(planes[g.frame.epsg].steepness, planes[g.frame.epsg].error) for g in grounds])
         of_all[:-1] += of_all[-1]
         return leads, of_all[:, :1], of_all[:, 1:]
@@ -169,15 +169,19 @@ def _lead(ground: Ground, mine: tuple[Points, Points], other: Ground, theirs: tu
 class _Plane:
     """How a CRS lies over a frame."""
 
-    terms: NDArray[np.float64]
-    """(2, 3): x and y of the CRS at the frame's corner, and by how much they change for a metre of x and of y."""
+    terms: NDArray[np.float64] | None
+    """(2, 3): x and y of the CRS at the frame's corner, and by how much they change for a metre of x and of y; None for
+    the frame's own CRS."""
     steepness: float
     """By how much x or y may change for each metre that both change in the frame."""
     error: float
     """How far a point of the frame may lie from where this has it, metres."""
 
-    def at(self, x: Points, y: Points) -> tuple[Points, Points]:
-        """Return where points lie, which are counted from the frame's corner."""
+    def at(self, frame: Frame, x: Points, y: Points) -> tuple[Points, Points]:
+        """Return where points of the frame lie."""
+        if self.terms is None:
+            return x, y
+        x, y = x - frame.x0, y - frame.y0
         (x0, xx, xy), (y0, yx, yy) = self.terms
         return x0 + xx * x + xy * y, y0 + yx * x + yy * y
 
@@ -186,7 +190,7 @@ class _Plane:
 def _plane(frame: Frame, epsg: int) -> _Plane:
     """Fit a plane to a CRS at some places of a frame."""
     if frame.epsg == epsg:
-        return _Plane(np.array([[frame.x0, 1.0, 0.0], [frame.y0, 0.0, 1.0]]), 1.0, 0.0)
+        return _Plane(None, 1.0, 0.0)
     sides = frame.width * frame.resolution, -frame.height * frame.resolution
     x, y = (at.ravel() for at in np.meshgrid(*(np.linspace(0, side, PROBES) for side in sides)))
     there = np.array(transformed(frame.epsg, epsg, frame.x0 + x, frame.y0 + y))

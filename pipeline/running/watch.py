@@ -61,12 +61,10 @@ def watched(client: Client, running: Mapping[Future[Any], Any]) -> Iterator[Clus
     Cluster, whose figures follow the workers that come and go.
     """
     stop, cluster = threading.Event(), Cluster(max(_threads(client), 1))
-
     patience_s = _expected(client).patience_s
 
     def look() -> None:
-        alive = time.monotonic()
-        said = -SAY_S
+        alive, said = time.monotonic(), -SAY_S
         while not stop.wait(LOOK_S):
             now = time.monotonic()
             if threads := _threads(client):
