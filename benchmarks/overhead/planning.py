@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio
 from affine import Affine
+from rasterio.windows import Window
 
 from benchmarks.items import SIDES, WHOLE, Tile, item
 from benchmarks.machine import PeakMemory, processor
@@ -70,7 +72,7 @@ def _code(zone: int, row: int, col: int) -> str:
 
 
 def _write_files(tile: Tile, folder: Path) -> None:
-    """Write files that have headers and no pixels: a plan looks at the blocks of a grid's first files."""
+    """Write files that have headers and the pixels of one block: a plan reads headers."""
     folder.mkdir()
     for band, side in SIDES.items():
         pixels, block = WHOLE * 10 // side, 1024 * 10 // side
@@ -78,7 +80,8 @@ def _write_files(tile: Tile, folder: Path) -> None:
         options |= {"tiled": True, "blockxsize": block, "blockysize": block, "compress": "deflate", "nodata": 0}
         transform = Affine(side, 0, tile.x0, 0, -side, tile.y0)
         place = {"crs": f"EPSG:{tile.epsg}", "transform": transform, "width": pixels, "height": pixels}
-        rasterio.open(folder / f"{band}.tif", "w", **options, **place).close()
+        with rasterio.open(folder / f"{band}.tif", "w", **options, **place) as file:
+            file.write(np.ones((1, block, block), str(options["dtype"])), window=Window(0, 0, block, block))
 
 
 def lap(folder: Path, regions: int) -> dict[str, float]:

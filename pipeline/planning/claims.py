@@ -1,9 +1,13 @@
-"""How strongly grids claim a pixel: by how deep it lies in their ground, less where they have observed it little."""
+"""Which pixels a grid claims more strongly than others: by plans, then by observations, then by how deep they lie.
+
+What an earlier plan gave to a grid stays with it. Of one plan, a grid that has few observations of some ground leaves
+it to others, and else ground is the grid's in which it lies deepest.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,12 +19,10 @@ from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Grid
 from groundbreak.pipeline.planning import area as areas
-from groundbreak.pipeline.planning.squares import Ground, deepest, depth, transformed
+from groundbreak.pipeline.planning.squares import Ground, Rival, deepest
 
-PLAN_APART = 1e9
-"""What a claim of a later plan weighs less than one of an earlier plan; more than any depth in metres."""
-SPARSE = 4e8
-"""What a claim weighs less where the grid has few observations: more than any depth, less than a plan."""
+Where = NDArray[np.bool_] | bool
+"""Pixels of a frame: (height, width), or all or none of them."""
 
 
 def owned(grid: Grid, others: Sequence[Grid], frame: Frame) -> NDArray[np.bool_]:
@@ -32,62 +34,48 @@ def owned(grid: Grid, others: Sequence[Grid], frame: Frame) -> NDArray[np.bool_]
     -------
     (height, width) bool
     """
-    mine, theirs = _claim_on(grid, frame), [(other, _claim_on(other, frame)) for other in others]
-    if mine is None:
-        found, left = np.isfinite(claim(grid, frame)), theirs
-    else:
-        # The rivals that depth alone decides about are looked at together.
-        alike = [their for _, their in theirs if their is not None and their.is_of(mine)]
-        left = [t for t in theirs if t[1] not in alike]
-        sure = not alike and _holds(mine.frame, frame)
-        found = _shape(frame, True) if sure else deepest(mine, alike, frame)
-    for other, their in left:
+    near = [(other, plan, ground) for other in (grid, *others) for plan, ground in _on(other, frame)]
+    found = []
+    for plan, ground in _on(grid, frame):
+        # A grid's own earlier claims are ground that is decided there.
+        earlier = [Rival(other.name, theirs, excludes=True) for other, its, theirs in near if its < plan]
+        rivals = [(other, theirs) for other, its, theirs in near if its == plan and other is not grid]
+        found.append(_owned(grid, ground, earlier, rivals, frame))
+    if not found:
+        return np.zeros((frame.height, frame.width), np.bool_)
+    return found[0] if len(found) == 1 else np.logical_or.reduce(found)
+
+
+def _owned(
+    grid: Grid, ground: Frame, earlier: list[Rival], rivals: Sequence[tuple[Grid, Frame]], frame: Frame
+) -> NDArray[np.bool_]:
+    """Tell the pixels that a grid owns by one of its claims, beside rivals of the same plan."""
+    mine, few = Ground(grid.name, ground), _is_few(grid, frame)
+    sure, mixed = list(earlier), []
+    for other, its in rivals:
+        theirs, fewer = Rival(other.name, its), _is_few(other, frame)
+        if not (isinstance(few, bool) and isinstance(fewer, bool)):
+            mixed.append((theirs, fewer))
+        elif few == fewer:
+            sure.append(theirs)
+        elif few:
+            sure.append(replace(theirs, excludes=True))
+    found = deepest(mine, sure, frame)
+    for theirs, fewer in mixed:
         if found.any():
-            found &= _beats(grid, other, frame) if mine is None or their is None else mine.beats(their, frame)
+            there, deeper = deepest(theirs, (), frame), deepest(mine, (theirs,), frame)
+            found &= ~there | np.where(np.equal(few, fewer), deeper, fewer)
     return found
 
 
-def _beats(grid: Grid, other: Grid, frame: Frame) -> NDArray[np.bool_]:
-    """Tell where a grid claims a pixel more strongly than another one, pixel by pixel."""
-    mine, theirs = claim(grid, frame), claim(other, frame)
-    return np.asarray((mine > theirs) | ((mine == theirs) & (grid.name < other.name)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Claim(Ground):
-    """The one claim of a grid that counts on a frame."""
-
-    plan: int
-    few: NDArray[np.bool_] | bool
-    """Where the grid has few observations: (height, width), or everywhere or nowhere on the frame."""
-
-    def is_of(self, other: _Claim) -> bool:
-        """Tell whether depth alone says which of two claims is the stronger one, on all of the frame."""
-        flags = isinstance(self.few, bool) and isinstance(other.few, bool) and self.few == other.few
-        return flags and self.plan == other.plan
-
-    def beats(self, other: _Claim, frame: Frame) -> NDArray[np.bool_]:
-        """Tell where this claim is stronger than another one; of no meaning where it claims nothing."""
-        if self.plan != other.plan:
-            return _shape(frame, True) if self.plan < other.plan else ~deepest(other, (), frame)
-        few, fewer = (np.broadcast_to(c.few, (frame.height, frame.width)) for c in (self, other))
-        there = deepest(other, (), frame)
-        return np.asarray(~there | (~few & fewer) | ((few == fewer) & deepest(self, (other,), frame)))
-
-
-def _claim_on(grid: Grid, frame: Frame) -> _Claim | None:
-    """Return the claim of a grid that counts on a frame; None where there may be several."""
-    near = [(plan, ground) for plan, ground in grid.claimed if _meets(ground, frame)] or list(grid.claimed[:1])
-    plan, ground = near[0]
-    if len(near) > 1 and not _holds(ground, frame):
-        return None
+def _is_few(grid: Grid, frame: Frame) -> Where:
+    """Tell where on a frame a grid has few observations."""
     if not grid.sparse:
-        return _Claim(grid.name, ground, plan, few=False)
-    few = _few(grid.sparse, frame.epsg)
-    box = shapely.box(*frame.bounds)
+        return False
+    few, box = _few(grid.sparse, frame.epsg), shapely.box(*frame.bounds)
     if not few.intersects(box):
-        return _Claim(grid.name, ground, plan, few=False)
-    return _Claim(grid.name, ground, plan, few=True if few.contains(box) else areas.inside(few, frame))
+        return False
+    return True if few.contains(box) else areas.inside(few, frame)
 
 
 @lru_cache(maxsize=256)
@@ -98,19 +86,27 @@ def _few(sparse: str, epsg: int) -> BaseGeometry:
     return found
 
 
-def _shape(frame: Frame, value: bool) -> NDArray[np.bool_]:
-    return np.full((frame.height, frame.width), value)
+def boxes(grids: Sequence[Grid], epsg: int) -> NDArray[np.float64]:
+    """Return boxes in a CRS that hold all that grids claim.
+
+    Returns
+    -------
+    (4, n) float64: left, bottom, right, top of each grid's
+    """
+    found = [np.array([_bounds_in(ground, epsg) for _, ground in grid.claimed]) for grid in grids]
+    ends = [(*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)) for bounds in found]
+    return np.array(ends).reshape(-1, 4).T
 
 
-def reaches(grid: Grid, frame: Frame) -> bool:
-    """Tell whether some claim of a grid may meet a frame, which may be of another CRS."""
-    return any(_meets(ground, frame) for _, ground in grid.claimed)
-
-
-def _meets(ground: Frame, frame: Frame) -> bool:
+def _on(grid: Grid, frame: Frame) -> list[tuple[int, Frame]]:
+    """Return the claims of a grid that may meet a frame: (plan, ground)."""
     left, bottom, right, top = frame.bounds
-    west, south, east, north = _bounds_in(ground, frame.epsg)
-    return west <= right and left <= east and south <= top and bottom <= north
+    found = []
+    for plan, ground in grid.claimed:
+        west, south, east, north = _bounds_in(ground, frame.epsg)
+        if west <= right and left <= east and south <= top and bottom <= north:
+            found.append((plan, ground))
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -125,31 +121,9 @@ def _bounds_in(ground: Frame, epsg: int) -> tuple[float, float, float, float]:
 
 def holds(grid: Grid, frame: Frame) -> bool:
     """Tell whether some claim of a grid holds all of a frame on the grid's lattice."""
-    return any(_holds(ground, frame) for _, ground in grid.claimed)
-
-
-def _holds(ground: Frame, frame: Frame) -> bool:
     left, bottom, right, top = frame.bounds
-    west, south, east, north = ground.bounds
-    return ground.epsg == frame.epsg and west <= left and south <= bottom and right <= east and top <= north
-
-
-def claim(grid: Grid, frame: Frame) -> NDArray[np.float64]:
-    """Return how strongly a grid claims each pixel of a frame; -inf where it claims nothing.
-
-    Returns
-    -------
-    (height, width) float64: the depth of the pixel's centre in the grid, metres, lessened where the claim is weaker.
-    """
-    x, y = frame.centres()
-    xs, ys = transformed(frame.epsg, grid.source.epsg, x[None, :], y[:, None])
-    (plan, ground), *later = grid.claimed
-    found = depth(ground, xs, ys)
-    found[found <= 0] = -np.inf
-    found -= plan * PLAN_APART
-    for plan, ground in later:
-        deep = depth(ground, xs, ys)
-        found = np.where(np.isfinite(found) | (deep <= 0), found, deep - plan * PLAN_APART)
-    if grid.sparse:
-        found[areas.inside(_few(grid.sparse, frame.epsg), frame)] -= SPARSE
-    return found
+    for _, ground in grid.claimed:
+        west, south, east, north = ground.bounds
+        if ground.epsg == frame.epsg and west <= left and south <= bottom and right <= east and top <= north:
+            return True
+    return False

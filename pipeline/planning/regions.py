@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -52,21 +53,33 @@ class Ownership:
         -------
         (height, width) bool
         """
-        if not claims.reaches(self.grid, frame):
-            return np.zeros((frame.height, frame.width), bool)
-        near = self._near(frame)
-        mine = areas.inside(self.area, frame)
-        if (near or not claims.holds(self.grid, frame)) and mine.any():
-            mine &= claims.owned(self.grid, near, frame)
+        mine = claims.owned(self.grid, self._near(frame), frame)
+        if not self._covers(frame) and mine.any():
+            mine &= areas.inside(self.area, frame)
         return mine
 
     def is_whole(self, frame: Frame) -> bool:
         """Tell quickly whether a frame lies deep in the grid's ground and in the area; if so, it owns every pixel."""
-        return claims.holds(self.grid, frame) and not self._near(frame) and areas.covers(self.area, frame)
+        return claims.holds(self.grid, frame) and not self._near(frame) and self._covers(frame)
+
+    def _covers(self, frame: Frame) -> bool:
+        return self._covers_all or areas.covers(self.area, frame)
+
+    @cached_property
+    def _covers_all(self) -> bool:
+        """Whether all of the grid lies in the area."""
+        return areas.covers(self.area, self.grid.frame)
+
+    @cached_property
+    def _boxes(self) -> NDArray[np.float64]:
+        return claims.boxes(self.others, self.grid.frame.epsg)
 
     def _near(self, frame: Frame) -> list[Grid]:
         """Return the other grids that may own some of a frame."""
-        return [g for g in self.others if g.name != self.grid.name and claims.reaches(g, frame)]
+        left, bottom, right, top = frame.bounds
+        west, south, east, north = self._boxes
+        near = (west <= right) & (left <= east) & (south <= top) & (bottom <= north)
+        return [self.others[n] for n in np.flatnonzero(near) if self.others[n].name != self.grid.name]
 
 
 def rivals(grids: Sequence[Grid]) -> dict[str, tuple[Grid, ...]]:
@@ -103,8 +116,8 @@ def build_regions(grid: Grid, others: Sequence[Grid], area: BaseGeometry) -> lis
             regions.append(Region(grid.name, row, col, frame, frame.height * frame.width, frame))
             continue
         mine = ownership.of(frame)
-        if mine.any():
-            y, rows = _whole_steps(np.flatnonzero(mine.any(axis=1)), step, frame.height)
+        if len(filled := np.flatnonzero(mine.any(axis=1))):
+            y, rows = _whole_steps(filled, step, frame.height)
             x, cols = _whole_steps(np.flatnonzero(mine.any(axis=0)), step, frame.width)
             owned, window = int(np.count_nonzero(mine)), frame.window(y, x, rows, cols)
             regions.append(Region(grid.name, row, col, frame, owned, window))

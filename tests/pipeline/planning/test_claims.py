@@ -10,13 +10,16 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from groundbreak.kernels.twins import depths as twin
 from groundbreak.pipeline.core import geo
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Grid
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import claims
 from groundbreak.pipeline.planning.regions import build_regions
+from groundbreak.pipeline.planning.squares import transformed
 
 SIDES = st.integers(1, 40)
 SHIFTS = st.integers(-30, 30)
@@ -27,6 +30,26 @@ def grid(name: str, x: int, y: int, height: int, width: int, resolution: float =
     return Grid(name, frame, frame, {"red": resolution}, 16)
 
 
+def claim(grid: Grid, frame: Frame) -> NDArray[np.float64]:
+    """Return how strongly a grid claims each pixel of a frame; -inf where it claims nothing.
+
+    Returns
+    -------
+    (height, width) float64: the depth of the pixel's centre in the grid, metres, lessened where the claim is weaker: by
+    plans first, and then by few observations.
+    """
+    x, y = np.meshgrid(*frame.centres())
+    xs, ys = transformed(frame.epsg, grid.source.epsg, x, y)
+    found = np.full(x.shape, -np.inf)
+    for plan, ground in grid.claimed:
+        deep = twin.depth(ground.bounds, xs, ys)
+        found = np.where(np.isfinite(found) | (deep <= 0), found, deep - plan * 1e9)
+    if grid.sparse:
+        few = areas.project(shapely.from_wkb(bytes.fromhex(grid.sparse)), frame.epsg)
+        found[areas.inside(few, frame)] -= 4e8
+    return found
+
+
 @settings(max_examples=300, deadline=None)
 @given(SHIFTS, SHIFTS, SIDES, SIDES, SHIFTS, SHIFTS, SIDES, SIDES, st.sampled_from([10.0, 9.87, 30.0, 0.5]))
 def test_squares_decide_as_claims_do(
@@ -35,8 +58,8 @@ def test_squares_decide_as_claims_do(
     one, other = grid("a", 0, 0, h, w, side), grid("b", x2, y2, h2, w2, side)
     frame = Frame(32638, 600_000 + x * side, 4_400_000 + y * side, side, 24, 31)
     for mine, theirs in ((one, other), (other, one)):
-        claim, rival = claims.claim(mine, frame), claims.claim(theirs, frame)
-        expected = np.isfinite(claim) & ((claim > rival) | ((claim == rival) & (mine.name < theirs.name)))
+        strength, rival = claim(mine, frame), claim(theirs, frame)
+        expected = np.isfinite(strength) & ((strength > rival) | ((strength == rival) & (mine.name < theirs.name)))
         found = claims.owned(mine, (theirs,), frame)
         np.testing.assert_array_equal(found, expected)
 
@@ -80,7 +103,7 @@ def test_across_projections(epsg: int, other: int, lonlat: tuple[float, float]) 
                 source = Frame(code, x + right * side, y + up * side, side, h, w)
             grids.append(replace(Grid(name, source, source, {"red": side}, 128), **further(rng, source)))
         frame = grids[0].source.window(int(rng.integers(-50, 200)), int(rng.integers(-50, 200)), 300, 260)
-        strengths = [claims.claim(grid, frame) for grid in grids]
+        strengths = [claim(grid, frame) for grid in grids]
         for mine, strength in zip(grids, strengths, strict=True):
             others = [grid for grid in grids if grid is not mine]
             expected = np.isfinite(strength)
@@ -115,6 +138,6 @@ def test_regions_deep_in_a_grid_own_all_of_their_pixels() -> None:
     for one, other in ((mine, theirs), (theirs, mine)):
         regions = build_regions(one, (other,), area)
         owned = sum(region.owned for region in regions)
-        claim, rival = claims.claim(one, one.frame), claims.claim(other, one.frame)
-        assert owned == ((claim > rival) | ((claim == rival) & (one.name < other.name))).sum()
+        strength, rival = claim(one, one.frame), claim(other, one.frame)
+        assert owned == ((strength > rival) | ((strength == rival) & (one.name < other.name))).sum()
         assert {r.owned for r in regions if r.window == r.frame} >= {16 * 16}
