@@ -94,12 +94,15 @@ def _demand_scenes(work: Work, lease: Lease) -> None:
 def workers_for(
     config: Config, client: Client | None, planned: Plan, *, needed: bool = False
 ) -> Iterator[Client | None]:
-    """Yield a client whose workers are ready; None where nothing but a little publishing is to be done, and here."""
+    """Yield a client whose workers are ready; None where a little publishing is all that is to be done, and done here.
+
+    Where regions are ``needed``, too, workers compile the detector beforehand.
+    """
     many = sum(len(g.regions) for g in planned.grids) > ALONE
     if client is None and not many and not needed:
         yield None
         return
-    with connected(config, client) as ready:
+    with connected(config, client, detecting=needed) as ready:
         yield ready
 
 

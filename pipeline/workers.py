@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ CERTIFICATES = ("tls_ca_file", "tls_cert", "tls_key")
 
 
 @contextmanager
-def connected(config: Config, client: Client | None) -> Iterator[Client]:
+def connected(config: Config, client: Client | None, *, detecting: bool = True) -> Iterator[Client]:
     """Yield a client whose workers are ready and run this very code.
 
     Parameters
@@ -36,16 +36,19 @@ def connected(config: Config, client: Client | None) -> Iterator[Client]:
         Names the cluster that is started, or connected to.
     client : distributed.Client, optional
         A client of the caller's, which is taken instead.
+    detecting : bool
+        Whether workers will need the detector, and compile it beforehand.
 
     Raises
     ------
     BadInput
         The cluster does not answer, has no workers, or a worker runs other code.
     """
+    warm_up = partial(tasks.warm_up, config.detect.detector) if detecting else lambda: None
     if client is not None:
         what, patience_s = "the client's cluster", AT_ONCE_S
         with unless_lost(client, what, patience_s):
-            _prepare(config, client, what, lambda: None, patience_s)
+            _prepare(client, what, Prepare(warm_up, lambda: None, source_digest), patience_s)
             yield client
         return
     c = config.cluster
@@ -60,7 +63,7 @@ def connected(config: Config, client: Client | None) -> Iterator[Client]:
         with unless_lost(own, what, _patience_s(config)):
             # The log of workers that belong to somebody else is theirs to set up.
             begin = partial(logs.log_to_stderr, logs.LOGGER.getEffectiveLevel(), as_json=logs.is_json())
-            _prepare(config, own, what, begin, _patience_s(config))
+            _prepare(own, what, Prepare(warm_up, begin, source_digest), _patience_s(config))
             yield own
 
 
@@ -112,8 +115,8 @@ def source_digest() -> str:
     return code_digest([str(Path(str(package.__file__)).parent) for package in (kernels, pipeline, cluster)])
 
 
-def _prepare(config: Config, client: Client, what: str, begin: Callable[[], None], patience_s: float) -> None:
-    """Have workers compile what they will need, after making sure that there are some and that they run this code.
+def _prepare(client: Client, what: str, plugin: Prepare, patience_s: float) -> None:
+    """Have workers make ready, after making sure that there are some and that they run this code.
 
     Raises
     ------
@@ -129,4 +132,4 @@ def _prepare(config: Config, client: Client, what: str, begin: Callable[[], None
         rule = f"run other code than this client: {', '.join(different)}"
         raise BadInput("[cluster] workers", rule, "Install the same version of groundbreak on all of them")
     client.register_plugin(metrics.plugin(figures.TOPIC, figures.MEANINGS))
-    client.register_plugin(Prepare(partial(tasks.warm_up, config.detect.detector), begin, source_digest))
+    client.register_plugin(plugin)

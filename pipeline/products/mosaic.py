@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from groundbreak.kernels import LAYERS
 from groundbreak.kernels.layers import OUTSIDE
-from groundbreak.pipeline.core import places
+from groundbreak.pipeline.core import crs, places
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.mapper import Mapper, here
 from groundbreak.pipeline.core.output import Output
@@ -22,7 +22,7 @@ from groundbreak.pipeline.core.summing import SummingStore
 from groundbreak.pipeline.core.types import Grid, Region
 from groundbreak.pipeline.products.labels import Block
 from groundbreak.pipeline.products.zone import block_window, strips
-from groundbreak.pipeline.stores.layer_chunks import LayerChunks, write_chunk
+from groundbreak.pipeline.stores.layer_chunks import LayerChunks, write_chunk, write_encoded
 from groundbreak.pipeline.stores.layout import LAYER_CHUNK, lay_out_layers, layers_frame
 from groundbreak.pipeline.stores.tiles import LayerPixels
 
@@ -122,10 +122,13 @@ def write_strip(job: MosaicStrip) -> Written:
         sources = [LayerChunks(job.output, places.layers(name)) for name in job.grids]
         for row, col in job.blocks:
             window = block_window(zone, (row, col))
-            if (chunk := _assemble(window, sources)) is None:
-                continue
-            for name, values in chunk.items():
-                write_chunk(store, name, (row, col), LAYER_CHUNK, values)
+            if (same := _same_chunk(window, sources)) is not None:
+                source, at = same
+                for name in LAYERS:
+                    write_encoded(store, name, (row, col), source.encoded(name, *at))
+            elif (chunk := _assemble(window, sources)) is not None:
+                for name, values in chunk.items():
+                    write_chunk(store, name, (row, col), LAYER_CHUNK, values)
     numbers = (chunk_number(key.removeprefix(f"{place}/"), total) for key, total in store.checksums.items())
     return Written(len(store.checksums), sum(numbers) % 2**64)
 
@@ -158,6 +161,24 @@ def _chunks(frame: Frame, frames: Sequence[Frame]) -> set[tuple[int, int]]:
     return {(r, c) for r, c in found if 0 <= r * LAYER_CHUNK < frame.height and 0 <= c * LAYER_CHUNK < frame.width}
 
 
+def _same_chunk(window: Frame, sources: Sequence[LayerChunks]) -> tuple[LayerChunks, Block] | None:
+    """Find the chunk of the only source near a window that is that chunk of the mosaic, byte by byte; None if none is.
+
+    Its grid owns every pixel of it, so it need not be put together and encoded again.
+    """
+    near = [source for source in sources if crs.meet(source.frame, window)]
+    if len(near) != 1 or (window.height, window.width) != (LAYER_CHUNK, LAYER_CHUNK):
+        return None
+    source, at = near[0], near[0].frame.shift(window)
+    if source.side != LAYER_CHUNK or at is None or any(n % LAYER_CHUNK for n in at):
+        return None
+    rows, cols = (slice(first, first + LAYER_CHUNK) for first in at)
+    if min(at) < 0 or rows.stop > source.frame.height or cols.stop > source.frame.width:
+        return None
+    is_owned = (source.read("status", rows, cols) != OUTSIDE).all()
+    return (source, (rows.start // LAYER_CHUNK, cols.start // LAYER_CHUNK)) if is_owned else None
+
+
 def _assemble(window: Frame, sources: Sequence[LayerChunks]) -> dict[str, LayerPixels] | None:
     """Put the layers (y, x) of a window together; a pixel is that of its first owner. None where there is no owner."""
     shape = (window.height, window.width)
@@ -171,13 +192,15 @@ def _assemble(window: Frame, sources: Sequence[LayerChunks]) -> dict[str, LayerP
             continue
         aligned = len(row_at) == rows.stop - rows.start and len(col_at) == cols.stop - cols.start
         pick, into = slice(None) if aligned else np.ix_(row_at, col_at), (into_rows, into_cols)
-        owned = (source.read("status", rows, cols)[pick] != OUTSIDE) & free[into]
+        status = source.read("status", rows, cols)
+        owned = (status[pick] != OUTSIDE) & free[into]
         if not owned.any():
             continue
         if chunk is None:
             chunk = {name: np.full(shape, layer.fill, layer.dtype) for name, layer in LAYERS.items()}
         for name, values in chunk.items():
-            np.copyto(values[into], source.read(name, rows, cols)[pick], where=owned)
+            layer = status if name == "status" else source.read(name, rows, cols)
+            np.copyto(values[into], layer[pick], where=owned)
         free[into] &= ~owned
     return chunk
 

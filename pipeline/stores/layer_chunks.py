@@ -69,21 +69,41 @@ class LayerChunks:
         fetch = map if len(places) == 1 else _threads().map
         return list(fetch(lambda place: self._chunk(name, *place), places))
 
+    def encoded(self, name: str, row: int, col: int) -> bytes | None:
+        """Return a chunk as it is stored, after a look whether it can be decoded; None where nothing was written.
+
+        Raises
+        ------
+        ValueError
+            The chunk is damaged.
+        """
+        data = self._get(f"{name}/c/{row}/{col}")
+        if data is not None:
+            self._decode(name, row, col, data)
+        return data
+
     def _chunk(self, name: str, row: int, col: int) -> LayerPixels | None:
-        key = f"{name}/c/{row}/{col}"
-        if (data := self._get(key)) is None:
-            return None
+        data = self._get(f"{name}/c/{row}/{col}")
+        return None if data is None else self._decode(name, row, col, data)
+
+    def _decode(self, name: str, row: int, col: int, data: bytes) -> LayerPixels:
         try:
             numbers = np.frombuffer(ZSTD.decode(data), LAYERS[name].dtype)
             return numbers.reshape(self.side, self.side)
         except (RuntimeError, ValueError) as error:
-            raise ValueError(f"{self._place}/{key} is damaged: it cannot be decoded ({error})") from None
+            where = f"{self._place}/{name}/c/{row}/{col}"
+            raise ValueError(f"{where} is damaged: it cannot be decoded ({error})") from None
 
     def _get(self, key: str) -> bytes | None:
         try:
             return bytes(obstore.get(self._zarr.store, key).bytes())
         except FileNotFoundError:
             return None
+
+
+def write_encoded(store: SummingStore, name: str, place: tuple[int, int], data: bytes | None) -> None:
+    """Write a chunk of a layer that is encoded; None where it holds nothing, and has no object."""
+    store.put(f"{name}/c/{place[0]}/{place[1]}", None if data is None else memoryview(data))
 
 
 def write_chunk(store: SummingStore, name: str, place: tuple[int, int], side: int, values: LayerPixels) -> None:
@@ -105,8 +125,7 @@ def write_chunk(store: SummingStore, name: str, place: tuple[int, int], side: in
     layer = LAYERS[name]
     chunk = np.full((side, side), layer.fill, layer.dtype)
     chunk[: values.shape[0], : values.shape[1]] = values
-    data = memoryview(ZSTD.encode(chunk)) if (chunk != layer.fill).any() else None
-    store.put(f"{name}/c/{place[0]}/{place[1]}", data)
+    write_encoded(store, name, place, ZSTD.encode(chunk) if (chunk != layer.fill).any() else None)
 
 
 @cache

@@ -13,6 +13,8 @@ from groundbreak.kernels import LAYERS, OUTSIDE, Status
 from groundbreak.pipeline.core import places
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.output import Output
+from groundbreak.pipeline.core.types import BadInput
+from groundbreak.pipeline.products import mosaic
 from groundbreak.pipeline.products.mosaic import publish_mosaics
 from groundbreak.pipeline.stores.layout import layers_frame
 from groundbreak.pipeline.stores.store import read_layers
@@ -42,9 +44,9 @@ def test_every_layer_of_every_owned_pixel_is_kept(output: Output) -> None:
     disown(west[1], np.s_[:, 585:])
     disown(east[1], np.s_[:, :15])
     assert list(publish_mosaics(output, output, *store_grids(output, [east, west]), {"run": "x"})) == [32638]
-    frame, mosaic = _read(output, 32638)
+    frame, published = _read(output, 32638)
     assert frame.bounds == (500_000.0, NORTH - 3400, 511_700.0, NORTH)
-    for name, values in mosaic.items():
+    for name, values in published.items():
         expected = np.full((340, 1170), LAYERS[name].fill, LAYERS[name].dtype)
         expected[:300, :585] = west[1]._asdict()[name][:, :585]
         expected[40:, 585:] = east[1]._asdict()[name][:, 15:]
@@ -81,13 +83,13 @@ def test_the_finest_grid_gives_the_lattice_and_others_are_placed_by_nearest_cent
     dates = np.arange(400).reshape(20, 20) + day("2022-01-01")
     change(coarse[1], np.s_[:, :], dates)
     publish_mosaics(output, output, *store_grids(output, [fine, coarse]), {})
-    frame, mosaic = _read(output, 32638)
+    frame, published = _read(output, 32638)
     assert (frame.resolution, frame.x0, frame.width) == (10.0, 500_000, 121)
-    assert set(np.unique(mosaic["onset"])) <= {LAYERS["onset"].fill, *dates.ravel().tolist()}
+    assert set(np.unique(published["onset"])) <= {LAYERS["onset"].fill, *dates.ravel().tolist()}
     # The pixel centred on x = 500,605 is the first whose centre the coarse grid holds; three to a coarse pixel.
-    np.testing.assert_array_equal(mosaic["onset"][0, 60:66], np.repeat(dates[0, :2], 3))
-    np.testing.assert_array_equal(mosaic["onset"][:6, 60], np.repeat(dates[:2, 0], 3))
-    assert (mosaic["status"][:, :60] == Status.STABLE).all()
+    np.testing.assert_array_equal(published["onset"][0, 60:66], np.repeat(dates[0, :2], 3))
+    np.testing.assert_array_equal(published["onset"][:6, 60], np.repeat(dates[:2, 0], 3))
+    assert (published["status"][:, :60] == Status.STABLE).all()
 
 
 def test_bytes_are_the_same_every_time(output: Output) -> None:
@@ -102,6 +104,35 @@ def test_bytes_are_the_same_every_time(output: Output) -> None:
     first = state()
     assert len(first) > len(LAYERS)
     assert state() == first
+
+
+def test_chunks_that_are_taken_as_they_are_have_the_bytes_of_those_put_together(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tile is no whole number of chunks, and disowns a pixel of one of those that are whole."""
+    grid = stable_grid("A", 32638, 500_000, 1100, 1300, region=512)
+    change(grid[1], np.s_[400:700, 300:600], day("2022-07-01"), day("2023-09-01"))
+    disown(grid[1], np.s_[700:701, 700:701])
+    grids, regions = store_grids(output, [grid])
+    taken, same = [], mosaic._same_chunk
+
+    def spy(*args: Any) -> Any:
+        taken.append(same(*args) is not None)
+        return same(*args)
+
+    def state() -> dict[str, str]:
+        publish_mosaics(output, output, grids, regions, {})
+        return {key: digest for key, digest in output_bytes(output).items() if key.startswith("change/")}
+
+    monkeypatch.setattr(mosaic, "_same_chunk", spy)
+    as_they_are = state()
+    monkeypatch.setattr(mosaic, "_same_chunk", lambda *_: None)
+    assert state() == as_they_are
+    assert sum(taken) == 3
+    monkeypatch.undo()
+    output.put("A/change.zarr/magnitude/c/0/0", b"no chunk")
+    with pytest.raises(BadInput, match="magnitude/c/0/0 is damaged"):
+        publish_mosaics(output, output, grids, regions, {})
 
 
 def test_regions_helper_covers_the_grid() -> None:
