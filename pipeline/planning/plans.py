@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import shapely
@@ -62,7 +62,7 @@ class GridPlan:
     mask_size: int = 1
     """Bytes of a pixel of the mask."""
 
-    def slabs(self, depth: int) -> list[Slab]:
+    def slabs(self, depth: int) -> tuple[Slab, ...]:
         """Cut the grid's observations into slabs of ``depth`` observations; the last one may be shorter."""
         return slabs(len(self.observations), depth)
 
@@ -244,9 +244,10 @@ def slab_depth(wanted: int) -> int:
     return wanted if wanted < TIME_CHUNK else -(-wanted // TIME_CHUNK) * TIME_CHUNK
 
 
-def slabs(count: int, depth: int) -> list[Slab]:
+@lru_cache(maxsize=64)  # asked for by each of a country's regions
+def slabs(count: int, depth: int) -> tuple[Slab, ...]:
     """Cut ``count`` observations into slabs of ``depth``; the last one may be shorter."""
-    return [Slab(i, start, min(start + depth, count), depth) for i, start in enumerate(range(0, count, depth))]
+    return tuple(Slab(i, start, min(start + depth, count), depth) for i, start in enumerate(range(0, count, depth)))
 
 
 def to_json(planned: Plan) -> str:

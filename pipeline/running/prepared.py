@@ -77,7 +77,7 @@ class PreparedGrid:
             plan.config.source.accept_offset_step,
         )
 
-    def slabs(self) -> list[Slab]:
+    def slabs(self) -> tuple[Slab, ...]:
         """Cut the settled list of observations into slabs."""
         return self.share.slabs()
 

@@ -76,7 +76,9 @@ class RecordFile:
                 raise ValueError("a row names no task")
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype=int)])
         """First row of each group, and the number of all rows."""
-        self._state, self._identity = asked["state"].dictionary_encode(), asked["identity"]
+        states = pc.fill_null(asked["state"], "").dictionary_encode()
+        self._states, self._state = states.dictionary.to_pylist(), np.array(states.indices)
+        self._identity = asked["identity"]
         counted = pc.fill_null(pc.list_value_length(asked["faults"]), 0)
         good = pc.and_(pc.equal(counted, 0), pc.equal(pc.fill_null(asked["error"], ""), ""))
         self.clean: NDArray[np.bool_] = np.array(good)
@@ -88,7 +90,7 @@ class RecordFile:
 
     def state(self, row: int) -> tuple[str, str]:
         """Return (state, identity) of a row."""
-        return self._state[row].as_py(), self._identity[row].as_py()
+        return self._states[self._state[row]], self._identity[row].as_py()
 
     def group_of(self, row: int) -> int:
         """Return the number of the group in which a row lies."""

@@ -85,7 +85,7 @@ class GridShare:
         """Identity of the detection on a region in whose builds nothing went wrong."""
         return _detection_identity(self.result, [], "")
 
-    def slabs(self) -> list[Slab]:
+    def slabs(self) -> tuple[Slab, ...]:
         """Cut the list of observations into slabs."""
         return slabs(len(self.observations), self.depth)
 

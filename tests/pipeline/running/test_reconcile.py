@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 
+from groundbreak.pipeline.core.digests import digest
 from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Observation, Region, Scene
 from groundbreak.pipeline.planning.plans import slab_depth, slabs
@@ -25,7 +26,7 @@ def test_slabs_are_whole_chunks_and_cover_the_list() -> None:
     assert [slab_depth(n) for n in (5, 12, 13, 60)] == [5, 12, 24, 60]
     found = slabs(130, 60)
     assert [(s.start, s.stop, s.full) for s in found] == [(0, 60, True), (60, 120, True), (120, 130, False)]
-    assert slabs(0, 60) == []
+    assert slabs(0, 60) == ()
 
 
 def test_a_new_cube_takes_the_list_as_it_is() -> None:
@@ -40,9 +41,9 @@ def test_later_observations_append() -> None:
     result = reconcile(stored_list(old), new, 4)
     assert result.observations == tuple(new)
     assert result.ignored == ()
-    assert slab_identity("c", REGION, 0, result.versions[:4]) == slab_identity(
-        "c", REGION, 0, [o.version for o in old[:4]]
-    )
+    versions = [o.version for o in old[:4]]
+    expected = digest(["c", astuple(REGION.window_at(0)), 0, versions])
+    assert slab_identity("c", REGION, 0, result.versions[:4]) == slab_identity("c", REGION, 0, versions) == expected
 
 
 def test_changes_inside_finished_slabs_are_reported_and_those_of_the_tail_applied() -> None:
