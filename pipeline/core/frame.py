@@ -109,6 +109,12 @@ class Frame:
         """Tell whether another frame has the very pixels of this one, to `PHASE_TOLERANCE`."""
         return self.shift(other) == (0, 0) and (self.height, self.width) == (other.height, other.width)
 
+    def holds(self, other: Frame) -> bool:
+        """Tell whether another frame is of this CRS and lies in this one, on whatever lattice."""
+        left, bottom, right, top = other.bounds
+        west, south, east, north = self.bounds
+        return self.epsg == other.epsg and west <= left and south <= bottom and right <= east and top <= north
+
     def union(self, other: Frame) -> Frame:
         """Return the least frame on this lattice that covers this frame and another one, which is on the lattice."""
         at = self.shift(other)

@@ -121,9 +121,4 @@ def _bounds_in(ground: Frame, epsg: int) -> tuple[float, float, float, float]:
 
 def holds(grid: Grid, frame: Frame) -> bool:
     """Tell whether some claim of a grid holds all of a frame on the grid's lattice."""
-    left, bottom, right, top = frame.bounds
-    for _, ground in grid.claimed:
-        west, south, east, north = ground.bounds
-        if ground.epsg == frame.epsg and west <= left and south <= bottom and right <= east and top <= north:
-            return True
-    return False
+    return any(ground.holds(frame) for _, ground in grid.claimed)

@@ -169,9 +169,12 @@ def _contradiction(scene: Scene, band: str, told: Frame, own: Frame) -> Notice:
 def _elsewhere(scene: Scene, reader: FrameReader, area: BaseGeometry) -> Rejection | None:
     """Return why a scene is not used whose rasters reach nothing of the ground that its item covers in the area."""
     told, wanted = reader.ground[scene.collection, scene.id], None
-    # Most bands lie on the same ground, which is then looked at once.
-    of_bands = {(frame.epsg, frame.bounds): (band, frame) for band in reader.bands if (frame := frame_of(scene, band))}
-    for band, frame in of_bands.values():
+    seen = set()  # most bands lie on the same ground, which is then looked at once
+    for band in reader.bands:
+        frame = frame_of(scene, band)
+        if (place := (frame.epsg, frame.bounds)) in seen:
+            continue
+        seen.add(place)
         ground = crs.ground(frame)
         if ground.contains(told):
             continue

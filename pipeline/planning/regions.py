@@ -54,16 +54,19 @@ class Ownership:
         (height, width) bool
         """
         mine = claims.owned(self.grid, self._near(frame), frame)
-        if not self._covers(frame) and mine.any():
+        if not self._lies_in_area(frame) and mine.any():
             mine &= areas.inside(self.area, frame)
         return mine
 
     def is_whole(self, frame: Frame) -> bool:
         """Tell quickly whether a frame lies deep in the grid's ground and in the area; if so, it owns every pixel."""
-        return claims.holds(self.grid, frame) and not self._near(frame) and self._covers(frame)
+        if not claims.holds(self.grid, frame) or self._near(frame):
+            return False
+        return self._lies_in_area(frame) or areas.covers(self.area, frame)
 
-    def _covers(self, frame: Frame) -> bool:
-        return self._covers_all or areas.covers(self.area, frame)
+    def _lies_in_area(self, frame: Frame) -> bool:
+        """Tell at once that a frame lies in the area because all of the grid does; False where that is not so."""
+        return self._covers_all and self.grid.frame.holds(frame)
 
     @cached_property
     def _covers_all(self) -> bool:

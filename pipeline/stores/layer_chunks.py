@@ -77,22 +77,23 @@ class LayerChunks:
         ValueError
             The chunk is damaged.
         """
-        data = self._get(f"{name}/c/{row}/{col}")
-        if data is not None:
-            self._decode(name, row, col, data)
-        return data
+        found = self._fetch(name, row, col)
+        return None if found is None else found[0]
 
     def _chunk(self, name: str, row: int, col: int) -> LayerPixels | None:
-        data = self._get(f"{name}/c/{row}/{col}")
-        return None if data is None else self._decode(name, row, col, data)
+        found = self._fetch(name, row, col)
+        return None if found is None else found[1]
 
-    def _decode(self, name: str, row: int, col: int, data: bytes) -> LayerPixels:
+    def _fetch(self, name: str, row: int, col: int) -> tuple[bytes, LayerPixels] | None:
+        """Get a chunk as it is stored, and decoded."""
+        key = _key(name, row, col)
+        if (data := self._get(key)) is None:
+            return None
         try:
             numbers = np.frombuffer(ZSTD.decode(data), LAYERS[name].dtype)
-            return numbers.reshape(self.side, self.side)
+            return data, numbers.reshape(self.side, self.side)
         except (RuntimeError, ValueError) as error:
-            where = f"{self._place}/{name}/c/{row}/{col}"
-            raise ValueError(f"{where} is damaged: it cannot be decoded ({error})") from None
+            raise ValueError(f"{self._place}/{key} is damaged: it cannot be decoded ({error})") from None
 
     def _get(self, key: str) -> bytes | None:
         try:
@@ -101,9 +102,13 @@ class LayerChunks:
             return None
 
 
+def _key(name: str, row: int, col: int) -> str:
+    return f"{name}/c/{row}/{col}"
+
+
 def write_encoded(store: SummingStore, name: str, place: tuple[int, int], data: bytes | None) -> None:
     """Write a chunk of a layer that is encoded; None where it holds nothing, and has no object."""
-    store.put(f"{name}/c/{place[0]}/{place[1]}", None if data is None else memoryview(data))
+    store.put(_key(name, *place), None if data is None else memoryview(data))
 
 
 def write_chunk(store: SummingStore, name: str, place: tuple[int, int], side: int, values: LayerPixels) -> None:

@@ -146,6 +146,8 @@ def test_a_file_that_lies_elsewhere_is_not_used_and_named(folder: Path, client: 
     demand_truth(cube(folder), missing=(ODD,))
     rejected = plan_file.load(config, api.output_of(config)).rejections
     assert [(r.item, r.reason) for r in rejected] == [(items(folder)[ODD]["id"], "raster_elsewhere")]
+    # Of bands that share their ground, the first one is told.
+    assert rejected[0].detail.startswith(f"{config.bands[0]}: ")
 
 
 def zero_offsets(path: Path) -> None:

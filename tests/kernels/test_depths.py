@@ -8,6 +8,9 @@ import pytest
 from groundbreak.kernels import depths
 from groundbreak.kernels.twins import depths as twin
 
+RULES = depths.OF_A_COLUMN, depths.OF_A_ROW, depths.COMPARES
+"""Of a rival that has the first ground's sides, its top and bottom, or neither."""
+
 
 @pytest.mark.parametrize("size", [10.0, 9.87, 0.5])
 def test_squares_decide_as_every_pixel_does(size: float) -> None:
@@ -19,13 +22,13 @@ def test_squares_decide_as_every_pixel_does(size: float) -> None:
         height, width = rng.integers(1, 90, 2)
         sides = np.sort(rng.integers(-60, 150, (count, 2, 2)) * size, axis=2)
         sides[:, :, 1] += size
-        same = rng.integers(0, 3, count)  # the first one's sides, its top and bottom, or neither
+        same = rng.integers(0, 3, count)  # as RULES
         for n in range(1, count):
             if same[n] < 2:
                 sides[n, same[n]] = sides[0, same[n]]
         bounds = np.ascontiguousarray(sides.transpose(0, 2, 1).reshape(count, 4))
         excludes, wins = rng.random(count) < 0.1, rng.random(count) < 0.5
-        rules = np.where(excludes, depths.EXCLUDES, np.array([2, 3, 1])[same])
+        rules = np.where(excludes, depths.EXCLUDES, np.array(RULES)[same])
         slack = np.tile([1.0, 0.0], (count, 1))
         grounds = depths.Grounds(bounds, np.zeros((count, 2, 3)), slack, rules, wins)
 

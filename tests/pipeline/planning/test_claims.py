@@ -18,7 +18,7 @@ from groundbreak.pipeline.core.frame import Frame
 from groundbreak.pipeline.core.types import Grid
 from groundbreak.pipeline.planning import area as areas
 from groundbreak.pipeline.planning import claims
-from groundbreak.pipeline.planning.regions import build_regions
+from groundbreak.pipeline.planning.regions import Ownership, build_regions
 from groundbreak.pipeline.planning.squares import transformed
 
 SIDES = st.integers(1, 40)
@@ -141,3 +141,12 @@ def test_regions_deep_in_a_grid_own_all_of_their_pixels() -> None:
         strength, rival = claim(one, one.frame), claim(other, one.frame)
         assert owned == ((strength > rival) | ((strength == rival) & (one.name < other.name))).sum()
         assert {r.owned for r in regions if r.window == r.frame} >= {16 * 16}
+
+
+def test_ground_beyond_a_cube_that_lies_in_the_area_may_lie_outside_of_it() -> None:
+    source = grid("a", 0, 0, 80, 80).source
+    cube = source.window(16, 16, 32, 32)
+    area = shapely.box(*cube.bounds)
+    ownership = Ownership(Grid("a", cube, source, {"red": 10.0}, 16), (), area)
+    assert ownership.of(cube).all()
+    assert ownership.of(cube.window(0, 16, 32, 32)).sum() == 32 * 16
